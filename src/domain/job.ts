@@ -1,0 +1,126 @@
+import type { Schedule } from './schedule/schedule.ts';
+
+/** The name of a job: unique among the jobs that exist. */
+export type JobKey = { readonly namespace: string; readonly group: string; readonly name: string };
+
+/** Points at one job, by id or by key. */
+export type JobRef = { readonly id: number } | { readonly key: JobKey };
+
+/** Chooses jobs; every condition that is present must hold. At least one is. */
+export type Selector = {
+  readonly namespace?: string;
+  readonly group?: string;
+  readonly labels?: Readonly<Record<string, string>>;
+  readonly namePrefix?: string;
+};
+
+export type JobState = 'ACTIVE' | 'PAUSED' | 'FINISHED';
+
+export type OverlapPolicy = 'SKIP' | 'ALLOW';
+
+export type MisfirePolicy = 'SKIP' | 'RUN_LAST' | 'RUN_ALL';
+
+/** What happens to fire times that nobody could fire in time. */
+export type Misfire = {
+  readonly policy: MisfirePolicy;
+  /** A fire time handled later than this, in milliseconds, counts as missed. */
+  readonly graceMs: number;
+  /** How many missed fire times RUN_ALL runs at most. */
+  readonly maxCatchUp: number;
+  /** How far back RUN_ALL goes, in milliseconds. */
+  readonly catchUpWindowMs: number;
+};
+
+/** How failed attempts are repeated. */
+export type Retry = {
+  readonly maxAttempts: number;
+  readonly initialBackoffMs: number;
+  readonly maxBackoffMs: number;
+  readonly multiplier: number;
+  /** The part of a wait, 0 to 1, that is drawn by chance and added to it. */
+  readonly jitter: number;
+};
+
+/** A JSON value; what Struct carries. */
+export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
+
+/** What a run is told, in three shapes that live side by side. */
+export type Parameters = {
+  readonly text?: string;
+  readonly object?: { [key: string]: Json };
+  readonly list?: readonly { readonly name: string; readonly value: string }[];
+};
+
+export type HttpTarget = {
+  readonly kind: 'http';
+  readonly url: string;
+  readonly method: 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+  readonly headers: Readonly<Record<string, string>>;
+  /** Sent in place of the JSON object when present. */
+  readonly body?: string;
+  /** Empty: every 2xx. */
+  readonly successCodes: readonly number[];
+  /** How long until the response headers, in milliseconds; absent: bounded by the attempt only. */
+  readonly timeoutMs?: number;
+};
+
+/** Where executions are delivered; a union that grows by kind. */
+export type Target = HttpTarget;
+
+/** What a user defines: everything of a job that Add and Update can set. */
+export type JobDefinition = {
+  readonly description: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly schedules: readonly Schedule[];
+  readonly target: Target;
+  readonly parameters: Parameters;
+  readonly priority: number;
+  readonly overlap: OverlapPolicy;
+  readonly misfire: Misfire;
+  readonly retry: Retry;
+  readonly attemptTimeoutMs: number;
+  /** Absent: an execution waits as long as it must. */
+  readonly queueTimeoutMs?: number;
+};
+
+/** One reason why a job is held. */
+export type Pause = {
+  readonly id: string;
+  readonly actor: string;
+  readonly reason: string;
+  readonly createdAt: Date;
+  readonly untilAt?: Date;
+};
+
+/** A stored job as the API shows it. */
+export type Job = JobDefinition & {
+  readonly id: number;
+  readonly key: JobKey;
+  readonly state: JobState;
+  readonly pauses: readonly Pause[];
+  readonly nextFireAt?: Date;
+  readonly lastFireAt?: Date;
+  readonly createdAt: Date;
+  readonly updatedAt: Date;
+  /** Counts the changes of the definition, from 1. */
+  readonly generation: number;
+  /** Counts the changes of definition and pauses; the etag is made of it. */
+  readonly revision: number;
+};
+
+/** What a definition takes where the user says nothing. */
+export const jobDefaults = {
+  namespace: 'default',
+  group: 'default',
+  overlap: 'SKIP',
+  misfire: { policy: 'RUN_LAST', graceMs: 60_000, maxCatchUp: 100, catchUpWindowMs: 86_400_000 },
+  retry: { maxAttempts: 3, initialBackoffMs: 1_000, maxBackoffMs: 300_000, multiplier: 2, jitter: 0.2 },
+  attemptTimeoutMs: 300_000,
+} as const satisfies {
+  namespace: string;
+  group: string;
+  overlap: OverlapPolicy;
+  misfire: Misfire;
+  retry: Retry;
+  attemptTimeoutMs: number;
+};
