@@ -1,0 +1,209 @@
+/**
+ * What the outside may ask of the engine. The services of rpc/ and the
+ * gateways speak to these types only: a handler converts a message, calls one
+ * operation, and converts the answer. Every operation that changes something
+ * is one transaction; every failure is a DomainError.
+ */
+import type { Execution, ExecutionCause, ExecutionState, LogEntry, LogLevel } from '../domain/execution.ts';
+import type {
+  Job,
+  JobDefinition,
+  JobKey,
+  JobRef,
+  JobState,
+  OverlapPolicy,
+  Parameters,
+  Selector,
+} from '../domain/job.ts';
+import type { Schedule } from '../domain/schedule/schedule.ts';
+
+/** Who asks: for pauses, the audit and the log. */
+export type Caller = { readonly actor: string; readonly requestId: string };
+
+/** One job or many. */
+export type JobChoice = { readonly job: JobRef } | { readonly selector: Selector };
+
+/**
+ * A schedule as a user gives it: an interval may lack its anchor, which is
+ * fixed when the schedule is stored (its start, else the database's now).
+ */
+export type ScheduleDraft = Omit<Schedule, 'spec'> & {
+  readonly spec:
+    | Exclude<Schedule['spec'], { kind: 'interval' }>
+    | (Omit<Extract<Schedule['spec'], { kind: 'interval' }>, 'anchorMs'> & { readonly anchorMs?: number });
+};
+
+/** A definition as a user gives it. */
+export type JobDraft = Omit<JobDefinition, 'schedules'> & { readonly schedules: readonly ScheduleDraft[] };
+
+export type AddJob = {
+  readonly key: JobKey;
+  readonly draft: JobDraft;
+  readonly startPaused: boolean;
+  readonly replace: boolean;
+  /** Empty: the call is not made safe to repeat. */
+  readonly requestId: string;
+  /** Equal for equal requests: a digest of the whole request. */
+  readonly requestDigest: string;
+};
+
+export type UpdateJob = {
+  readonly job: JobRef;
+  /** Only the fields to change. */
+  readonly changes: Partial<JobDraft> & { readonly clearQueueTimeout?: boolean };
+  /** Empty: whatever is there. */
+  readonly etag: string;
+};
+
+export type TriggerJob = {
+  readonly job: JobRef;
+  readonly requestId: string;
+  readonly requestDigest: string;
+  readonly parameters: Parameters;
+  readonly requireActive: boolean;
+  readonly allowFinished: boolean;
+  readonly overlap?: OverlapPolicy;
+  readonly cause: Extract<ExecutionCause, 'MANUAL' | 'API'>;
+};
+
+export type JobFilter = {
+  readonly namespace?: string;
+  readonly group?: string;
+  readonly namePrefix?: string;
+  readonly labels?: Readonly<Record<string, string>>;
+  readonly states?: readonly JobState[];
+};
+
+export type JobOrder = 'key' | 'key desc' | 'create_time' | 'create_time desc';
+
+/** A page is bound to its list: the token of one filter is refused by another. */
+export type Page = { readonly size: number; readonly token: string };
+
+export type PreviewFireTime = {
+  readonly fireAt: Date;
+  readonly localTime: string;
+  readonly timeZone: string;
+  readonly schedule: string;
+  readonly note: string;
+};
+
+export type JobOperations = {
+  add(request: AddJob, caller: Caller): Promise<{ job: Job; created: boolean; warnings: readonly string[] }>;
+  get(job: JobRef): Promise<{ job: Job; lastExecution?: Execution }>;
+  list(
+    filter: JobFilter,
+    page: Page,
+    order: JobOrder,
+  ): Promise<{ jobs: readonly Job[]; nextPageToken: string; totalSize: number }>;
+  update(request: UpdateJob, caller: Caller): Promise<Job>;
+  pause(
+    choice: JobChoice,
+    pause: { readonly reason: string; readonly untilAt?: Date },
+    caller: Caller,
+  ): Promise<{ jobs: readonly Job[]; changed: number; pauseId: string }>;
+  resume(
+    choice: JobChoice,
+    options: {
+      readonly pauseId: string;
+      readonly missed: 'DROP' | 'RUN_LAST' | 'RUN_ALL';
+      readonly dryRun: boolean;
+    },
+    caller: Caller,
+  ): Promise<{ jobs: readonly Job[]; changed: number; heldBackFireTimes: readonly Date[] }>;
+  delete(
+    choice: JobChoice,
+    onRunning: 'LEAVE' | 'CANCEL' | 'FAIL_IF_RUNNING',
+    caller: Caller,
+  ): Promise<{ deleted: number; existed: boolean }>;
+  trigger(request: TriggerJob, caller: Caller): Promise<{ execution: Execution; replayed: boolean }>;
+  preview(
+    what: { readonly job: JobRef } | { readonly schedules: readonly ScheduleDraft[]; readonly key?: JobKey },
+    options: { readonly from?: Date; readonly count: number },
+  ): Promise<{ fireTimes: readonly PreviewFireTime[]; warnings: readonly string[] }>;
+};
+
+export type ExecutionFilter = {
+  readonly job?: JobRef;
+  readonly namespace?: string;
+  readonly group?: string;
+  readonly states?: readonly ExecutionState[];
+  readonly causes?: readonly ExecutionCause[];
+  /** Inclusive. */
+  readonly startFireAt?: Date;
+  /** Exclusive. */
+  readonly endFireAt?: Date;
+  readonly labels?: Readonly<Record<string, string>>;
+};
+
+export type CancelChoice =
+  | { readonly executionIds: readonly number[] }
+  | { readonly jobs: readonly JobRef[] }
+  | { readonly selector: Selector }
+  | { readonly namespace: string };
+
+export type StreamRequest = {
+  readonly source: { readonly executionId: number } | JobChoice;
+  /** Empty: from the beginning. */
+  readonly cursor: string;
+  readonly follow: boolean;
+  readonly minLevel: LogLevel;
+  /** Absent: all lines. */
+  readonly tail?: number;
+};
+
+export type StreamEvent =
+  | { readonly kind: 'execution'; readonly execution: Execution }
+  | { readonly kind: 'log'; readonly entry: LogEntry }
+  | {
+      readonly kind: 'gap';
+      readonly executionId: number;
+      readonly firstSeq: number;
+      readonly lastSeq: number;
+      readonly count: number;
+    }
+  | { readonly kind: 'heartbeat'; readonly at: Date };
+
+export type StreamMessage = { readonly cursor: string; readonly event: StreamEvent };
+
+export type ListLogs = {
+  readonly executionId: number;
+  readonly afterSeq: number;
+  readonly minLevel: LogLevel;
+  /** 0: every attempt. */
+  readonly attempt: number;
+  readonly newestFirst: boolean;
+};
+
+export type ExecutionOperations = {
+  get(executionId: number): Promise<Execution>;
+  list(
+    filter: ExecutionFilter,
+    page: Page,
+    order: 'create_time' | 'create_time desc',
+  ): Promise<{ executions: readonly Execution[]; nextPageToken: string }>;
+  cancel(
+    choice: CancelChoice,
+    reason: string,
+    caller: Caller,
+  ): Promise<{
+    canceled: readonly number[];
+    notFound: readonly number[];
+    alreadyFinished: readonly number[];
+    jobsNotFound: readonly JobRef[];
+  }>;
+  listLogs(request: ListLogs, page: Page): Promise<{ entries: readonly LogEntry[]; nextPageToken: string }>;
+  /**
+   * Ends by itself after the final state of a single execution, or when there
+   * is nothing more to replay and follow is false. Ends with UNAVAILABLE when
+   * the instance stops. Returning from the iterator lets go of everything.
+   */
+  stream(request: StreamRequest, signal: AbortSignal): AsyncIterable<StreamMessage>;
+};
+
+/** What the servers are given. */
+export type Operations = {
+  readonly jobs: JobOperations;
+  readonly executions: ExecutionOperations;
+  /** Resolves while the instance can serve; rejects with the reason why not. For readiness. */
+  ready(): Promise<void>;
+};
