@@ -51,7 +51,7 @@ export type UpdateJob = {
   readonly job: JobRef;
   /** Only the fields to change. */
   readonly changes: Partial<JobDraft> & { readonly clearQueueTimeout?: boolean };
-  /** Empty: whatever is there. */
+  /** The revision that the caller saw, as decimal text; `0` is nobody's. Empty: whatever is there. */
   readonly etag: string;
 };
 

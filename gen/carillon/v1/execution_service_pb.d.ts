@@ -95,14 +95,14 @@ export declare type ExecutionFilter = Message<"carillon.v1.ExecutionFilter"> & {
   causes: ExecutionCause[];
 
   /**
-   * Executions whose fire time is not before this.
+   * Executions whose fire time is not before this. Between 1970 and 2199.
    *
    * @generated from field: google.protobuf.Timestamp start_fire_time = 6;
    */
   startFireTime?: Timestamp | undefined;
 
   /**
-   * Executions whose fire time is before this.
+   * Executions whose fire time is before this. Between 1970 and 2199.
    *
    * @generated from field: google.protobuf.Timestamp end_fire_time = 7;
    */

@@ -3,7 +3,7 @@
 /* eslint-disable */
 
 import { enumDesc, fileDesc, messageDesc, serviceDesc, tsEnum } from "@bufbuild/protobuf/codegenv2";
-import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js/buf/validate/validate_pb.js";
+import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
 import { file_carillon_v1_execution } from "./execution_pb.js";
 import { file_carillon_v1_job } from "./job_pb.js";
 import { file_carillon_v1_job_key } from "./job_key_pb.js";

@@ -1,0 +1,260 @@
+/**
+ * The operator's reference: every option, what it does, its default, its unit,
+ * the range that makes sense, and what goes wrong outside it.
+ *
+ * A key mirrors its variable: `engine.leaseTtlMs` is CARILLON_ENGINE_LEASE_TTL_MS.
+ * The one exception is `databaseUrl`, which is DATABASE_URL as everywhere. A
+ * variable that is set to nothing counts as not set. Sizes are bytes, spans are
+ * milliseconds, both as plain whole numbers. All that is wrong is told at once.
+ */
+import { resolve } from 'node:path';
+import { type Environment, readEnvironment, type VariableName } from './env.ts';
+import { isLoopbackHost, type ListenAddress, listenAddressToText } from './listen-address.ts';
+import { OptionReader } from './option-reader.ts';
+
+export type Role = 'api' | 'scheduler' | 'dispatcher';
+
+export type Config = {
+  readonly grpc: {
+    /**
+     * Where native gRPC listens. Default 127.0.0.1:50051. Port 0 takes a free one. Anything but a loopback address
+     * (127.0.0.0/8, ::1, localhost) lets other machines call without credentials and needs `insecure`.
+     */
+    readonly address: ListenAddress;
+  };
+  readonly http: {
+    /** Where Connect, gRPC-Web, JSON and the console listen. Default 127.0.0.1:8080. Otherwise as `grpc.address`. */
+    readonly address: ListenAddress;
+    /**
+     * The web origins whose pages may call the HTTP port, such as https://console.example.com, separated by commas.
+     * Default none: browsers then let only pages of the port itself call. `*` is refused, since any page that a
+     * visitor opens could then drive Carillon.
+     */
+    readonly corsOrigins: readonly string[];
+  };
+  /**
+   * Allows listeners that other machines reach although callers need no credentials. Default false. Whoever reaches
+   * such a port controls every job; turn it on only where a network policy or a proxy keeps strangers out.
+   * `--insecure` does the same.
+   */
+  readonly insecure: boolean;
+  /**
+   * The Postgres (14 or newer) to use, as postgres://user:password@host:port/database. Default none: Carillon starts
+   * an embedded one. Several instances share their work by sharing this. Never logged.
+   */
+  readonly databaseUrl: string | undefined;
+  /**
+   * The folder of the embedded Postgres: its data, password and log. Default .carillon in the working folder. One
+   * process at a time. On a network file system or a tmpfs, what was acknowledged may be lost. Unused with `databaseUrl`.
+   */
+  readonly dataDir: string;
+  readonly database: {
+    /**
+     * Connections in the pool of this instance; two more are held for notifications and the lease. Default 16,
+     * sensible 8–50. With fewer, calls wait for each other; the sum over all instances must stay below the server's
+     * max_connections, else the last instance cannot start.
+     */
+    readonly poolSize: number;
+  };
+  readonly log: {
+    /** The least level that is written: debug, info, warn, error, silent. Default info. debug writes several lines a call. */
+    readonly level: 'debug' | 'info' | 'warn' | 'error' | 'silent';
+  };
+  /**
+   * What this instance does: `api` answers calls, `scheduler` may become the leader that fires, `dispatcher` runs
+   * attempts. Default all three. Over all instances each role must be somewhere: without a scheduler nothing fires,
+   * without a dispatcher executions stay pending. Workers connect to instances with `api`.
+   */
+  readonly roles: readonly Role[];
+  readonly engine: {
+    /**
+     * How long the leader's lease lasts without renewal, by the database's clock. Default 4,000, sensible
+     * 3,000–15,000. Shorter: a slow database or a pause of the process takes leadership away for nothing. Longer:
+     * nothing fires for that long after the leader hangs.
+     */
+    readonly leaseTtlMs: number;
+    /**
+     * How often the leader renews, and every instance says that it lives. Default 1,000, sensible a quarter of the
+     * lease. Must be below half of `leaseTtlMs` and of `instanceTtlMs`, so that one lost renewal is made up for.
+     */
+    readonly leaseRenewMs: number;
+    /**
+     * How long an instance that is silent counts as alive; then its attempts are given to others. Default 5,000,
+     * sensible 4,000–30,000. Shorter: attempts that still run are started a second time after a hiccup. Longer: the
+     * work of a lost instance waits that long.
+     */
+    readonly instanceTtlMs: number;
+    /**
+     * How often loops look without being woken: the net below lost notifications. Default 1,000, sensible 500–10,000.
+     * Shorter costs the database for nothing; longer delays the rare work whose notification was lost.
+     */
+    readonly safetyIntervalMs: number;
+    /**
+     * Attempts that run at once in this instance; more wait as pending. Default 1,000, sensible 10–10,000. Higher
+     * needs memory and sockets for each (see also `ulimit -n`); lower leaves work waiting.
+     */
+    readonly maxRunning: number;
+    /**
+     * Fire times handled in one transaction. Default 2,000, sensible 500–5,000. Lower: a herd of jobs takes longer to
+     * start. Higher: the transaction holds its locks longer and may outlast the lease.
+     */
+    readonly fireBatchSize: number;
+    /**
+     * Executions claimed in one statement. Default 500, sensible 100–2,000. Lower: more statements for the same work.
+     * Higher: one instance takes what others had free slots for.
+     */
+    readonly claimBatchSize: number;
+    /**
+     * Connections kept to one HTTP target (scheme, host and port). Default 256, sensible 16–1,000. Lower: attempts on
+     * a slow target wait for each other. Higher: a herd may overrun the target.
+     */
+    readonly connectionsPerOrigin: number;
+    /**
+     * Bytes of log kept of one attempt; what comes after leaves a gap marker. Default 16 MiB, sensible 64 KiB–256 MiB.
+     * Lower loses lines; higher lets one talkative job fill the disk.
+     */
+    readonly logBytesPerAttempt: number;
+    /**
+     * How long SIGTERM waits for running attempts before they are given back. Default 10,000, sensible 0 to a little
+     * less than what the process manager grants (30,000 in Kubernetes). Shorter: attempts run again elsewhere.
+     * Longer than the manager's patience: the process is killed and its attempts wait for `instanceTtlMs`.
+     */
+    readonly shutdownGraceMs: number;
+  };
+  readonly stream: {
+    /**
+     * How long a stream may be silent before a heartbeat is sent. Default 15,000, sensible 5,000–50,000. Longer:
+     * proxies in between close idle streams, commonly after 60 s. Shorter: traffic without use.
+     */
+    readonly heartbeatMs: number;
+    /**
+     * Bytes that wait for one slow watcher; beyond it the oldest lines are dropped and a gap marker says how many.
+     * Default 4 MiB, sensible 256 KiB–64 MiB. Times the number of stalled watchers it is the memory they may take.
+     */
+    readonly bufferBytes: number;
+  };
+  readonly feed: {
+    /**
+     * How long an event stays to be replayed to a watcher that comes back. Default 3,600,000 (one hour), sensible
+     * 10 minutes to a day. Shorter: watchers that were away get CURSOR_EXPIRED. Longer: a bigger table.
+     */
+    readonly retentionMs: number;
+  };
+};
+
+const hourMs = 3_600_000;
+const kib = 1_024;
+const mib = 1_024 * kib;
+
+/**
+ * Makes the configuration from the variables of the process and the flags of the command line.
+ *
+ * @throws ConfigError that lists every problem, each with the variable, its value and what would be right.
+ */
+export function loadConfig(
+  flags: { readonly insecure?: boolean } = {},
+  environment: Environment = readEnvironment(),
+): Config {
+  const read = new OptionReader(environment);
+  const config: Config = {
+    grpc: { address: read.listenAddress('CARILLON_GRPC_ADDRESS', { host: '127.0.0.1', port: 50_051 }) },
+    http: {
+      address: read.listenAddress('CARILLON_HTTP_ADDRESS', { host: '127.0.0.1', port: 8_080 }),
+      corsOrigins: read.list(
+        'CARILLON_HTTP_CORS_ORIGINS',
+        [],
+        'be a list of origins such as https://console.example.com',
+        originFromText,
+      ),
+    },
+    insecure: flags.insecure || read.flag('CARILLON_INSECURE', false),
+    databaseUrl: read.text('DATABASE_URL'),
+    dataDir: resolve(read.text('CARILLON_DATA_DIR') ?? '.carillon'),
+    database: { poolSize: read.integer('CARILLON_DATABASE_POOL_SIZE', 16, { min: 2, max: 1_000 }) },
+    log: {
+      level: read.oneOf('CARILLON_LOG_LEVEL', 'info', ['debug', 'info', 'warn', 'error', 'silent']),
+    },
+    roles: read.someOf(
+      'CARILLON_ROLES',
+      ['api', 'scheduler', 'dispatcher'],
+      ['api', 'scheduler', 'dispatcher'],
+    ),
+    engine: {
+      leaseTtlMs: read.integer('CARILLON_ENGINE_LEASE_TTL_MS', 4_000, { min: 500, max: 300_000 }),
+      leaseRenewMs: read.integer('CARILLON_ENGINE_LEASE_RENEW_MS', 1_000, { min: 50, max: 100_000 }),
+      instanceTtlMs: read.integer('CARILLON_ENGINE_INSTANCE_TTL_MS', 5_000, { min: 500, max: 300_000 }),
+      safetyIntervalMs: read.integer('CARILLON_ENGINE_SAFETY_INTERVAL_MS', 1_000, { min: 50, max: 60_000 }),
+      maxRunning: read.integer('CARILLON_ENGINE_MAX_RUNNING', 1_000, { min: 1, max: 100_000 }),
+      fireBatchSize: read.integer('CARILLON_ENGINE_FIRE_BATCH_SIZE', 2_000, { min: 1, max: 10_000 }),
+      claimBatchSize: read.integer('CARILLON_ENGINE_CLAIM_BATCH_SIZE', 500, { min: 1, max: 10_000 }),
+      connectionsPerOrigin: read.integer('CARILLON_ENGINE_CONNECTIONS_PER_ORIGIN', 256, {
+        min: 1,
+        max: 10_000,
+      }),
+      logBytesPerAttempt: read.integer('CARILLON_ENGINE_LOG_BYTES_PER_ATTEMPT', 16 * mib, {
+        min: kib,
+        max: 1_024 * mib,
+      }),
+      shutdownGraceMs: read.integer('CARILLON_ENGINE_SHUTDOWN_GRACE_MS', 10_000, { min: 0, max: hourMs }),
+    },
+    stream: {
+      heartbeatMs: read.integer('CARILLON_STREAM_HEARTBEAT_MS', 15_000, { min: 100, max: hourMs }),
+      bufferBytes: read.integer('CARILLON_STREAM_BUFFER_BYTES', 4 * mib, { min: 16 * kib, max: 1_024 * mib }),
+    },
+    feed: {
+      retentionMs: read.integer('CARILLON_FEED_RETENTION_MS', hourMs, { min: 60_000, max: 30 * 24 * hourMs }),
+    },
+  };
+  checkRelations(config, read);
+  read.throwProblems();
+  return config;
+}
+
+/** What no option can be judged on alone. */
+function checkRelations({ grpc, http, insecure, databaseUrl, engine }: Config, read: OptionReader): void {
+  const listeners: [VariableName, ListenAddress][] = [
+    ['CARILLON_GRPC_ADDRESS', grpc.address],
+    ['CARILLON_HTTP_ADDRESS', http.address],
+  ];
+  for (const [name, address] of insecure ? [] : listeners) {
+    if (isLoopbackHost(address.host)) continue;
+    const reason = 'because callers from other machines would need no credentials';
+    read.refuse(
+      name,
+      `name a loopback address ${reason}; CARILLON_INSECURE=true (--insecure) allows it all the same`,
+    );
+  }
+  if (
+    grpc.address.port !== 0 &&
+    grpc.address.port === http.address.port &&
+    grpc.address.host === http.address.host
+  ) {
+    read.refuse(
+      'CARILLON_HTTP_ADDRESS',
+      'differ from CARILLON_GRPC_ADDRESS',
+      listenAddressToText(http.address),
+    );
+  }
+  if (databaseUrl !== undefined && !isPostgresUrl(databaseUrl)) {
+    read.refuse('DATABASE_URL', 'have the form postgres://user:password@host:port/database');
+  }
+  const { leaseRenewMs, leaseTtlMs, instanceTtlMs } = engine;
+  if (leaseRenewMs * 2 >= leaseTtlMs) {
+    const limit = `half of CARILLON_ENGINE_LEASE_TTL_MS (${leaseTtlMs})`;
+    read.refuse('CARILLON_ENGINE_LEASE_RENEW_MS', `be below ${limit}`, leaseRenewMs);
+  }
+  if (leaseRenewMs * 2 >= instanceTtlMs) {
+    const limit = `twice CARILLON_ENGINE_LEASE_RENEW_MS (${leaseRenewMs})`;
+    read.refuse('CARILLON_ENGINE_INSTANCE_TTL_MS', `be above ${limit}`, instanceTtlMs);
+  }
+}
+
+const isPostgresUrl = (text: string): boolean =>
+  URL.canParse(text) && ['postgres:', 'postgresql:'].includes(new URL(text).protocol);
+
+/** An origin is a scheme and a host, with a port or not, and nothing after it; undefined for anything else. */
+function originFromText(text: string): string | undefined {
+  if (!URL.canParse(text)) return undefined;
+  const { origin, protocol } = new URL(text);
+  return ['http:', 'https:'].includes(protocol) && origin === text.toLowerCase() ? origin : undefined;
+}

@@ -1,0 +1,86 @@
+/** The names of the variables that Carillon reads, in the order of the reference in config.ts. */
+export const variableNames = [
+  'CARILLON_GRPC_ADDRESS',
+  'CARILLON_HTTP_ADDRESS',
+  'CARILLON_HTTP_CORS_ORIGINS',
+  'CARILLON_INSECURE',
+  'DATABASE_URL',
+  'CARILLON_DATA_DIR',
+  'CARILLON_DATABASE_POOL_SIZE',
+  'CARILLON_LOG_LEVEL',
+  'CARILLON_ROLES',
+  'CARILLON_ENGINE_LEASE_TTL_MS',
+  'CARILLON_ENGINE_LEASE_RENEW_MS',
+  'CARILLON_ENGINE_INSTANCE_TTL_MS',
+  'CARILLON_ENGINE_SAFETY_INTERVAL_MS',
+  'CARILLON_ENGINE_MAX_RUNNING',
+  'CARILLON_ENGINE_FIRE_BATCH_SIZE',
+  'CARILLON_ENGINE_CLAIM_BATCH_SIZE',
+  'CARILLON_ENGINE_CONNECTIONS_PER_ORIGIN',
+  'CARILLON_ENGINE_LOG_BYTES_PER_ATTEMPT',
+  'CARILLON_ENGINE_SHUTDOWN_GRACE_MS',
+  'CARILLON_STREAM_HEARTBEAT_MS',
+  'CARILLON_STREAM_BUFFER_BYTES',
+  'CARILLON_FEED_RETENTION_MS',
+] as const;
+
+/** The name of a variable that Carillon reads. */
+export type VariableName = (typeof variableNames)[number];
+
+/** What was set, as text. A variable that is set to nothing counts as not set. */
+export type Environment = {
+  readonly values: Readonly<Partial<Record<VariableName, string>>>;
+  /** One sentence for each variable that begins with `CARILLON_` and is not known. */
+  readonly problems: readonly string[];
+};
+
+/**
+ * Reads the variables of the process. A misspelt variable would silently leave
+ * its option at the default, so an unknown one is a problem. Kubernetes sets
+ * variables named after services (`CARILLON_SERVICE_HOST` beside a service
+ * `carillon`); those are nobody's mistake and are passed over.
+ */
+export function readEnvironment(
+  source: Readonly<Record<string, string | undefined>> = process.env,
+): Environment {
+  const values: Partial<Record<VariableName, string>> = {};
+  const problems: string[] = [];
+  for (const [name, value] of Object.entries(source)) {
+    if (isKnown(name)) {
+      if (value?.trim()) values[name] = value.trim();
+    } else if (name.startsWith('CARILLON_') && !isServiceLink(name, value ?? '')) {
+      problems.push(`${name} is not a variable of Carillon; did you mean ${nearestName(name)}?`);
+    }
+  }
+  return { values, problems };
+}
+
+const knownNames: ReadonlySet<string> = new Set(variableNames);
+
+const isKnown = (name: string): name is VariableName => knownNames.has(name);
+
+const serviceLinkName =
+  /_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)$/;
+
+/** `CARILLON_PORT` could be somebody's guess at an option; only its value tells. */
+const isServiceLink = (name: string, value: string): boolean =>
+  serviceLinkName.test(name) || (name.endsWith('_PORT') && /^(tcp|udp|sctp):\/\//.test(value));
+
+function nearestName(name: string): VariableName {
+  const distance = (known: VariableName): number => editDistance(name, known);
+  return variableNames.reduce((best, known) => (distance(known) < distance(best) ? known : best));
+}
+
+/** How many letters have to be inserted, removed or replaced to get from one text to the other. */
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const replaced = row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1);
+      next.push(Math.min(replaced, row[j]! + 1, next[j - 1]! + 1));
+    }
+    row = next;
+  }
+  return row[b.length]!;
+}

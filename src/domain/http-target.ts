@@ -1,0 +1,156 @@
+import type { FieldViolation } from './errors.ts';
+import type { HttpTarget } from './job.ts';
+
+/** The bounds of an HTTP target; the same numbers as in target.proto. */
+export const httpTargetLimits = {
+  maxUrlLength: 2_048,
+  maxHeaders: 64,
+  maxHeaderNameLength: 256,
+  maxHeaderValueLength: 8_192,
+  maxBodyBytes: 1_048_576,
+  maxSuccessCodes: 64,
+  minSuccessCode: 200,
+  maxSuccessCode: 599,
+  maxTimeoutMs: 86_400_000,
+} as const;
+
+const methods: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE']);
+
+const reservedNames: ReadonlySet<string> = new Set([
+  'host',
+  'content-length',
+  'transfer-encoding',
+  'connection',
+  'keep-alive',
+  'te',
+  'trailer',
+  'upgrade',
+  'expect',
+  'idempotency-key',
+]);
+
+const reservedPrefixes = ['proxy-', 'carillon-', 'webhook-'] as const;
+
+// RFC 9110, 5.6.2.
+const token = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
+// Control characters apart from the tab; CR, LF and NUL are what header smuggling is made of.
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what it looks for
+const controlInValue = /[\x00-\x08\x0a-\x1f\x7f]/;
+// The URL parser would silently strip or escape these, so that what is stored is not what is called.
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what it looks for
+const controlOrBlank = /[\x00-\x20\x7f-\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff]/;
+// The two slashes are asked for because the parser takes `http:host` as absolute, too.
+const absoluteHttpUrl = /^https?:\/\/[^/?#\\]/i;
+const userInfo = /^https?:\/\/[^/?#\\]*@/i;
+
+/**
+ * A header of this name belongs to the connection, to Carillon or to the
+ * signature, in any case of letters; a user cannot set it.
+ */
+export function isReservedHeader(name: string): boolean {
+  const lower = name.toLowerCase();
+  return reservedNames.has(lower) || reservedPrefixes.some((prefix) => lower.startsWith(prefix));
+}
+
+/**
+ * Everything that is wrong with an HTTP target, in the order of its fields;
+ * empty when it can be called. `path` is where the target stands in the
+ * request (`job.target.http`). Whether the address may be called is judged
+ * when the socket connects, never here: names change their meaning.
+ */
+export function validateHttpTarget(target: HttpTarget, path: string): FieldViolation[] {
+  const violations: FieldViolation[] = [];
+  const refuse = (field: string, description: string): void => {
+    violations.push({ field: `${path}.${field}`, description });
+  };
+  const wrongUrl = urlFault(target.url);
+  if (wrongUrl) refuse('url', wrongUrl);
+  if (!methods.has(target.method)) refuse('method', `must be one of ${[...methods].join(', ')}`);
+  refuseHeaders(target.headers, refuse);
+  refuseBody(target, refuse);
+  refuseSuccessCodes(target.successCodes, refuse);
+  refuseTimeout(target.timeoutMs, refuse);
+  return violations;
+}
+
+type Refuse = (field: string, description: string) => void;
+
+function urlFault(url: string): string | undefined {
+  const { maxUrlLength } = httpTargetLimits;
+  if (isLongerThan(url, maxUrlLength)) return `must have at most ${maxUrlLength} characters`;
+  if (controlOrBlank.test(url)) return 'must not contain blanks or control characters; escape them as %20';
+  if (!absoluteHttpUrl.test(url)) return 'must be an absolute URL that begins with http:// or https://';
+  if (userInfo.test(url)) return 'must not contain a user or password; use an Authorization header';
+  if (!URL.canParse(url)) return 'must be a valid URL such as https://host.example/path';
+  return undefined;
+}
+
+function refuseHeaders(headers: Readonly<Record<string, string>>, refuse: Refuse): void {
+  const { maxHeaders } = httpTargetLimits;
+  const names = Object.keys(headers);
+  if (names.length > maxHeaders) return refuse('headers', `must have at most ${maxHeaders} entries`);
+  const seen = new Map<string, string>();
+  for (const name of names) {
+    const field = `headers[${JSON.stringify(name)}]`;
+    const first = seen.get(name.toLowerCase());
+    seen.set(name.toLowerCase(), first ?? name);
+    const fault = nameFault(name, first) ?? valueFault(headers[name] as string);
+    if (fault) refuse(field, fault);
+  }
+}
+
+function nameFault(name: string, first: string | undefined): string | undefined {
+  const { maxHeaderNameLength } = httpTargetLimits;
+  if (isLongerThan(name, maxHeaderNameLength)) {
+    return `the name must have at most ${maxHeaderNameLength} characters`;
+  }
+  if (!token.test(name)) return "the name must be an HTTP token: letters, digits and !#$%&'*+-.^_`|~";
+  if (isReservedHeader(name)) return 'is set by the connection or by Carillon; leave it out';
+  if (first !== undefined) return `differs from ${JSON.stringify(first)} only in case; keep one of them`;
+  return undefined;
+}
+
+function valueFault(value: string): string | undefined {
+  const { maxHeaderValueLength } = httpTargetLimits;
+  if (isLongerThan(value, maxHeaderValueLength)) {
+    return `the value must have at most ${maxHeaderValueLength} characters`;
+  }
+  if (controlInValue.test(value)) return 'the value must be one line without control characters';
+  return undefined;
+}
+
+function refuseBody(target: HttpTarget, refuse: Refuse): void {
+  const { maxBodyBytes } = httpTargetLimits;
+  if (target.body === undefined) return;
+  if (target.method === 'GET' || target.method === 'HEAD') {
+    refuse('body', `must be absent, because ${target.method} is sent without a body`);
+  } else if (new TextEncoder().encode(target.body).length > maxBodyBytes) {
+    refuse('body', `must have at most ${maxBodyBytes} bytes in UTF-8`);
+  }
+}
+
+function refuseSuccessCodes(codes: readonly number[], refuse: Refuse): void {
+  const { maxSuccessCodes, minSuccessCode, maxSuccessCode } = httpTargetLimits;
+  if (codes.length > maxSuccessCodes) {
+    return refuse('success_codes', `must have at most ${maxSuccessCodes} entries`);
+  }
+  for (const [i, code] of codes.entries()) {
+    if (!Number.isInteger(code) || code < minSuccessCode || code > maxSuccessCode) {
+      refuse(`success_codes[${i}]`, `must be a status code from ${minSuccessCode} to ${maxSuccessCode}`);
+    } else if (codes.indexOf(code) < i) {
+      refuse(`success_codes[${i}]`, `must not repeat ${code}`);
+    }
+  }
+}
+
+function refuseTimeout(timeoutMs: number | undefined, refuse: Refuse): void {
+  const { maxTimeoutMs } = httpTargetLimits;
+  if (timeoutMs === undefined) return;
+  if (!(timeoutMs >= 1 && timeoutMs <= maxTimeoutMs))
+    refuse('timeout', 'must be from 1 millisecond to 24 hours');
+}
+
+/** Counts characters as the proto's bounds do: by code point. */
+function isLongerThan(text: string, max: number): boolean {
+  return text.length > max && (text.length > 2 * max || [...text].length > max);
+}

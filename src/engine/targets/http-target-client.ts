@@ -1,0 +1,155 @@
+import type { HttpTarget } from '../../domain/job.ts';
+import { type Clock, systemClock } from '../../platform/clock.ts';
+import { type ConnectOptions, createConnector } from './http/connection.ts';
+import { Connections } from './http/connections.ts';
+import { Exchange, type ExchangeEnvironment } from './http/exchange.ts';
+import { aborted } from './http/failure.ts';
+import { type HttpRequest, requestFromDelivery } from './http/http-request.ts';
+import type { Delivery, DeliveryContext, DeliveryResult, TargetClient } from './target.ts';
+
+/** The most bytes of one log line; what is longer is cut. */
+export const maxLogLineBytes = 65_536;
+
+export type HttpTargetClientOptions = {
+  /** Carillon's version, for the User-Agent. */
+  readonly version: string;
+  /** Measures the timeout to the response headers and the grace of `close`. Default: the system's. */
+  readonly clock?: Clock;
+  /**
+   * The most connections to one origin, hence of attempts at once; further
+   * ones wait. Default 256, sensible 8 to 1,000. Fewer make slow callees
+   * block their own jobs; more can overrun a callee.
+   */
+  readonly maxConnectionsPerOrigin?: number;
+  /**
+   * The most origins whose idle connections are kept. Default 1,000, sensible
+   * up to half of the process's file descriptors. Fewer mean more handshakes.
+   */
+  readonly maxOrigins?: number;
+  /**
+   * How long a connection may take to stand, TLS included, in milliseconds.
+   * Default 10,000, sensible 1,000 to 30,000. Shorter fails far callees;
+   * longer lets a dead address hold an attempt.
+   */
+  readonly connectTimeoutMs?: number;
+  /**
+   * How long a connection stays open without a request, in milliseconds,
+   * where the callee's Keep-Alive header does not say. Default 4,000, sensible
+   * 1,000 to 60,000. Longer than the callee keeps it, requests meet a closed
+   * connection and their attempts fail.
+   */
+  readonly idleConnectionMs?: number;
+  /**
+   * The most bytes of names and values of response headers. Default 16,384,
+   * sensible 8,192 to 65,536. A response with more fails the attempt.
+   */
+  readonly maxHeaderBytes?: number;
+  /** The most response headers. Default 256. A response with more fails the attempt. */
+  readonly maxHeaders?: number;
+  /**
+   * The most bytes of a body that is not streamed as log lines. Default
+   * 1,048,576, at least 65,536. What is longer is cut, and a JSON object that
+   * was cut is a log line and no result. As many bytes may be in memory for
+   * every attempt in flight.
+   */
+  readonly maxBodyBytes?: number;
+  /**
+   * The most bytes of log lines that one attempt may stream. Default
+   * 16,777,216. Then one line says so, and the body is read on without logging.
+   */
+  readonly maxLogBytes?: number;
+  /**
+   * How long `close` waits for attempts in flight, in milliseconds. Default
+   * 1,000. The dispatcher has drained by then; it is for what was left behind.
+   */
+  readonly closeGraceMs?: number;
+  /** Resolves names, in place of the system's resolver; the place to judge addresses. */
+  readonly lookup?: ConnectOptions['lookup'];
+  /** Certificates (PEM) to trust in place of the ones that come with Node. */
+  readonly ca?: ConnectOptions['ca'];
+};
+
+/** A callee's Keep-Alive header cannot hold an idle connection longer than this. */
+const maxIdleConnectionMs = 60_000;
+
+/**
+ * Delivers attempts by HTTP/1.1 requests over kept-alive connections. What is
+ * sent is told in http-request.ts and target.proto, how an answer is read in
+ * stream-body.ts and plain-body.ts, what counts as a failure in failure.ts.
+ *
+ * An attempt succeeds with a success code of its target, any 2xx by default,
+ * unless the callee streams an error. Redirects are not followed, proxy
+ * variables of the environment are not looked at, nothing is decompressed.
+ * A failure is retryable when another attempt may help: the way to the callee
+ * broke (except by its certificate), it took too long, it answered 408, 425,
+ * 429 or 5xx, or it said so in a stream.
+ */
+export class HttpTargetClient implements TargetClient<HttpTarget> {
+  readonly #environment: ExchangeEnvironment;
+  readonly #userAgent: string;
+  readonly #closeGraceMs: number;
+  #closing: Promise<void> | undefined;
+
+  constructor(options: HttpTargetClientOptions) {
+    const { lookup, ca } = options;
+    this.#userAgent = `carillon/${options.version}`;
+    this.#closeGraceMs = options.closeGraceMs ?? 1_000;
+    this.#environment = {
+      clock: options.clock ?? systemClock,
+      maxHeaders: options.maxHeaders ?? 256,
+      bodyLimits: {
+        maxLineBytes: maxLogLineBytes,
+        maxLogBytes: options.maxLogBytes ?? 16_777_216,
+        maxBodyBytes: options.maxBodyBytes ?? 1_048_576,
+      },
+      connections: new Connections({
+        maxPerOrigin: options.maxConnectionsPerOrigin ?? 256,
+        maxOrigins: options.maxOrigins ?? 1_000,
+        connector: createConnector({ timeoutMs: options.connectTimeoutMs ?? 10_000, lookup, ca }),
+        idleMs: options.idleConnectionMs ?? 4_000,
+        maxIdleMs: maxIdleConnectionMs,
+        maxHeaderBytes: options.maxHeaderBytes ?? 16_384,
+      }),
+    };
+  }
+
+  /** How many origins have an open connection or an attempt. */
+  get originCount(): number {
+    return this.#environment.connections.originCount;
+  }
+
+  /**
+   * Runs one attempt to its end. Rejects only when `context.log` does, after
+   * it has let go of the connection.
+   */
+  deliver(target: HttpTarget, delivery: Delivery, context: DeliveryContext): Promise<DeliveryResult> {
+    if (context.signal.aborted) return Promise.resolve(aborted);
+    let request: HttpRequest;
+    try {
+      request = requestFromDelivery(target, delivery, this.#userAgent);
+    } catch {
+      return Promise.resolve(unusableTarget);
+    }
+    return new Exchange(this.#environment, target, request, context).run();
+  }
+
+  /** Refuses new attempts, waits the grace for those in flight, then cuts them off; resolves when all sockets are closed. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    const { clock, connections } = this.#environment;
+    const called = new AbortController();
+    await connections.close(clock.sleep(this.#closeGraceMs, called.signal));
+    called.abort();
+  }
+}
+
+const unusableTarget: DeliveryResult = {
+  outcome: 'FAILED',
+  reason: 'INVALID_JOB',
+  message: 'the stored target is not one that can be called',
+  retryable: false,
+};

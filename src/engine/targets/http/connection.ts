@@ -1,0 +1,92 @@
+import { Socket } from 'node:net';
+import { buildConnector, Client, type Dispatcher } from 'undici';
+
+/** How connections are opened; a subset of what node:tls takes. */
+export type ConnectOptions = {
+  /** Resolves names, in place of the system's resolver; where addresses are judged before a socket is opened. */
+  readonly lookup?: buildConnector.BuildOptions['lookup'];
+  /** Certificates (PEM) to trust in place of the ones that come with Node. */
+  readonly ca?: string | readonly string[];
+  /** How long a connection may take to stand, TLS included, in milliseconds. */
+  readonly timeoutMs: number;
+};
+
+/** Opens the sockets of every connection; one for all, since it keeps the TLS sessions. */
+export type Connector = buildConnector.connector;
+
+/** The connector of these options: HTTP/1.1 only, and no proxy whatever the environment says. */
+export function createConnector(options: ConnectOptions): Connector {
+  const { lookup, ca, timeoutMs } = options;
+  return buildConnector({
+    allowH2: false,
+    timeout: timeoutMs,
+    ...(lookup && { lookup }),
+    ...(ca !== undefined && { ca: typeof ca === 'string' ? ca : [...ca] }),
+  } as buildConnector.BuildOptions);
+}
+
+export type ConnectionOptions = {
+  readonly connector: Connector;
+  /** How long it stays open without a request, in milliseconds, unless the callee says. */
+  readonly idleMs: number;
+  /** The longest idle time that a callee can ask for, in milliseconds. */
+  readonly maxIdleMs: number;
+  /** The most bytes of names and values that response headers may have. */
+  readonly maxHeaderBytes: number;
+};
+
+/**
+ * One keep-alive connection, which carries one request at a time. It is an
+ * undici Client without pipelining. It opens its socket with the first request
+ * and again when a request finds it closed.
+ */
+export class Connection {
+  readonly #client: Client;
+  #socket: Socket | undefined;
+  #reused = false;
+
+  /** `onClosed` is told each time that its socket has closed. */
+  constructor(origin: string, options: ConnectionOptions, onClosed: () => void) {
+    const { connector, idleMs, maxIdleMs, maxHeaderBytes } = options;
+    this.#client = new Client(origin, {
+      connect: (target, callback) => {
+        // The connector returns its socket at once, though its type does not say so. It is
+        // wanted while it connects: undici does not give up a connection attempt by itself.
+        const socket: unknown = connector(target, callback);
+        if (socket instanceof Socket) this.#socket = socket;
+      },
+      keepAliveTimeout: idleMs,
+      keepAliveMaxTimeout: maxIdleMs,
+      maxHeaderSize: maxHeaderBytes,
+      pipelining: 1,
+      allowH2: false,
+      useMilo: false,
+      // Time is judged by the attempt, which knows more: see Exchange.
+      headersTimeout: 0,
+      bodyTimeout: 0,
+    });
+    this.#client.on('disconnect', onClosed);
+  }
+
+  /** Whether an earlier request has used it: the callee may have closed it since. */
+  get reused(): boolean {
+    return this.#reused;
+  }
+
+  /** Sends a request; the handler is told everything else. */
+  send(request: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): void {
+    this.#client.dispatch(request, handler);
+  }
+
+  /** Notes that its request ended well, so that the next one knows. */
+  markReused(): void {
+    this.#reused = true;
+  }
+
+  /** Closes the socket at once, also one that is still connecting; resolves when it has closed. */
+  destroy(): Promise<void> {
+    const closed = this.#client.destroy();
+    this.#socket?.destroy();
+    return closed;
+  }
+}

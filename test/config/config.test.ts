@@ -1,0 +1,155 @@
+import { resolve } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { type Config, loadConfig } from '../../src/config/config.ts';
+import { readEnvironment, variableNames } from '../../src/config/env.ts';
+import { ConfigError } from '../../src/config/option-reader.ts';
+
+type Variables = Record<string, string>;
+
+const load = (variables: Variables, flags = {}): Config => loadConfig(flags, readEnvironment(variables));
+
+function problemsOf(variables: Variables, flags = {}): readonly string[] {
+  try {
+    load(variables, flags);
+  } catch (error) {
+    if (error instanceof ConfigError) return error.problems;
+    throw error;
+  }
+  return [];
+}
+
+describe('loadConfig', () => {
+  it('has a default for every option', () => {
+    expect(load({})).toEqual({
+      grpc: { address: { host: '127.0.0.1', port: 50_051 } },
+      http: { address: { host: '127.0.0.1', port: 8_080 }, corsOrigins: [] },
+      insecure: false,
+      databaseUrl: undefined,
+      dataDir: resolve('.carillon'),
+      database: { poolSize: 16 },
+      log: { level: 'info' },
+      roles: ['api', 'scheduler', 'dispatcher'],
+      engine: {
+        leaseTtlMs: 4_000,
+        leaseRenewMs: 1_000,
+        instanceTtlMs: 5_000,
+        safetyIntervalMs: 1_000,
+        maxRunning: 1_000,
+        fireBatchSize: 2_000,
+        claimBatchSize: 500,
+        connectionsPerOrigin: 256,
+        logBytesPerAttempt: 16_777_216,
+        shutdownGraceMs: 10_000,
+      },
+      stream: { heartbeatMs: 15_000, bufferBytes: 4_194_304 },
+      feed: { retentionMs: 3_600_000 },
+    });
+  });
+
+  it('mirrors every key in a variable, DATABASE_URL excepted', () => {
+    const namesOf = (value: object, path: string): string[] =>
+      Object.entries(value).flatMap(([key, inner]) => {
+        const name = `${path}_${key.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`;
+        const isGroup = typeof inner === 'object' && !Array.isArray(inner) && !('port' in inner);
+        return isGroup ? namesOf(inner, name) : [name];
+      });
+    const expected = namesOf(load({}), 'CARILLON').map((name) =>
+      name.replace('CARILLON_DATABASE_URL', 'DATABASE_URL'),
+    );
+    expect([...variableNames].sort()).toEqual(expected.sort());
+  });
+
+  it.each<[string, string, (config: Config) => unknown, unknown]>([
+    ['CARILLON_GRPC_ADDRESS', '[::1]:0', (c) => c.grpc.address, { host: '::1', port: 0 }],
+    ['CARILLON_HTTP_ADDRESS', 'localhost:9000', (c) => c.http.address, { host: 'localhost', port: 9_000 }],
+    [
+      'CARILLON_HTTP_CORS_ORIGINS',
+      'https://a.example, http://B.example:81,https://a.example',
+      (c) => c.http.corsOrigins,
+      ['https://a.example', 'http://b.example:81'],
+    ],
+    ['CARILLON_INSECURE', 'TRUE', (c) => c.insecure, true],
+    ['CARILLON_INSECURE', '0', (c) => c.insecure, false],
+    ['DATABASE_URL', 'postgresql://u:p@h:5432/d', (c) => c.databaseUrl, 'postgresql://u:p@h:5432/d'],
+    ['CARILLON_DATA_DIR', '/var/lib/carillon', (c) => c.dataDir, '/var/lib/carillon'],
+    ['CARILLON_DATABASE_POOL_SIZE', '2', (c) => c.database.poolSize, 2],
+    ['CARILLON_LOG_LEVEL', 'silent', (c) => c.log.level, 'silent'],
+    ['CARILLON_ROLES', 'scheduler, api', (c) => c.roles, ['scheduler', 'api']],
+    ['CARILLON_ENGINE_LEASE_TTL_MS', '10000', (c) => c.engine.leaseTtlMs, 10_000],
+    ['CARILLON_ENGINE_LEASE_RENEW_MS', '500', (c) => c.engine.leaseRenewMs, 500],
+    ['CARILLON_ENGINE_INSTANCE_TTL_MS', '300000', (c) => c.engine.instanceTtlMs, 300_000],
+    ['CARILLON_ENGINE_SHUTDOWN_GRACE_MS', '0', (c) => c.engine.shutdownGraceMs, 0],
+    ['CARILLON_STREAM_BUFFER_BYTES', '16384', (c) => c.stream.bufferBytes, 16_384],
+    ['CARILLON_FEED_RETENTION_MS', '60000', (c) => c.feed.retentionMs, 60_000],
+  ])('reads %s=%s', (name, value, option, expected) => {
+    expect(option(load({ [name]: value }))).toEqual(expected);
+  });
+
+  it.each([
+    ['CARILLON_GRPC_ADDRESS', ':50051', 'host:port'],
+    ['CARILLON_HTTP_ADDRESS', '127.0.0.1:70000', '65535'],
+    ['CARILLON_HTTP_CORS_ORIGINS', '*', 'origins such as'],
+    ['CARILLON_HTTP_CORS_ORIGINS', 'https://a.example/path', 'origins such as'],
+    ['CARILLON_HTTP_CORS_ORIGINS', 'https://a.example,', 'origins such as'],
+    ['CARILLON_HTTP_CORS_ORIGINS', 'file:///a', 'origins such as'],
+    ['CARILLON_INSECURE', 'yes', 'true or false'],
+    ['CARILLON_DATABASE_POOL_SIZE', '1', 'from 2 to 1000'],
+    ['CARILLON_DATABASE_POOL_SIZE', '1.5', 'whole number'],
+    ['CARILLON_DATABASE_POOL_SIZE', '1e2', 'whole number'],
+    ['CARILLON_DATABASE_POOL_SIZE', '-4', 'whole number'],
+    ['CARILLON_LOG_LEVEL', 'verbose', 'debug, info, warn, error, silent'],
+    ['CARILLON_ROLES', 'api,worker', 'api, scheduler, dispatcher'],
+    ['CARILLON_ENGINE_LEASE_TTL_MS', '4s', 'from 500 to 300000'],
+    ['CARILLON_ENGINE_LEASE_RENEW_MS', '2000', 'below half of CARILLON_ENGINE_LEASE_TTL_MS (4000)'],
+    ['CARILLON_ENGINE_INSTANCE_TTL_MS', '2000', 'above twice CARILLON_ENGINE_LEASE_RENEW_MS (1000)'],
+    ['CARILLON_ENGINE_LOG_BYTES_PER_ATTEMPT', '16MiB', 'whole number'],
+    ['CARILLON_HTTP_ADDRESS', '127.0.0.1:50051', 'differ from CARILLON_GRPC_ADDRESS'],
+  ])('refuses %s=%s and says what would be right', (name, value, requirement) => {
+    const problems = problemsOf({ [name]: value });
+    expect(problems).toHaveLength(1);
+    expect(problems[0]).toContain(`${name} is ${JSON.stringify(value)} but must `);
+    expect(problems[0]).toContain(requirement);
+  });
+
+  it('shows the default where it is what breaks a relation', () => {
+    expect(problemsOf({ CARILLON_ENGINE_LEASE_TTL_MS: '2000' })).toEqual([
+      'CARILLON_ENGINE_LEASE_RENEW_MS is 1000 by default but must be below half of CARILLON_ENGINE_LEASE_TTL_MS (2000)',
+    ]);
+  });
+
+  it('never shows the value of DATABASE_URL', () => {
+    const problems = problemsOf({ DATABASE_URL: 'mysql://u:secret@h/d' });
+    expect(problems).toEqual(['DATABASE_URL must have the form postgres://user:password@host:port/database']);
+  });
+
+  it('lists all problems at once', () => {
+    const variables = {
+      CARILLON_ROLES: 'x',
+      CARILLON_LOG_LEVEL: 'y',
+      CARILLON_LOGLEVEL: 'z',
+      DATABASE_URL: 'w',
+    };
+    expect(problemsOf(variables)).toHaveLength(4);
+    expect(() => load(variables)).toThrow(
+      /the configuration is wrong:\n {2}- .*\n {2}- .*\n {2}- .*\n {2}- /,
+    );
+  });
+
+  it('cuts a long value', () => {
+    const [problem] = problemsOf({ CARILLON_ROLES: 'x'.repeat(10_000) });
+    expect(problem!.length).toBeLessThan(300);
+  });
+
+  it.each(['0.0.0.0:8080', '[::]:8080', '10.1.2.3:8080', 'my-machine:8080'])(
+    'refuses to listen on %s without credentials, unless insecure',
+    (address) => {
+      const variables = { CARILLON_HTTP_ADDRESS: address };
+      expect(problemsOf(variables)).toEqual([
+        `CARILLON_HTTP_ADDRESS is "${address}" but must name a loopback address because callers from other machines ` +
+          'would need no credentials; CARILLON_INSECURE=true (--insecure) allows it all the same',
+      ]);
+      expect(problemsOf({ ...variables, CARILLON_INSECURE: 'true' })).toEqual([]);
+      expect(problemsOf(variables, { insecure: true })).toEqual([]);
+    },
+  );
+});

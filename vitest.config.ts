@@ -1,0 +1,43 @@
+import { defineConfig } from 'vitest/config';
+
+/** What every project of the test run shares. */
+const shared = {
+  pool: 'forks',
+  testTimeout: 30_000,
+  hookTimeout: 60_000,
+} as const;
+
+/** Folders whose files start processes, count milliseconds or stop whole parts: never two at once. */
+const alone = ['test/e2e/**/*.test.ts', 'test/chaos/**/*.test.ts'];
+
+// biome-ignore lint/style/noDefaultExport: vitest reads the default export.
+export default defineConfig({
+  test: {
+    ...shared,
+    // One Postgres for the whole run. The projects see what it provides because it belongs to the root.
+    globalSetup: ['test/support/postgres-cluster.ts'],
+    maxWorkers: 2,
+    projects: [
+      {
+        test: {
+          ...shared,
+          name: 'parallel',
+          include: ['test/**/*.test.ts'],
+          exclude: alone,
+          maxWorkers: 2,
+          sequence: { groupOrder: 0 },
+        },
+      },
+      {
+        test: {
+          ...shared,
+          name: 'alone',
+          include: alone,
+          fileParallelism: false,
+          // After the parallel files, so that nothing else takes the cores.
+          sequence: { groupOrder: 1 },
+        },
+      },
+    ],
+  },
+});
