@@ -12,8 +12,10 @@ import { type Environment, readEnvironment, type VariableName } from './env.ts';
 import { isLoopbackHost, type ListenAddress, listenAddressToText } from './listen-address.ts';
 import { OptionReader } from './option-reader.ts';
 
+/** A part of the work that an instance can take on. */
 export type Role = 'api' | 'scheduler' | 'dispatcher';
 
+/** Every option, checked. */
 export type Config = {
   readonly grpc: {
     /**

@@ -43,11 +43,8 @@ const controlOrBlank = /[\x00-\x20\x7f-\xa0\u1680\u2000-\u200a\u2028\u2029\u202f
 const absoluteHttpUrl = /^https?:\/\/[^/?#\\]/i;
 const userInfo = /^https?:\/\/[^/?#\\]*@/i;
 
-/**
- * A header of this name belongs to the connection, to Carillon or to the
- * signature, in any case of letters; a user cannot set it.
- */
-export function isReservedHeader(name: string): boolean {
+/** Whether a header of this name belongs to the connection, to Carillon or to the signature. */
+function isReserved(name: string): boolean {
   const lower = name.toLowerCase();
   return reservedNames.has(lower) || reservedPrefixes.some((prefix) => lower.startsWith(prefix));
 }
@@ -88,7 +85,10 @@ function urlFault(url: string): string | undefined {
 function refuseHeaders(headers: Readonly<Record<string, string>>, refuse: Refuse): void {
   const { maxHeaders } = httpTargetLimits;
   const names = Object.keys(headers);
-  if (names.length > maxHeaders) return refuse('headers', `must have at most ${maxHeaders} entries`);
+  if (names.length > maxHeaders) {
+    refuse('headers', `must have at most ${maxHeaders} entries`);
+    return;
+  }
   const seen = new Map<string, string>();
   for (const name of names) {
     const field = `headers[${JSON.stringify(name)}]`;
@@ -105,7 +105,7 @@ function nameFault(name: string, first: string | undefined): string | undefined 
     return `the name must have at most ${maxHeaderNameLength} characters`;
   }
   if (!token.test(name)) return "the name must be an HTTP token: letters, digits and !#$%&'*+-.^_`|~";
-  if (isReservedHeader(name)) return 'is set by the connection or by Carillon; leave it out';
+  if (isReserved(name)) return 'is set by the connection or by Carillon; leave it out';
   if (first !== undefined) return `differs from ${JSON.stringify(first)} only in case; keep one of them`;
   return undefined;
 }
@@ -124,7 +124,7 @@ function refuseBody(target: HttpTarget, refuse: Refuse): void {
   if (target.body === undefined) return;
   if (target.method === 'GET' || target.method === 'HEAD') {
     refuse('body', `must be absent, because ${target.method} is sent without a body`);
-  } else if (new TextEncoder().encode(target.body).length > maxBodyBytes) {
+  } else if (isLongerInUtf8(target.body, maxBodyBytes)) {
     refuse('body', `must have at most ${maxBodyBytes} bytes in UTF-8`);
   }
 }
@@ -132,7 +132,8 @@ function refuseBody(target: HttpTarget, refuse: Refuse): void {
 function refuseSuccessCodes(codes: readonly number[], refuse: Refuse): void {
   const { maxSuccessCodes, minSuccessCode, maxSuccessCode } = httpTargetLimits;
   if (codes.length > maxSuccessCodes) {
-    return refuse('success_codes', `must have at most ${maxSuccessCodes} entries`);
+    refuse('success_codes', `must have at most ${maxSuccessCodes} entries`);
+    return;
   }
   for (const [i, code] of codes.entries()) {
     if (!Number.isInteger(code) || code < minSuccessCode || code > maxSuccessCode) {
@@ -153,4 +154,9 @@ function refuseTimeout(timeoutMs: number | undefined, refuse: Refuse): void {
 /** Counts characters as the proto's bounds do: by code point. */
 function isLongerThan(text: string, max: number): boolean {
   return text.length > max && (text.length > 2 * max || [...text].length > max);
+}
+
+function isLongerInUtf8(text: string, maxBytes: number): boolean {
+  // A UTF-16 unit takes at most three bytes: short bodies, which are all but a few, are not encoded for this.
+  return text.length * 3 > maxBytes && new TextEncoder().encode(text).length > maxBytes;
 }

@@ -239,7 +239,8 @@ const endStatement = `/* end_attempts */
   ), waiting as (
     update carillon.open_execution o
        set instance_id = null, attempt_started_at = null,
-           due_at = clock_timestamp() + d.retry_after_ms * interval '1 millisecond'
+           due_at = case when d.retry_after_ms > 0
+                         then clock_timestamp() + d.retry_after_ms * interval '1 millisecond' end
       from decided d
      where o.execution_id = d.execution_id and d.retry_after_ms is not null
   ), ended as (

@@ -17,9 +17,7 @@
 import type { ExecutionState } from '../domain/execution.ts';
 import { type Db, run } from './database.ts';
 import { stateByFeedEvent } from './feed-events.ts';
-
-/** A position: the snapshot text of Postgres. */
-export type FeedPosition = string;
+import { boundsOfPosition, type FeedPosition } from '../domain/feed-position.ts';
 
 /** An execution that entered a state, or lines that were added to its log. */
 export type FeedEvent = {
@@ -32,11 +30,6 @@ export type FeedEvent = {
 );
 
 export type FeedRead = { readonly position: FeedPosition; readonly events: readonly FeedEvent[] };
-
-const positionPattern = /^(\d{1,20}):(\d{1,20}):((?:\d{1,20}(?:,\d{1,20})*)?)$/;
-
-/** Whether a text is a position; anything else must not reach the database. */
-export const isFeedPosition = (text: string): boolean => positionPattern.test(text);
 
 type FeedRow = {
   position: string;
@@ -151,12 +144,6 @@ export class PgFeedStore {
 
 /** The feed as the engine sees it. */
 export type FeedStore = Pick<PgFeedStore, keyof PgFeedStore>;
-
-function boundsOfPosition(position: FeedPosition): { xmax: string; xip: string } {
-  const match = positionPattern.exec(position);
-  if (!match) throw new Error(`not a feed position: ${position.slice(0, 60)}`);
-  return { xmax: match[2]!, xip: `{${match[3]!}}` };
-}
 
 function eventsOfRows(rows: readonly FeedRow[]): FeedEvent[] {
   const events: FeedEvent[] = [];

@@ -1,4 +1,4 @@
-import { type Db, numberArray, run } from './database.ts';
+import { type Db, numberArray, run, type Tx } from './database.ts';
 
 /** A Carillon process that is up, or was until a moment ago. */
 export type InstanceRow = {
@@ -51,6 +51,17 @@ export class PgInstanceStore {
     const rows = await run<{ id: number }>(
       db,
       `/* expired_instances */ select id from carillon.instance where lease_expires_at < clock_timestamp()`,
+    );
+    return rows.map((row) => row.id);
+  }
+
+  /** Locks those of these instances whose lease has expired, so that none comes back until the transaction ends. */
+  async lockExpired(tx: Tx, ids: readonly number[]): Promise<readonly number[]> {
+    const rows = await run<{ id: number }>(
+      tx,
+      `select id from carillon.instance
+        where id = any ($1::bigint[]) and lease_expires_at < clock_timestamp() order by id for update`,
+      [numberArray(ids)],
     );
     return rows.map((row) => row.id);
   }

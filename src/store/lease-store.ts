@@ -45,6 +45,16 @@ export class PgLeaseStore {
     return rows.length > 0;
   }
 
+  /** The present term, kept until the transaction ends: for a command that fires what is owed before it changes a job. */
+  async lockCurrentTerm(tx: Tx): Promise<number> {
+    const rows = await run<{ term: number }>(
+      tx,
+      'select term from carillon.leader_lease where name = $1 for key share',
+      [leaseName],
+    );
+    return rows[0]?.term ?? 0;
+  }
+
   /** The lease as it stands; undefined before the first one. */
   async read(session: pg.Client): Promise<LeaseState | undefined> {
     const { rows } = await session.query<LeaseState>(

@@ -19,6 +19,15 @@ export type TriggeredRow = {
   readonly parameters: Parameters | null;
 };
 
+/** A job that a reference names, and what Trigger needs to know of it. */
+export type ResolvedJob = {
+  readonly id: number;
+  readonly namespace: string;
+  readonly generation: number;
+  readonly firesAgain: boolean;
+  readonly paused: boolean;
+};
+
 export type LedgerQuery = {
   readonly jobId?: number;
   readonly namespace?: string;
@@ -47,20 +56,25 @@ export class PgLedgerStore {
   }
 
   /** Finds the jobs that references name; undefined in the place of one that does not exist. */
-  async resolveJobs(db: Db, refs: readonly JobRef[]): Promise<readonly (number | undefined)[]> {
-    const rows = await run<{ place: number; id: number }>(
+  async resolveJobs(db: Db, refs: readonly JobRef[]): Promise<readonly (ResolvedJob | undefined)[]> {
+    const rows = await run<ResolvedJob & { place: number }>(
       db,
       `/* resolve_jobs */
        with asked as (
          select * from unnest($1::bigint[], $2::text[], $3::text[], $4::text[])
            with ordinality as a (id, namespace, group_name, name, place)
+       ), found as (
+         select a.place, j.id, j.namespace from asked a join carillon.job j on j.id = a.id
+          where a.id is not null and j.deleted_at is null
+         union all
+         select a.place, j.id, j.namespace from asked a
+           join carillon.job j on j.namespace = a.namespace and j.group_name = a.group_name and j.name = a.name
+          where a.id is null and j.deleted_at is null
        )
-       select a.place, j.id from asked a join carillon.job j on j.id = a.id
-        where a.id is not null and j.deleted_at is null
-       union all
-       select a.place, j.id from asked a
-         join carillon.job j on j.namespace = a.namespace and j.group_name = a.group_name and j.name = a.name
-        where a.id is null and j.deleted_at is null`,
+       select f.place, f.id, f.namespace, t.generation, t.next_fire_at is not null as "firesAgain",
+              exists (select 1 from carillon.pause p where p.job_id = f.id
+                         and (p.until_at is null or p.until_at > clock_timestamp())) as paused
+         from found f join carillon.timer t on t.job_id = f.id`,
       [
         numberArray(refs.map((ref) => ('id' in ref ? ref.id : null))),
         refs.map((ref) => ('key' in ref ? ref.key.namespace : null)),
@@ -68,13 +82,13 @@ export class PgLedgerStore {
         refs.map((ref) => ('key' in ref ? ref.key.name : null)),
       ],
     );
-    const found: (number | undefined)[] = refs.map(() => undefined);
-    for (const row of rows) found[row.place - 1] = row.id;
+    const found: (ResolvedJob | undefined)[] = refs.map(() => undefined);
+    for (const { place, ...job } of rows) found[place - 1] = job;
     return found;
   }
 
   /** Writes executions that were asked for, and opens those that are to run. Returns when they were made. */
-  async insertTriggered(tx: Tx, rows: readonly TriggeredRow[]): Promise<Date> {
+  async insertTriggered(tx: Db, rows: readonly TriggeredRow[]): Promise<Date> {
     const [row] = await run<{ at: Date }>(tx, insertTriggeredStatement, [
       numberArray(rows.map((r) => r.id)),
       numberArray(rows.map((r) => r.jobId)),
@@ -161,6 +175,16 @@ export class PgLedgerStore {
     return rows.map(executionFromRow);
   }
 
+  /** The newest executions of chosen jobs, oldest of them first. */
+  async listNewest(db: Db, jobs: OpenChoice, limit: number): Promise<readonly Execution[]> {
+    const condition =
+      'jobIds' in jobs
+        ? sql<SqlBool>`e.job_id = any (${numberArray(jobs.jobIds)}::bigint[])`
+        : selectorCondition(jobs.selector);
+    const rows = await ledgerRows(db).where(condition).orderBy('e.id', 'desc').limit(limit).execute();
+    return rows.toReversed().map(executionFromRow);
+  }
+
   /** The newest execution of a job. */
   async findLast(db: Db, jobId: number): Promise<Execution | undefined> {
     const [row] = await ledgerRows(db).where('e.job_id', '=', jobId).orderBy('e.id', 'desc').limit(1).execute();
@@ -241,6 +265,16 @@ export class PgLedgerStore {
         where job_id = $1 and state = 'SKIPPED' and reason = 'PAUSED' and skipped_count = 0 and created_at >= $2
         order by id desc limit $3`,
       [jobId, since, limit],
+    );
+  }
+
+  /** Notes that rows which a pause held back could not run after it either, because the job was not idle. */
+  async markOverlapped(tx: Tx, ids: readonly number[]): Promise<void> {
+    await run(
+      tx,
+      `update carillon.execution set reason = 'OVERLAP', message = 'held by a pause; not idle when it was released'
+        where id = any ($1::bigint[]) and state = 'SKIPPED' and reason = 'PAUSED'`,
+      [numberArray(ids)],
     );
   }
 

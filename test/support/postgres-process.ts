@@ -18,6 +18,7 @@ import { type Binaries, findBinaries } from '../../src/store/embedded-postgres/b
 import { chooseLauncher, collect, type Launcher } from '../../src/store/embedded-postgres/launcher.ts';
 import { getServerUser, isRoot } from '../../src/store/embedded-postgres/server-user.ts';
 
+/** What a test can ask of its Postgres. */
 export type PostgresOptions = {
   /** Keeps what it acknowledged through kill -9 of the machine; kill -9 of the server is survived either way. Default false. */
   readonly durable?: boolean;
@@ -72,7 +73,7 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Test
   const folder = await mkdtemp(join(tmpdir(), prefix));
   await writeFile(join(folder, 'owner'), String(process.pid));
   if (user) await chown(folder, user.uid, user.gid);
-  const { launcher } = await chooseLauncher(binaries.postgres, folder, user);
+  const { launcher } = await chooseLauncher({ postgres: binaries.postgres, folder, user });
   const dataDir = join(folder, 'data');
   await runInitdb(binaries, launcher, dataDir);
   const server = new Server(binaries, launcher, folder, dataDir, await findFreePort(), options);
@@ -82,9 +83,9 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Test
 
 async function runInitdb(binaries: Binaries, launcher: Launcher, dataDir: string): Promise<void> {
   const args = ['--pgdata', dataDir, '--username=postgres', '--auth=trust', '--no-sync', '--no-instructions'];
-  const locale = ['--locale-provider=builtin', '--locale=C.UTF-8', '--encoding=UTF8'];
+  const locale = ['--locale-provider=builtin', '--builtin-locale=C.UTF-8', '--locale=C', '--encoding=UTF8'];
   const outcome = await collect(
-    launcher.spawn(binaries.initdb, [...args, ...locale], { cwd: '/', stdio: ['ignore', 'pipe', 'pipe'] }),
+    launcher.spawn(binaries.initdb, [...args, ...locale], ['ignore', 'pipe', 'pipe']),
   );
   if (outcome.code !== 0) throw new Error(`initdb failed: ${outcome.stderr}`);
 }
@@ -114,13 +115,7 @@ class Server implements TestPostgres {
     this.#spawn = () => {
       const log = openSync(this.logPath, 'a');
       try {
-        // A session of its own: Ctrl-C at the terminal goes to the tests only.
-        const stdio = ['ignore', log, log] as const;
-        return launcher.spawn(binaries.postgres, ['-D', dataDir, ...args], {
-          cwd: '/',
-          stdio: [...stdio],
-          detached: true,
-        });
+        return launcher.spawn(binaries.postgres, ['-D', dataDir, ...args], ['ignore', log, log]);
       } finally {
         closeSync(log);
       }

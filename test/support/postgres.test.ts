@@ -1,24 +1,14 @@
 import pg from 'pg';
 import { describe, expect, it } from 'vitest';
 import { startPostgres, useTestDatabase } from './postgres.ts';
-
-async function query(url: string, text: string): Promise<unknown> {
-  const client = new pg.Client({ connectionString: url });
-  client.on('error', () => undefined);
-  await client.connect();
-  try {
-    return Object.values<unknown>((await client.query(text)).rows[0] ?? {})[0];
-  } finally {
-    await client.end();
-  }
-}
+import { queryValue } from './postgres-query.ts';
 
 describe('useTestDatabase', () => {
   const database = useTestDatabase();
 
   it('gives a migrated database whose session zone is not UTC', async () => {
-    expect(await query(database.url, 'select count(*)::int > 0 from carillon.migration')).toBe(true);
-    expect(await query(database.url, "select current_setting('timezone')")).toBe('Pacific/Chatham');
+    expect(await queryValue(database.url, 'select count(*)::int > 0 from carillon.migration')).toBe(true);
+    expect(await queryValue(database.url, "select current_setting('timezone')")).toBe('Pacific/Chatham');
   });
 });
 
@@ -26,14 +16,14 @@ describe('startPostgres', () => {
   it('keeps committed rows through kill -9 and comes back on the same port', async () => {
     const postgres = await startPostgres();
     try {
-      await query(postgres.url, 'create table t as select 1 as n');
+      await queryValue(postgres.url, 'create table t as select 1 as n');
       await postgres.kill9();
-      await expect(query(postgres.url, 'select 1')).rejects.toThrow();
+      await expect(queryValue(postgres.url, 'select 1')).rejects.toThrow();
       await postgres.restart();
-      expect(await query(postgres.url, 'select count(*)::int from t')).toBe(1);
+      expect(await queryValue(postgres.url, 'select count(*)::int from t')).toBe(1);
       await postgres.stop('immediate');
       await postgres.restart();
-      expect(await query(postgres.url, 'select count(*)::int from t')).toBe(1);
+      expect(await queryValue(postgres.url, 'select count(*)::int from t')).toBe(1);
     } finally {
       await postgres.remove();
     }

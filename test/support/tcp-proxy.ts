@@ -25,6 +25,7 @@
  */
 import { createConnection, createServer, type Server, type Socket } from 'node:net';
 
+/** What the proxy does with bytes and new connections; see the table above. */
 export type ProxyMode =
   | { readonly kind: 'pass' | 'cut' | 'halt' | 'blackhole' | 'one-way' }
   | { readonly kind: 'delay'; readonly ms: number; readonly jitterMs?: number }
@@ -43,12 +44,14 @@ export type ProxiedConnection = {
   reset(): void;
 };
 
+/** The port that the proxy forwards to. */
 export type TcpProxyOptions = {
   readonly port: number;
   /** Default 127.0.0.1. */
   readonly host?: string;
 };
 
+/** A running proxy. */
 export class TcpProxy {
   readonly #server: Server;
   readonly #upstream: { readonly host: string; readonly port: number };

@@ -1,9 +1,11 @@
+import { DomainError } from '../../domain/errors.ts';
 import type { HttpTarget } from '../../domain/job.ts';
 import { type Clock, systemClock } from '../../platform/clock.ts';
+import { neutralText } from './http/callee-text.ts';
 import { type ConnectOptions, createConnector } from './http/connection.ts';
 import { Connections } from './http/connections.ts';
 import { Exchange, type ExchangeEnvironment } from './http/exchange.ts';
-import { aborted } from './http/failure.ts';
+import { aborted, maxQuotedLength } from './http/failure.ts';
 import { type HttpRequest, requestFromDelivery } from './http/http-request.ts';
 import type { Delivery, DeliveryContext, DeliveryResult, TargetClient } from './target.ts';
 
@@ -127,8 +129,8 @@ export class HttpTargetClient implements TargetClient<HttpTarget> {
     let request: HttpRequest;
     try {
       request = requestFromDelivery(target, delivery, this.#userAgent);
-    } catch {
-      return Promise.resolve(unusableTarget);
+    } catch (error) {
+      return Promise.resolve(unusableTarget(error));
     }
     return new Exchange(this.#environment, target, request, context).run();
   }
@@ -147,9 +149,12 @@ export class HttpTargetClient implements TargetClient<HttpTarget> {
   }
 }
 
-const unusableTarget: DeliveryResult = {
-  outcome: 'FAILED',
-  reason: 'INVALID_JOB',
-  message: 'the stored target is not one that can be called',
-  retryable: false,
-};
+function unusableTarget(error: unknown): DeliveryResult {
+  const why = error instanceof DomainError ? error.message : 'it is damaged';
+  return {
+    outcome: 'FAILED',
+    reason: 'INVALID_JOB',
+    message: `target cannot be called: ${neutralText(why, maxQuotedLength)}`,
+    retryable: false,
+  };
+}

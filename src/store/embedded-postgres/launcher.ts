@@ -20,65 +20,104 @@
  * Which of these works is not derived from modes, lists or versions but tried:
  * the first way in which the program answers `--version` from within the folder.
  */
-import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
+import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process';
+import type { Binaries } from './binaries.ts';
 import type { ServerUser } from './server-user.ts';
 
 /** One way to start programs. */
 export type Launcher = {
   /** Says in the log which way it is. */
   readonly name: string;
-  /** Starts a program. */
-  spawn(command: string, args: readonly string[], options: SpawnOptions): ChildProcess;
+  /** Starts a program in a session of its own, so that Ctrl-C at the terminal does not reach it. */
+  spawn(command: string, args: readonly string[], stdio: StdioOptions): ChildProcess;
 };
 
-/** What `postgres --version` answered in the way that worked. */
+/** The programs, the way to start them, and the user they run as (undefined: the user of this process). */
+export type Installation = {
+  readonly binaries: Binaries;
+  readonly launcher: Launcher;
+  readonly user: ServerUser | undefined;
+};
+
+/** The way that worked, and which Postgres it runs. */
 export type LauncherChoice = { readonly launcher: Launcher; readonly majorVersion: number };
 
-/**
- * Chooses the first way in which `postgres` can be run by the user from within
- * `folder`. Without a user the programs run as the user of this process.
- */
-export async function chooseLauncher(
-  postgres: string,
-  folder: string,
-  user: ServerUser | undefined,
-): Promise<LauncherChoice> {
+/** Where setpriv, sh and what initdb calls are looked up. */
+export const systemPath =
+  '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/run/current-system/sw/bin:/opt/homebrew/bin';
+
+/** What the programs are to be run with. */
+export type LauncherOptions = {
+  readonly postgres: string;
+  /** The folder that programs must be able to enter. */
+  readonly folder: string;
+  /** Undefined: the programs run as the user of this process. */
+  readonly user: ServerUser | undefined;
+  /** Default `systemPath`. */
+  readonly searchPath?: string;
+};
+
+/** Chooses the first way in which `postgres` can be run from within the folder; throws when there is none. */
+export async function chooseLauncher(options: LauncherOptions): Promise<LauncherChoice> {
+  const { postgres, folder, user, searchPath = systemPath } = options;
   const failures: string[] = [];
-  for (const launcher of user ? launchersForUser(user) : launchersForSelf) {
-    // access(2) inside Postgres is part of the trial: "invalid binary" means that initdb would not find its sibling.
-    const { code, stdout, stderr } = await collect(
-      launcher.spawn('sh', ['-c', 'cd "$1" && exec "$2" --version', 'sh', folder, postgres], {
-        cwd: '/',
-        stdio: ['ignore', 'pipe', 'pipe'],
-      }),
-    );
+  for (const { name, prefix, switchUser } of user ? waysForUser(user) : waysForSelf) {
+    const launcher = launcherFor(name, prefix, switchUser ? user : undefined, searchPath);
+    const { code, stdout, stderr } = await tryVersion(launcher, folder, postgres);
     const version = /\(PostgreSQL\) (\d+)/.exec(stdout);
+    // access(2) inside Postgres is part of the trial: after "invalid binary" initdb would not find its sibling.
     if (code === 0 && version && !stderr.includes('invalid binary')) {
       return { launcher, majorVersion: Number(version[1]) };
     }
-    failures.push(`${launcher.name}: ${stderr.trim() || `ended with ${code}`}`);
+    failures.push(`${name}: ${stderr.trim() || `ended with ${code}`}`);
   }
   const who = user ? `user id ${user.uid}, which Postgres runs as because it refuses root,` : 'this user';
   throw new Error(
-    `embedded Postgres cannot run: ${who} reaches neither ${folder} nor ${postgres}, or the program does not fit this system; ` +
+    `embedded Postgres cannot run: ${who} cannot enter ${folder} or run ${postgres}; ` +
       'set CARILLON_DATA_DIR to a folder that every user may enter and install Carillon in such a folder, ' +
       `or set DATABASE_URL to use an existing Postgres (tried ${failures.join('; ')})`,
   );
 }
 
+async function tryVersion(launcher: Launcher, folder: string, postgres: string): Promise<Outcome> {
+  try {
+    const args = ['-c', 'cd "$1" && exec "$2" --version', 'sh', folder, postgres];
+    return await collect(launcher.spawn('sh', args, ['ignore', 'pipe', 'pipe']));
+  } catch (error) {
+    // Some failures of spawn are thrown and not reported: no right to change the user is one.
+    return { code: -1, stdout: '', stderr: String(error) };
+  }
+}
+
+type Way = {
+  readonly name: string;
+  /** What stands before the program on the command line. */
+  readonly prefix: readonly string[];
+  /** Whether spawn itself changes the user, because nothing in the prefix does. */
+  readonly switchUser?: boolean;
+};
+
 const endWithParent = ['--pdeathsig', 'INT'];
 
-const launchersForSelf: readonly Launcher[] = [
-  wrappedLauncher('this user', ['setpriv', ...endWithParent]),
-  { name: 'this user without setpriv', spawn },
+const waysForSelf: readonly Way[] = [
+  { name: 'own user', prefix: ['setpriv', ...endWithParent] },
+  { name: 'own user without setpriv', prefix: [] },
 ];
 
-function launchersForUser(user: ServerUser): readonly Launcher[] {
-  const ids = ['--reuid', String(user.uid), '--regid', String(user.gid), '--clear-groups', ...endWithParent];
-  const withCapability = (capability: string): Launcher =>
-    wrappedLauncher(`server user with ${capability}`, [
-      'setpriv',
-      ...ids,
+function waysForUser(user: ServerUser): readonly Way[] {
+  const setpriv = [
+    'setpriv',
+    '--reuid',
+    `${user.uid}`,
+    '--regid',
+    `${user.gid}`,
+    '--clear-groups',
+    ...endWithParent,
+  ];
+  const withCapability = (capability: string): Way => ({
+    name: `server user with ${capability}`,
+    prefix: [
+      ...setpriv,
       ...[
         '--inh-caps',
         `+${capability}`,
@@ -87,24 +126,32 @@ function launchersForUser(user: ServerUser): readonly Launcher[] {
         '--securebits',
         '+no_setuid_fixup',
       ],
-    ]);
+    ],
+  });
   return [
-    wrappedLauncher('server user', ['setpriv', ...ids]),
-    // Before the ways with capabilities: where this works nothing more is needed.
-    {
-      name: 'server user without setpriv',
-      spawn: (command, args, options) => spawn(command, args, { ...options, ...user }),
-    },
+    { name: 'server user', prefix: setpriv },
+    // Before the ways with capabilities: where this one works nothing more is needed.
+    { name: 'server user without setpriv', prefix: [], switchUser: true },
     withCapability('dac_read_search'),
     withCapability('dac_override'),
   ];
 }
 
-function wrappedLauncher(name: string, [wrapper, ...wrapperArgs]: readonly string[]): Launcher {
+function launcherFor(
+  name: string,
+  prefix: readonly string[],
+  user: ServerUser | undefined,
+  searchPath: string,
+): Launcher {
   return {
     name,
-    // setpriv replaces itself by the program, so the pid is the program's.
-    spawn: (command, args, options) => spawn(wrapper as string, [...wrapperArgs, command, ...args], options),
+    spawn(command, args, stdio) {
+      // setpriv replaces itself by the program, so the pid is the program's.
+      const [program = command, ...rest] = [...prefix, command, ...args];
+      // Nothing of this process's environment: PGOPTIONS, LD_PRELOAD and secrets are not for the server.
+      const env = { PATH: searchPath, LC_ALL: 'C' };
+      return spawn(program, rest, { cwd: '/', env, detached: true, stdio, ...user });
+    },
   };
 }
 

@@ -1,10 +1,10 @@
-import { Socket } from 'node:net';
+import { type LookupFunction, Socket } from 'node:net';
 import { buildConnector, Client, type Dispatcher } from 'undici';
 
 /** How connections are opened; a subset of what node:tls takes. */
 export type ConnectOptions = {
   /** Resolves names, in place of the system's resolver; where addresses are judged before a socket is opened. */
-  readonly lookup?: buildConnector.BuildOptions['lookup'];
+  readonly lookup?: LookupFunction;
   /** Certificates (PEM) to trust in place of the ones that come with Node. */
   readonly ca?: string | readonly string[];
   /** How long a connection may take to stand, TLS included, in milliseconds. */
@@ -43,7 +43,8 @@ export type ConnectionOptions = {
 export class Connection {
   readonly #client: Client;
   #socket: Socket | undefined;
-  #reused = false;
+  /** Whether an earlier request has used it: the callee may have closed it since. */
+  reused = false;
 
   /** `onClosed` is told each time that its socket has closed. */
   constructor(origin: string, options: ConnectionOptions, onClosed: () => void) {
@@ -68,22 +69,12 @@ export class Connection {
     this.#client.on('disconnect', onClosed);
   }
 
-  /** Whether an earlier request has used it: the callee may have closed it since. */
-  get reused(): boolean {
-    return this.#reused;
-  }
-
   /** Sends a request; the handler is told everything else. */
   send(request: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): void {
     this.#client.dispatch(request, handler);
   }
 
-  /** Notes that its request ended well, so that the next one knows. */
-  markReused(): void {
-    this.#reused = true;
-  }
-
-  /** Closes the socket at once, also one that is still connecting; resolves when it has closed. */
+  /** Closes the socket at once, also one that is still connecting; resolves when nothing is left of it. */
   destroy(): Promise<void> {
     const closed = this.#client.destroy();
     this.#socket?.destroy();

@@ -66,7 +66,10 @@ export class Connections {
 
   /** Lends a connection to the origin, at once or when one comes back. */
   acquire(name: string, borrower: Borrower): void {
-    if (this.#closed) return borrower.refuse();
+    if (this.#closed) {
+      borrower.refuse();
+      return;
+    }
     const origin = this.#use(name);
     const connection = origin.idle.pop();
     if (connection) this.#lend(origin, connection, borrower);
@@ -84,7 +87,7 @@ export class Connections {
     const origin = this.#origins.get(name);
     if (!origin?.lent.delete(connection)) return;
     const keep = reusable && !this.#closed;
-    if (keep) connection.markReused();
+    if (keep) connection.reused = true;
     else void connection.destroy();
     const [next] = origin.waiting;
     if (next) {
@@ -98,8 +101,8 @@ export class Connections {
   }
 
   /**
-   * Refuses everybody who waits, closes what is idle, and waits for what is
-   * lent until `destroyLent` settles or aborts the wait; then destroys it.
+   * Refuses everybody who waits, closes what is idle, and waits until what is
+   * lent has come back or the grace is over; then destroys what is left.
    */
   async close(graceEnds: Promise<void>): Promise<void> {
     this.#closed = true;
@@ -135,7 +138,8 @@ export class Connections {
     for (const origin of this.#origins.values()) {
       if (origin.lent.size > 0) continue;
       for (const connection of origin.idle.splice(0)) void connection.destroy();
-      return this.#forgetIfEmpty(origin);
+      this.#forgetIfEmpty(origin);
+      return;
     }
   }
 

@@ -47,7 +47,8 @@ export type ExchangeEnvironment = {
 
 type State = 'waiting' | 'connected' | 'responding' | 'ended' | 'settled';
 
-export class Exchange implements Dispatcher.DispatchHandler, Borrower, EventListenerObject {
+/** Delivers one attempt; made for it and dropped with it. */
+export class Exchange implements Dispatcher.DispatchHandler, Borrower {
   readonly #environment: ExchangeEnvironment;
   readonly #target: HttpTarget;
   readonly #request: HttpRequest;
@@ -57,6 +58,7 @@ export class Exchange implements Dispatcher.DispatchHandler, Borrower, EventList
   #reject!: (error: unknown) => void;
   #cancelTimer: (() => void) | undefined;
   #connection: Connection | undefined;
+  #beganAgain = false;
   #controller: Dispatcher.DispatchController | undefined;
   #status = 0;
   #headers: ResponseHeaders = {};
@@ -140,13 +142,18 @@ export class Exchange implements Dispatcher.DispatchHandler, Borrower, EventList
   onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
     if (this.#state !== 'connected' && this.#state !== 'responding') return;
     const wasWritten = this.#controller !== undefined;
-    if (!wasWritten && this.#connection?.reused) return this.#beginAgain();
+    if (!wasWritten && this.#connection?.reused && !this.#beganAgain) {
+      this.#beginAgain();
+      return;
+    }
     // What stands of an unfinished line is the last that was heard of the callee.
     if (this.#body) this.#log(this.#body.end());
     this.#end(failureFromError(error), false);
   }
 
+  /** Takes another connection: the one it got was closed before it was used. */
   #beginAgain(): void {
+    this.#beganAgain = true;
     this.#state = 'waiting';
     this.#release(false);
     this.#environment.connections.acquire(this.#request.origin, this);
@@ -229,7 +236,6 @@ export class Exchange implements Dispatcher.DispatchHandler, Borrower, EventList
   #release(reusable: boolean): void {
     const connection = this.#connection;
     this.#connection = undefined;
-    this.#controller = reusable ? undefined : this.#controller;
     if (connection) this.#environment.connections.release(this.#request.origin, connection, reusable);
   }
 

@@ -108,7 +108,10 @@ export class StreamBody implements ResponseBody {
 
   /** One line of an event stream. */
   #onField(line: string, bytes: number): void {
-    if (line === '') return this.#endEvent();
+    if (line === '') {
+      this.#endEvent();
+      return;
+    }
     const colon = line.indexOf(':');
     const name = colon === -1 ? line : line.slice(0, colon);
     if (name !== 'data' && name !== 'event') return;

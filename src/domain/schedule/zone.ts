@@ -1,0 +1,143 @@
+/**
+ * Time zones as tables of spans with a constant offset from UTC.
+ *
+ * The offsets come from the runtime's own zone data (Intl). Asking it is slow,
+ * so a zone's changes are found once for each year that a search touches: the
+ * offset is sampled every day, and where two samples differ the change is
+ * narrowed down to the second. A search then works on integers only.
+ *
+ * Two changes within a day that cancel each other would be missed; no zone has
+ * had any since 1970.
+ */
+
+/** A span of time in which a zone's offset does not change. */
+export type ZoneSpan = {
+  /** Its first instant; -Infinity is never used, the table ends at whole years. */
+  readonly fromMs: number;
+  /** The first instant behind it. */
+  readonly untilMs: number;
+  /** Local time minus UTC, in milliseconds. */
+  readonly offsetMs: number;
+  /** The offset just before the span, and that just behind it. */
+  readonly offsetBeforeMs: number;
+  readonly offsetBehindMs: number;
+};
+
+const dayMs = 86_400_000;
+
+/** Zones by name; a service meets few, and their tables are small. */
+const zones = new Map<string, Zone>();
+
+export class Zone {
+  readonly name: string;
+  readonly #format: Intl.DateTimeFormat;
+  readonly #years = new Map<number, readonly ZoneSpan[]>();
+  #last: ZoneSpan = { fromMs: 0, untilMs: 0, offsetMs: 0, offsetBeforeMs: 0, offsetBehindMs: 0 };
+
+  private constructor(name: string) {
+    this.name = name;
+    this.#format = new Intl.DateTimeFormat('en-US', {
+      timeZone: name,
+      hourCycle: 'h23',
+      year: 'numeric',
+      month: 'numeric',
+      day: 'numeric',
+      hour: 'numeric',
+      minute: 'numeric',
+      second: 'numeric',
+    });
+  }
+
+  /** The zone of an IANA name; undefined when there is none. Offsets such as "+02:00" are no zones. */
+  static find(name: string): Zone | undefined {
+    const known = zones.get(name);
+    if (known) return known;
+    if (!/^[A-Za-z][A-Za-z0-9_+\-/]*$/.test(name)) return undefined;
+    try {
+      const zone = new Zone(name);
+      zones.set(name, zone);
+      return zone;
+    } catch {
+      // Intl knows no other way to say that it does not know a zone.
+      return undefined;
+    }
+  }
+
+  /** The span that holds an instant. */
+  spanAt(ms: number): ZoneSpan {
+    const last = this.#last;
+    if (ms >= last.fromMs && ms < last.untilMs) return last;
+    const spans = this.#spansOf(new Date(ms).getUTCFullYear());
+    this.#last = spans.find((span) => ms < span.untilMs) ?? spans.at(-1)!;
+    return this.#last;
+  }
+
+  /** The spans of a year in UTC, found when they are first asked for. */
+  #spansOf(year: number): readonly ZoneSpan[] {
+    const known = this.#years.get(year);
+    if (known) return known;
+    const startMs = Date.UTC(year, 0, 1);
+    const endMs = Date.UTC(year + 1, 0, 1);
+    const starts = [{ atMs: startMs, offsetMs: this.#sample(startMs) }];
+    for (let beforeMs = startMs; beforeMs < endMs; beforeMs += dayMs) {
+      const afterMs = Math.min(beforeMs + dayMs, endMs);
+      const offsetMs = this.#sample(afterMs);
+      const before = starts.at(-1)!.offsetMs;
+      if (offsetMs === before) continue;
+      const atMs = this.#narrow(beforeMs, afterMs, before);
+      // A change at the turn of the year begins the next year's first span.
+      if (atMs < endMs) starts.push({ atMs, offsetMs });
+    }
+    const offsetAtEnd = this.#sample(endMs);
+    const spans = starts.map(({ atMs, offsetMs }, i): ZoneSpan => ({
+      fromMs: atMs,
+      untilMs: starts[i + 1]?.atMs ?? endMs,
+      offsetMs,
+      offsetBeforeMs: starts[i - 1]?.offsetMs ?? this.#sample(startMs - 1000),
+      offsetBehindMs: starts[i + 1]?.offsetMs ?? offsetAtEnd,
+    }));
+    this.#years.set(year, spans);
+    return spans;
+  }
+
+  /** The first second in (low, high] at which the offset is not `before` any more. */
+  #narrow(lowMs: number, highMs: number, before: number): number {
+    let low = lowMs / 1000;
+    let high = highMs / 1000;
+    while (high - low > 1) {
+      const middle = Math.floor((low + high) / 2);
+      if (this.#sample(middle * 1000) === before) low = middle;
+      else high = middle;
+    }
+    return high * 1000;
+  }
+
+  /** The offset at a whole second. */
+  #sample(ms: number): number {
+    let year = 0;
+    let month = 1;
+    let day = 1;
+    let hour = 0;
+    let minute = 0;
+    let second = 0;
+    for (const { type, value } of this.#format.formatToParts(ms)) {
+      if (type === 'year') year = Number(value);
+      else if (type === 'month') month = Number(value);
+      else if (type === 'day') day = Number(value);
+      else if (type === 'hour') hour = Number(value);
+      else if (type === 'minute') minute = Number(value);
+      else if (type === 'second') second = Number(value);
+    }
+    return Date.UTC(year, month - 1, day, hour, minute, second) - ms;
+  }
+}
+
+/** Writes an instant as the clocks of a zone show it: `2026-03-29T03:00:00+02:00`, with milliseconds where there are any. */
+export function localIso(ms: number, zone: Zone): string {
+  const { offsetMs } = zone.spanAt(ms);
+  const local = new Date(ms + offsetMs).toISOString();
+  const minutes = Math.abs(Math.round(offsetMs / 60_000));
+  const pad = (n: number): string => String(n).padStart(2, '0');
+  const offset = `${offsetMs < 0 ? '-' : '+'}${pad(Math.floor(minutes / 60))}:${pad(minutes % 60)}`;
+  return `${local.slice(0, local.endsWith('.000Z') ? 19 : 23)}${offset}`;
+}

@@ -1,0 +1,67 @@
+import { backoffMs } from '../platform/backoff.ts';
+import { Batcher } from '../platform/batcher.ts';
+import type { Clock } from '../platform/clock.ts';
+import type { Logger } from '../platform/logger.ts';
+import type { AttemptEnd } from '../store/attempt-store.ts';
+import type { Notifier } from '../store/notifier.ts';
+import type { Store } from '../store/store.ts';
+
+export type AttemptEnderOptions = {
+  readonly store: Pick<Store, 'transaction' | 'attempts'>;
+  readonly notifier: Pick<Notifier, 'notify'>;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly instanceId: () => number;
+};
+
+/**
+ * Writes the ends of attempts in batches, one statement each. While the
+ * database is away an end is kept and tried again, so that a success is not
+ * delivered a second time for want of a record; writing one twice changes
+ * nothing. Ends of attempts that are not this instance's any more are refused
+ * by the database and only noted.
+ */
+export class AttemptEnder {
+  readonly #options: AttemptEnderOptions;
+  readonly #batcher: Batcher<AttemptEnd, void>;
+  readonly #stopping = new AbortController();
+
+  constructor(options: AttemptEnderOptions) {
+    this.#options = options;
+    this.#batcher = new Batcher({ flush: (ends) => this.#flush(ends), maxItems: 1_000 });
+  }
+
+  /** Resolves when the end is written, refused, or given up because the instance stops. */
+  end(end: AttemptEnd): Promise<void> {
+    return this.#batcher.add(end);
+  }
+
+  /** Ceases to try again; what cannot be written now is left to the rescuer. */
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    await this.#batcher.drain();
+  }
+
+  async #flush(ends: readonly AttemptEnd[]): Promise<void[]> {
+    const { store, notifier, clock, logger, instanceId } = this.#options;
+    const { signal } = this.#stopping;
+    for (let n = 1; ; n++) {
+      try {
+        const written = await store.transaction((tx) => store.attempts.end(tx, instanceId(), ends));
+        if (written.length < ends.length) {
+          logger.debug({ refused: ends.length - written.length }, 'late or repeated ends of attempts were refused');
+        }
+        notifier.notify('feed');
+        break;
+      } catch (error) {
+        if (n === 1) logger.warn({ error, attempts: ends.length }, 'ends of attempts not written, trying again');
+        if (signal.aborted) {
+          logger.error({ error, attempts: ends.length }, 'ends of attempts given up; the rescuer will find them');
+          break;
+        }
+        await clock.sleep(backoffMs({ initialMs: 50, maxMs: 2_000, multiplier: 2 }, n, 0.5), signal);
+      }
+    }
+    return ends.map(() => undefined);
+  }
+}

@@ -1,0 +1,94 @@
+import { DomainError, type FieldViolation, invalidField } from '../domain/errors.ts';
+import { validateHttpTarget } from '../domain/http-target.ts';
+import type { JobDefinition } from '../domain/job.ts';
+import type { Schedule } from '../domain/schedule/schedule.ts';
+import { compileTimetable, type Timetable } from '../domain/schedule/timetable.ts';
+import type { JobDraft, ScheduleDraft } from './operations.ts';
+
+/**
+ * Fixes what a draft leaves to the moment it is stored: an interval without an
+ * anchor takes the one that the same schedule had before, else its start, else
+ * now. So storing the same definition again moves nothing.
+ */
+export function anchorSchedules(
+  drafts: readonly ScheduleDraft[],
+  before: readonly Schedule[],
+  nowMs: number,
+): readonly Schedule[] {
+  return drafts.map((draft): Schedule => {
+    const { spec } = draft;
+    if (spec.kind !== 'interval') return { ...draft, spec };
+    const earlier = before.find((schedule) => schedule.name === draft.name)?.spec;
+    const kept = earlier?.kind === 'interval' && earlier.everyMs === spec.everyMs ? earlier.anchorMs : undefined;
+    return { ...draft, spec: { ...spec, anchorMs: spec.anchorMs ?? draft.startMs ?? kept ?? nowMs } };
+  });
+}
+
+/** Makes a definition of a draft whose schedules are anchored. */
+export function definitionFromDraft(draft: JobDraft, schedules: readonly Schedule[]): JobDefinition {
+  return { ...draft, schedules };
+}
+
+/**
+ * Refuses a definition that cannot be used: a target that breaks its rules, a
+ * backoff that shrinks, schedules that cannot be understood or never fire after
+ * an instant. Field paths are under `path`.
+ */
+export function checkDefinition(
+  definition: JobDefinition,
+  path: string,
+  fromMs: number,
+  spreadSeed: number,
+): Timetable {
+  const violations: FieldViolation[] = [...validateHttpTarget(definition.target, `${path}.target`)];
+  const { initialBackoffMs, maxBackoffMs } = definition.retry;
+  if (maxBackoffMs < initialBackoffMs) {
+    violations.push({
+      field: `${path}.retry.max_backoff`,
+      description: `must not be shorter than initial_backoff (${initialBackoffMs} ms)`,
+    });
+  }
+  if (violations.length > 0) {
+    const [first] = violations;
+    throw new DomainError('INVALID_ARGUMENT', `${first!.field}: ${first!.description}`, {
+      metadata: { field: first!.field, description: first!.description },
+      violations,
+    });
+  }
+  return checkSchedules(definition.schedules, path, fromMs, spreadSeed);
+}
+
+/** Compiles schedules; refuses those that cannot be understood or never fire after an instant. */
+export function checkSchedules(
+  schedules: readonly Schedule[],
+  path: string,
+  fromMs: number,
+  spreadSeed: number,
+): Timetable {
+  const names = new Set<string>();
+  schedules.forEach((schedule, i) => {
+    const field = `${path}.schedules[${i}]`;
+    if (names.has(schedule.name)) {
+      throw invalidField(`${field}.name`, `${JSON.stringify(schedule.name)} is used twice; names are unique within a job`);
+    }
+    names.add(schedule.name);
+    if (schedule.startMs !== undefined && schedule.endMs !== undefined && schedule.endMs < schedule.startMs) {
+      throw invalidField(`${field}.end_time`, 'must not be before start_time', 'INVALID_SCHEDULE');
+    }
+  });
+  const timetable = compileTimetable(schedules, spreadSeed, path);
+  schedules.forEach((schedule, i) => {
+    const single = schedules.length === 1 ? timetable : compileTimetable([schedule], spreadSeed, path);
+    if (!single.next(fromMs, [])) {
+      throw invalidField(`${path}.schedules[${i}]`, neverFires(schedule, fromMs), 'INVALID_SCHEDULE');
+    }
+  });
+  return timetable;
+}
+
+function neverFires(schedule: Schedule, fromMs: number): string {
+  const after = new Date(fromMs).toISOString();
+  if (schedule.spec.kind === 'once') return `never fires: at_time lies before ${after}`;
+  if (schedule.endMs !== undefined && schedule.endMs < fromMs) return `never fires: end_time lies before ${after}`;
+  return `never fires after ${after}: no instant within its bounds fits it`;
+}

@@ -1,0 +1,297 @@
+/**
+ * Claims executions and runs their attempts. Runs on every instance.
+ *
+ * It claims as many as it has free slots for, in batches, whenever executions
+ * may wait: at a notification, when slots become free, when a retry falls due,
+ * and at the safety interval. Ends of attempts are written in batches too
+ * (group commit), so the cost per execution is a share of three statements.
+ *
+ * Failure cases. The reply to a claim is lost: the database says that this
+ * instance holds executions which it does not know of; after any failed claim
+ * it lists those and begins them. The reply to an end is lost: it is written
+ * again, and changes nothing when it had been. The database is away: ends are
+ * kept and tried again, attempts under way go on, none begins. This instance is
+ * given up for lost (cut off, stopped): its attempts are aborted, and what they
+ * still report is refused by instance and attempt number. A cancel meets the
+ * end: whichever the database sees first stands. Stop: nothing more is claimed,
+ * attempts may end within the grace time; the others are aborted and given
+ * back at once, for another instance to run.
+ */
+import type { Parameters, Retry } from '../domain/job.ts';
+import { mergeParameters } from '../domain/parameters.ts';
+import { retryAfterLossMs, retryWaitMs } from '../domain/retry.ts';
+import type { Clock } from '../platform/clock.ts';
+import type { Logger } from '../platform/logger.ts';
+import { Loop } from '../platform/loop.ts';
+import type { Metrics } from '../platform/metrics.ts';
+import type { Service } from '../platform/service.ts';
+import type { AttemptEnd, ClaimedAttempt } from '../store/attempt-store.ts';
+import type { Notifier } from '../store/notifier.ts';
+import type { Store } from '../store/store.ts';
+import type { AttemptEnder } from './attempt-ender.ts';
+import type { CachedJob, JobCache } from './job-cache.ts';
+import type { AttemptLog, LogWriter } from './log-writer.ts';
+import type { DeliveryResult, TargetClient } from './targets/target.ts';
+
+export type DispatcherOptions = {
+  readonly store: Pick<Store, 'db' | 'attempts'>;
+  readonly jobs: JobCache;
+  readonly logs: LogWriter;
+  readonly ender: AttemptEnder;
+  readonly notifier: Pick<Notifier, 'on' | 'notify'>;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+  readonly target: TargetClient;
+  readonly instanceId: () => number;
+  /** Whether the instance's lease is certain to be alive. */
+  readonly isAlive: () => boolean;
+  /** The most attempts at once. */
+  readonly maxRunning: number;
+  /** The most executions of one claim. */
+  readonly batchSize: number;
+  readonly safetyIntervalMs: number;
+  /** How long stop waits for attempts to end by themselves. */
+  readonly shutdownGraceMs: number;
+  readonly random: () => number;
+};
+
+/** Why an attempt is aborted. */
+type AbortCause = 'cancel' | 'timeout' | 'lost' | 'stop';
+
+type Running = { readonly claimed: ClaimedAttempt; readonly abort: (cause: AbortCause) => void };
+
+export class Dispatcher implements Service {
+  readonly #options: DispatcherOptions;
+  readonly #loop: Loop;
+  readonly #cancelLoop: Loop;
+  readonly #running = new Map<number, Running>();
+  readonly #stopListening: (() => void)[] = [];
+  #claimFailed = false;
+  #promoteAtMs = 0;
+  #idle: (() => void) | undefined;
+  #stopped: Promise<void> | undefined;
+
+  constructor(options: DispatcherOptions) {
+    this.#options = options;
+    const { clock, logger } = options;
+    this.#loop = new Loop({
+      clock,
+      tick: () => this.tick(),
+      onError: (error) => {
+        if (!this.#claimFailed) logger.warn({ error }, 'claim failed, trying again');
+        this.#claimFailed = true;
+      },
+    });
+    this.#cancelLoop = new Loop({
+      clock,
+      tick: () => this.#findCancels(),
+      onError: (error) => logger.debug({ error }, 'wishes to cancel not read, trying again'),
+    });
+  }
+
+  async start(): Promise<void> {
+    const { notifier } = this.#options;
+    this.#stopListening.push(
+      notifier.on('pending', () => this.#loop.wake()),
+      notifier.on('cancel', () => this.#cancelLoop.wake()),
+    );
+    await this.#cancelLoop.start();
+    await this.#loop.start();
+  }
+
+  stop(): Promise<void> {
+    this.#stopped ??= this.#drain();
+    return this.#stopped;
+  }
+
+  /** How many attempts run here now. */
+  get runningCount(): number {
+    return this.#running.size;
+  }
+
+  /** Aborts everything: the attempts belong to others now. */
+  abandon(): void {
+    for (const { abort } of this.#running.values()) abort('lost');
+  }
+
+  /** One pass: claims one batch. Returns how long to wait, in milliseconds. */
+  async tick(): Promise<number> {
+    const { store, clock, maxRunning, batchSize, safetyIntervalMs, instanceId, isAlive } = this.#options;
+    if (!isAlive()) return safetyIntervalMs / 10;
+    if (this.#claimFailed) await this.#beginUnknown();
+    if (clock.monotonicMs() >= this.#promoteAtMs) {
+      const { promoted, nextMs } = await store.attempts.promoteDue(store.db);
+      const waitMs = promoted === 1_000 ? 0 : Math.min(nextMs ?? safetyIntervalMs, safetyIntervalMs);
+      this.#promoteAtMs = clock.monotonicMs() + waitMs;
+    }
+    const limit = Math.min(maxRunning - this.#running.size, batchSize);
+    if (limit <= 0) return safetyIntervalMs;
+    this.#claimFailed = true;
+    const claimed = await store.attempts.claim(store.db, instanceId(), limit);
+    this.#claimFailed = false;
+    if (claimed.length > 0) await this.#begin(claimed);
+    if (claimed.length === limit) return 0;
+    return Math.max(Math.min(this.#promoteAtMs - clock.monotonicMs(), safetyIntervalMs), 1);
+  }
+
+  /** Looks again for executions whose retry falls due after this time. */
+  expectRetry(waitMs: number): void {
+    const atMs = this.#options.clock.monotonicMs() + waitMs;
+    if (atMs >= this.#promoteAtMs) return;
+    this.#promoteAtMs = atMs;
+    this.#loop.wake();
+  }
+
+  /** Begins what the database says this instance holds and it does not know of. */
+  async #beginUnknown(): Promise<void> {
+    const { store, instanceId, logger } = this.#options;
+    const held = await store.attempts.listHeld(store.db, instanceId(), [...this.#running.keys()]);
+    const unknown = held.filter((claimed) => !this.#running.has(claimed.executionId));
+    this.#claimFailed = false;
+    if (unknown.length === 0) return;
+    logger.warn({ count: unknown.length }, 'found claims whose reply was lost');
+    await this.#begin(unknown);
+  }
+
+  async #begin(claimed: readonly ClaimedAttempt[]): Promise<void> {
+    const { store, jobs, notifier, metrics } = this.#options;
+    notifier.notify('feed');
+    metrics.count('carillon_attempts_started_total', claimed.length);
+    // Known from here on, so that a failing load does not lose them.
+    const ordered = claimed.toSorted((a, b) => b.priority - a.priority || a.executionId - b.executionId);
+    let cached: ReadonlyMap<number, CachedJob>;
+    try {
+      cached = await jobs.load(store.db, ordered);
+    } catch (error) {
+      // They are held in the database and unknown here: the next tick begins them.
+      this.#claimFailed = true;
+      throw error;
+    }
+    for (const attempt of ordered) void this.#run(attempt, cached.get(attempt.jobId)!);
+  }
+
+  async #run(claimed: ClaimedAttempt, job: CachedJob): Promise<void> {
+    const { clock, logs, ender, logger, isAlive } = this.#options;
+    const { executionId, attempt } = claimed;
+    const controller = new AbortController();
+    let cause: AbortCause | undefined;
+    const abort = (why: AbortCause): void => {
+      if (cause !== undefined) return;
+      cause = why;
+      controller.abort();
+    };
+    this.#running.set(executionId, { claimed, abort });
+    if (claimed.cancelRequested) abort('cancel');
+    // A process that was stopped since the claim must not begin what others may run by now.
+    if (!isAlive()) abort('lost');
+    const cancelTimer = clock.setTimer(job.definition.attemptTimeoutMs, () => abort('timeout'));
+    const log = logs.open(executionId, attempt, claimed.lastSeq, () => abort('lost'));
+    let result: DeliveryResult;
+    try {
+      result = cause === undefined ? await this.#deliver(claimed, job, controller.signal, log) : abortedResult;
+      await log.flush();
+    } catch (error) {
+      logger.error({ error, executionId, attempt }, 'target client failed');
+      result = { outcome: 'FAILED', reason: 'TARGET_ERROR', message: 'the delivery failed inside Carillon', retryable: true };
+    }
+    cancelTimer();
+    // What has come to its end by itself has ended, also when an abort was under way.
+    const end = endOf(claimed, job, result, result === abortedResult || controller.signal.aborted ? cause : undefined, this.#options.random);
+    if (end) {
+      await ender.end(end);
+      if (end.retryAfterMs !== undefined) this.expectRetry(end.retryAfterMs);
+    }
+    this.#running.delete(executionId);
+    if (this.#running.size === this.#options.maxRunning - 1) this.#loop.wake();
+    if (this.#running.size === 0) this.#idle?.();
+  }
+
+  #deliver(claimed: ClaimedAttempt, job: CachedJob, signal: AbortSignal, log: AttemptLog): Promise<DeliveryResult> {
+    const parameters: Parameters = mergeParameters(job.definition.parameters, claimed.parameters);
+    return this.#options.target.deliver(
+      job.definition.target,
+      {
+        executionId: claimed.executionId,
+        attempt: claimed.attempt,
+        jobId: claimed.jobId,
+        jobKey: job.key,
+        fireAt: new Date(claimed.fireMs),
+        cause: claimed.cause,
+        term: claimed.term,
+        parameters,
+      },
+      { signal, log: (lines) => log.add(lines) },
+    );
+  }
+
+  async #findCancels(): Promise<number> {
+    const { store, instanceId, safetyIntervalMs } = this.#options;
+    if (this.#running.size === 0) return safetyIntervalMs;
+    for (const id of await store.attempts.listCancelRequested(store.db, instanceId())) {
+      this.#running.get(id)?.abort('cancel');
+    }
+    return safetyIntervalMs;
+  }
+
+  async #drain(): Promise<void> {
+    const { clock, shutdownGraceMs, logger } = this.#options;
+    for (const stop of this.#stopListening) stop();
+    await this.#loop.stop();
+    if (this.#running.size > 0) {
+      logger.info({ running: this.#running.size, graceMs: shutdownGraceMs }, 'waiting for attempts to end');
+      const idle = new Promise<void>((resolve) => {
+        this.#idle = resolve;
+      });
+      const giveUp = clock.setTimer(shutdownGraceMs, () => {
+        logger.warn({ running: this.#running.size }, 'attempts did not end in time, giving them back');
+        for (const { abort } of this.#running.values()) abort('stop');
+      });
+      await idle;
+      giveUp();
+    }
+    await this.#cancelLoop.stop();
+  }
+}
+
+const abortedResult: DeliveryResult = { outcome: 'FAILED', message: 'aborted', retryable: false };
+
+/** What to write for an attempt that has ended; undefined when it is not this instance's any more. */
+function endOf(
+  claimed: ClaimedAttempt,
+  job: CachedJob,
+  result: DeliveryResult,
+  cause: AbortCause | undefined,
+  random: () => number,
+): AttemptEnd | undefined {
+  const { executionId, attempt } = claimed;
+  const { retry, attemptTimeoutMs } = job.definition;
+  const common = { executionId, attempt };
+  if (result.outcome === 'SUCCEEDED' || cause === undefined) return { ...common, ...result, retryAfterMs: waitOf(retry, attempt, result, random) };
+  switch (cause) {
+    case 'lost':
+      return undefined;
+    case 'cancel':
+      return { ...common, outcome: 'CANCELED', reason: 'CANCEL_REQUESTED', message: '' };
+    case 'timeout': {
+      const failed = { outcome: 'FAILED', reason: 'ATTEMPT_TIMEOUT', retryable: true } as const;
+      const message = `the attempt took longer than ${attemptTimeoutMs} ms`;
+      return { ...common, ...failed, message, retryAfterMs: waitOf(retry, attempt, failed, random) };
+    }
+    case 'stop':
+      return {
+        ...common,
+        outcome: 'FAILED',
+        reason: 'WORKER_LOST',
+        message: 'the instance stopped before the attempt had ended',
+        retryAfterMs: retryAfterLossMs(retry, attempt),
+      };
+  }
+}
+
+const waitOf = (
+  retry: Retry,
+  attempt: number,
+  result: Pick<DeliveryResult, 'outcome' | 'retryable' | 'retryAfterMs'>,
+  random: () => number,
+): number | undefined => retryWaitMs(retry, attempt, result, random);

@@ -1,0 +1,384 @@
+/**
+ * Live streams of what happens, on every instance.
+ *
+ * One loop reads the feed for all watchers of this instance, from position to
+ * position (store/feed-store says why nothing is lost or repeated by that), and
+ * only while there are watchers. What an event speaks of is read once, however
+ * many watch it, and queued for each of them.
+ *
+ * A stream begins with the loop's position P: the watcher is entered there and
+ * gets every event behind P. Meanwhile its past is shown from the tables:
+ *   - without a cursor, the backlog: the execution, or the job's open ones, or
+ *     with `tail` the newest ones, each with its lines;
+ *   - with a cursor, what is left of that backlog, then the feed from the
+ *     cursor to P.
+ * The watcher knows how far it has shown each execution, so past and live may
+ * overlap. A stream of one execution ends behind its final state.
+ *
+ * The loop's read fails: it is tried again from the same position. The
+ * notification is lost: the safety interval reads. The client is slow: see
+ * watcher.ts. The instance stops: streams end with UNAVAILABLE, and the cursor
+ * works on any other instance.
+ */
+import { DomainError } from '../domain/errors.ts';
+import { type Execution, isFinal } from '../domain/execution.ts';
+import type { FeedPosition } from '../domain/feed-position.ts';
+import { selects } from '../domain/selector.ts';
+import type { Clock } from '../platform/clock.ts';
+import type { Logger } from '../platform/logger.ts';
+import { Loop } from '../platform/loop.ts';
+import type { Service } from '../platform/service.ts';
+import type { FeedEvent } from '../store/feed-store.ts';
+import type { StoredDefinition } from '../store/job-store.ts';
+import type { Notifier } from '../store/notifier.ts';
+import type { Store } from '../store/store.ts';
+import { fillEvents, stageOf } from './feed-contents.ts';
+import type { StreamMessage, StreamRequest } from './operations.ts';
+import { executionNotFound, jobNotFound } from './refusals.ts';
+import { type BacklogEntry, cursorFromText, cursorText, type StreamCursor } from './stream-cursor.ts';
+import { Watcher } from './watcher.ts';
+
+export type ExecutionFeedOptions = {
+  readonly store: Pick<Store, 'db' | 'feed' | 'jobs' | 'ledger' | 'logs'>;
+  readonly notifier: Pick<Notifier, 'on'>;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly safetyIntervalMs: number;
+  /** How often an idle stream sends a heartbeat. */
+  readonly heartbeatMs: number;
+  /** Bytes of lines that may wait for one client. */
+  readonly bufferBytes: number;
+};
+
+/** The most executions that a stream shows the past of. */
+const maxBacklog = 200;
+
+/** Lines of the past that are read at once. */
+const pageLines = 1_000;
+
+export class ExecutionFeed implements Service {
+  readonly #options: ExecutionFeedOptions;
+  readonly #loop: Loop;
+  readonly #watchers = new Set<Watcher>();
+  readonly #jobs = new Map<number, StoredDefinition>();
+  readonly #entering: Entering[] = [];
+  #stopListening: (() => void)[] = [];
+  #position: FeedPosition | undefined;
+  #stopped = false;
+
+  constructor(options: ExecutionFeedOptions) {
+    this.#options = options;
+    this.#loop = new Loop({
+      clock: options.clock,
+      tick: () => this.tick(),
+      onError: (error) => {
+        options.logger.warn({ error }, 'feed not read, trying again');
+        for (const { reject } of this.#entering.splice(0)) reject(error);
+      },
+    });
+  }
+
+  async start(): Promise<void> {
+    const { notifier } = this.#options;
+    this.#stopListening = [
+      notifier.on('feed', () => {
+        if (this.#watchers.size > 0) this.#loop.wake();
+      }),
+      // Labels may have changed.
+      notifier.on('timers', () => this.#jobs.clear()),
+    ];
+    await this.#loop.start();
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    for (const stop of this.#stopListening) stop();
+    await this.#loop.stop();
+    for (const watcher of this.#watchers) watcher.fail(stopping());
+    for (const { reject } of this.#entering.splice(0)) reject(stopping());
+  }
+
+  /** One pass: hands every watcher what came since the last one. Returns how long to wait. */
+  async tick(): Promise<number> {
+    const { store, safetyIntervalMs } = this.#options;
+    if (this.#watchers.size === 0) this.#position = undefined;
+    if (this.#entering.length > 0) {
+      this.#position ??= (await store.feed.readPosition(store.db)).position;
+      for (const { watcher, resolve } of this.#entering.splice(0)) {
+        this.#watchers.add(watcher);
+        resolve(this.#position);
+      }
+    }
+    const since = this.#position;
+    if (since === undefined) return safetyIntervalMs;
+    const watchers = [...this.#watchers];
+    const { position: until, events } = await store.feed.readSince(store.db, since);
+    await this.#loadJobs(events);
+    const wanted = events
+      .map((event, index) => ({ index, event }))
+      .filter(({ event }) => watchers.some((watcher) => watcher.wants(event)));
+    for await (const slice of fillEvents(store, store.db, wanted)) {
+      for (const { index, event, filled } of slice) {
+        for (const watcher of watchers) {
+          if (watcher.wants(event)) watcher.offer(filled, { since, until, index });
+        }
+      }
+    }
+    this.#position = until;
+    return safetyIntervalMs;
+  }
+
+  async *stream(request: StreamRequest, signal: AbortSignal): AsyncGenerator<StreamMessage> {
+    if (this.#stopped) throw stopping();
+    const { source } = request;
+    const { store, bufferBytes } = this.#options;
+    const wants = await this.#matcherOf(source);
+    const only = 'executionId' in source ? source.executionId : undefined;
+    // What is over is in the tables to the end: there is nothing to wait for.
+    const follow = request.follow && !(only !== undefined && (await this.#isOver(only)));
+    const { epoch, position } = await store.feed.readPosition(store.db);
+    const cursor = request.cursor === '' ? undefined : cursorFromText(request.cursor);
+    if (cursor && !(await store.feed.isKept(store.db, cursor.since, cursor.epoch))) throw cursorExpired();
+    const watcher = new Watcher({ epoch, minLevel: request.minLevel, maxBytes: bufferBytes, wants });
+    try {
+      const live = follow ? await this.#enter(watcher) : position;
+      const backlog = cursor ? cursor.backlog : await this.#backlogOf(request);
+      for await (const message of this.#past(watcher, backlog, cursor, { epoch, live })) {
+        yield message;
+        if (signal.aborted || endsStream(message, only)) return;
+      }
+      if (!follow) return;
+      for await (const message of this.#live(watcher, { epoch, live }, signal)) {
+        yield message;
+        if (endsStream(message, only)) return;
+      }
+    } finally {
+      this.#watchers.delete(watcher);
+    }
+  }
+
+  /** Enters a watcher at the loop's next pass; resolves to the position from which on it gets live events. */
+  #enter(watcher: Watcher): Promise<FeedPosition> {
+    return new Promise((resolve, reject) => {
+      this.#entering.push({ watcher, resolve, reject });
+      this.#loop.wake();
+    });
+  }
+
+  /** Shows what lies behind the live events: what is left of the backlog, then the feed from the cursor on. */
+  async *#past(
+    watcher: Watcher,
+    backlog: readonly BacklogEntry[],
+    cursor: StreamCursor | undefined,
+    { epoch, live }: { epoch: string; live: FeedPosition },
+  ): AsyncGenerator<StreamMessage> {
+    const since = cursor?.since ?? live;
+    for (let i = 0; i < backlog.length; i++) yield* this.#pastOf(watcher, backlog, i, { epoch, since });
+    if (!cursor) return;
+    const { batch } = cursor;
+    if (batch) yield* this.#between(watcher, cursor.since, batch.until, batch.event, batch.seq);
+    yield* this.#between(watcher, batch?.until ?? cursor.since, live, 0, 0);
+  }
+
+  /** Shows one execution of the backlog: its state unless final, its lines, then its final state. */
+  async *#pastOf(
+    watcher: Watcher,
+    backlog: readonly BacklogEntry[],
+    index: number,
+    place: { epoch: string; since: FeedPosition },
+  ): AsyncGenerator<StreamMessage> {
+    const { store } = this.#options;
+    const entry = backlog[index]!;
+    const rest = backlog.slice(index + 1);
+    let { seq, stage } = entry;
+    const cursor = (): string =>
+      cursorText({ ...place, backlog: [{ executionId: entry.executionId, seq, stage }, ...rest] });
+    const [execution] = await store.ledger.listByIds(store.db, [entry.executionId]);
+    if (!execution) return;
+    const present = stageOf(execution.state, execution.attempt);
+    watcher.note(execution.id, seq, stage);
+    if (!isFinal(execution.state) && present > stage) {
+      stage = present;
+      watcher.note(execution.id, seq, stage);
+      yield { cursor: cursor(), event: { kind: 'execution', execution } };
+    }
+    for (;;) {
+      const lines = await store.logs.list(store.db, {
+        executionId: execution.id,
+        afterSeq: seq,
+        beforeSeq: null,
+        minLevel: 'DEBUG',
+        attempt: 0,
+        newestFirst: false,
+        limit: pageLines,
+      });
+      for (const line of lines) {
+        seq = line.seq;
+        watcher.note(execution.id, seq, stage);
+        if (watcher.shows(line.level)) yield { cursor: cursor(), event: { kind: 'log', entry: line } };
+      }
+      if (lines.length < pageLines) break;
+    }
+    if (isFinal(execution.state) && present > stage) {
+      watcher.note(execution.id, seq, present);
+      yield {
+        cursor: cursorText({ ...place, backlog: [{ executionId: execution.id, seq, stage: present }, ...rest] }),
+        event: { kind: 'execution', execution },
+      };
+    }
+  }
+
+  /** Shows the feed between two positions, behind an event and a line of it. */
+  async *#between(
+    watcher: Watcher,
+    since: FeedPosition,
+    until: FeedPosition,
+    fromEvent: number,
+    afterSeq: number,
+  ): AsyncGenerator<StreamMessage> {
+    const { store } = this.#options;
+    const events = await store.feed.readBetween(store.db, since, until);
+    await this.#loadJobs(events);
+    const wanted = events
+      .map((event, index) => ({ index, event }))
+      .filter(({ index, event }) => index >= fromEvent && watcher.wants(event));
+    for await (const slice of fillEvents(store, store.db, wanted)) {
+      for (const { index, event, filled } of slice) {
+        const seenLines = index === fromEvent ? afterSeq : 0;
+        if (event.kind === 'state' && index === fromEvent && seenLines > 0) continue;
+        yield* watcher.messagesOf(filled, { since, until, index }, [], seenLines);
+      }
+    }
+  }
+
+  async *#live(
+    watcher: Watcher,
+    place: { epoch: string; live: FeedPosition },
+    signal: AbortSignal,
+  ): AsyncGenerator<StreamMessage> {
+    const { clock, heartbeatMs } = this.#options;
+    let lastCursor = cursorText({ epoch: place.epoch, since: place.live, backlog: [] });
+    while (!signal.aborted) {
+      const message = watcher.take();
+      if (message) {
+        lastCursor = message.cursor;
+        yield message;
+        continue;
+      }
+      if (!(await awaitMessage(watcher, clock, heartbeatMs, signal)) && !signal.aborted) {
+        yield { cursor: lastCursor, event: { kind: 'heartbeat', at: clock.now() } };
+      }
+    }
+  }
+
+  /** The executions whose past a new stream shows, oldest first. */
+  async #backlogOf(request: StreamRequest): Promise<readonly BacklogEntry[]> {
+    const { store } = this.#options;
+    const { source, tail } = request;
+    let executions: readonly Execution[];
+    if ('executionId' in source) {
+      executions = await store.ledger.listByIds(store.db, [source.executionId]);
+    } else {
+      const choice =
+        'job' in source ? { jobIds: [(await this.#findJob(source.job)).id] } : { selector: source.selector };
+      executions =
+        tail === undefined
+          ? await store.ledger.listOpen(store.db, choice, maxBacklog)
+          : await store.ledger.listNewest(store.db, choice, maxBacklog);
+    }
+    if (tail === undefined) return executions.map(({ id }) => ({ executionId: id, seq: 0, stage: 0 }));
+    return this.#tailOf(executions, tail, 'executionId' in source);
+  }
+
+  /** Cuts a backlog to its last lines: executions without any of them are left out, unless they are open. */
+  async #tailOf(executions: readonly Execution[], tail: number, keepAll: boolean): Promise<readonly BacklogEntry[]> {
+    const { store } = this.#options;
+    const lastSeqs = await store.logs.listLastSeqs(
+      store.db,
+      executions.map(({ id }) => id),
+    );
+    const backlog: BacklogEntry[] = [];
+    let left = tail;
+    for (const { id, state } of executions.toReversed()) {
+      const lastSeq = lastSeqs.get(id) ?? 0;
+      const lines = Math.min(left, lastSeq);
+      if (lines === 0 && isFinal(state) && !keepAll) continue;
+      left -= lines;
+      backlog.unshift({ executionId: id, seq: lastSeq - lines, stage: 0 });
+    }
+    return backlog;
+  }
+
+  async #matcherOf(source: StreamRequest['source']): Promise<(event: { executionId: number; jobId: number }) => boolean> {
+    if ('executionId' in source) {
+      const { store } = this.#options;
+      const known = await store.ledger.listKnownIds(store.db, [source.executionId]);
+      if (!known.has(source.executionId)) throw executionNotFound(source.executionId);
+      return (event) => event.executionId === source.executionId;
+    }
+    if ('job' in source) {
+      const { id } = await this.#findJob(source.job);
+      return (event) => event.jobId === id;
+    }
+    return (event) => {
+      const job = this.#jobs.get(event.jobId);
+      return job !== undefined && selects(source.selector, { key: job.key, labels: job.definition.labels });
+    };
+  }
+
+  async #findJob(ref: Extract<StreamRequest['source'], { job: unknown }>['job']): Promise<{ readonly id: number }> {
+    const { store } = this.#options;
+    const [job] = await store.ledger.resolveJobs(store.db, [ref]);
+    if (!job) throw jobNotFound(ref);
+    return job;
+  }
+
+  /** Loads keys and labels of the jobs in these events, for streams by selector. */
+  async #loadJobs(events: readonly FeedEvent[]): Promise<void> {
+    const { store } = this.#options;
+    const missing = [...new Set(events.map((event) => event.jobId))].filter((id) => !this.#jobs.has(id));
+    if (missing.length === 0) return;
+    if (this.#jobs.size > 50_000) this.#jobs.clear();
+    for (const job of await store.jobs.listDefinitions(store.db, missing)) this.#jobs.set(job.id, job);
+  }
+
+  async #isOver(executionId: number): Promise<boolean> {
+    const { store } = this.#options;
+    const [execution] = await store.ledger.listByIds(store.db, [executionId]);
+    return execution !== undefined && isFinal(execution.state);
+  }
+}
+
+type Entering = {
+  readonly watcher: Watcher;
+  readonly resolve: (position: FeedPosition) => void;
+  readonly reject: (error: unknown) => void;
+};
+
+const stopping = (): DomainError =>
+  new DomainError('UNAVAILABLE', 'the instance is stopping; go on from the last cursor', { retryAfterMs: 200 });
+
+const cursorExpired = (): DomainError =>
+  new DomainError('CURSOR_EXPIRED', 'the cursor is older than what is kept; begin without one', {
+    metadata: { field: 'cursor' },
+  });
+
+const endsStream = ({ event }: StreamMessage, executionId: number | undefined): boolean =>
+  executionId !== undefined && event.kind === 'execution' && isFinal(event.execution.state);
+
+/** Waits for a message, the heartbeat's time or the end; true when a message may be there. */
+function awaitMessage(watcher: Watcher, clock: Clock, waitMs: number, signal: AbortSignal): Promise<boolean> {
+  return new Promise((resolve) => {
+    const done = (arrived: boolean): void => {
+      cancel();
+      watcher.onMessage(undefined);
+      signal.removeEventListener('abort', onAbort);
+      resolve(arrived);
+    };
+    const onAbort = (): void => done(false);
+    const cancel = clock.setTimer(waitMs, () => done(false));
+    signal.addEventListener('abort', onAbort, { once: true });
+    if (signal.aborted) return done(false);
+    watcher.onMessage(() => done(true));
+  });
+}

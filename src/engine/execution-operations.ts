@@ -1,0 +1,128 @@
+import type { Execution, LogEntry } from '../domain/execution.ts';
+import type { JobRef } from '../domain/job.ts';
+import type { Notifier } from '../store/notifier.ts';
+import type { Store } from '../store/store.ts';
+import type { ExecutionFeed } from './execution-feed.ts';
+import type {
+  CancelChoice,
+  ExecutionFilter,
+  ExecutionOperations,
+  ListLogs,
+  Page,
+  StreamMessage,
+  StreamRequest,
+} from './operations.ts';
+import { pageSize, pageTokenFrom, positionFromPageToken } from './page-token.ts';
+import { executionNotFound, jobNotFound } from './refusals.ts';
+
+export type LedgerOperationsOptions = {
+  readonly store: Pick<Store, 'db' | 'transaction' | 'ledger' | 'logs'>;
+  readonly notifier: Pick<Notifier, 'notify'>;
+  readonly feed: ExecutionFeed;
+};
+
+const isId = (value: unknown): value is number => Number.isSafeInteger(value);
+
+/** Reads the ledger and the logs, and cancels what is open. */
+export class LedgerOperations implements ExecutionOperations {
+  readonly #options: LedgerOperationsOptions;
+
+  constructor(options: LedgerOperationsOptions) {
+    this.#options = options;
+  }
+
+  async get(executionId: number): Promise<Execution> {
+    const { store } = this.#options;
+    const execution = await store.ledger.find(store.db, executionId);
+    if (!execution) throw executionNotFound(executionId);
+    return execution;
+  }
+
+  async list(
+    filter: ExecutionFilter,
+    page: Page,
+    order: 'create_time' | 'create_time desc',
+  ): Promise<{ executions: readonly Execution[]; nextPageToken: string }> {
+    const { store } = this.#options;
+    const list = ['executions', filter, order];
+    const afterId = positionFromPageToken(list, page.token, isId);
+    const { job, ...conditions } = filter;
+    const jobId = job && (await this.#findJobs([job]))[0];
+    if (job && jobId === undefined) throw jobNotFound(job);
+    const size = pageSize(page.size);
+    const executions = await store.ledger.list(store.db, {
+      ...conditions,
+      jobId,
+      afterId,
+      newestFirst: order === 'create_time desc',
+      limit: size + 1,
+    });
+    const shown = executions.slice(0, size);
+    const nextPageToken = executions.length > size ? pageTokenFrom(list, shown.at(-1)!.id) : '';
+    return { executions: shown, nextPageToken };
+  }
+
+  async cancel(
+    choice: CancelChoice,
+    reason: string,
+  ): Promise<{
+    canceled: readonly number[];
+    notFound: readonly number[];
+    alreadyFinished: readonly number[];
+    jobsNotFound: readonly JobRef[];
+  }> {
+    const { store, notifier } = this.#options;
+    const jobsNotFound: JobRef[] = [];
+    let target: Parameters<typeof store.ledger.cancel>[1];
+    if ('executionIds' in choice) target = { executionIds: [...new Set(choice.executionIds)] };
+    else if ('jobs' in choice) {
+      const found = await this.#findJobs(choice.jobs);
+      jobsNotFound.push(...choice.jobs.filter((_, i) => found[i] === undefined));
+      target = { jobIds: found.filter((id) => id !== undefined) };
+    } else if ('selector' in choice) target = { selector: choice.selector };
+    else target = { selector: { namespace: choice.namespace } };
+
+    const { canceled, marked } = await store.transaction((tx) => store.ledger.cancel(tx, target, reason));
+    if (canceled.length > 0) notifier.notify('feed');
+    if (marked.length > 0) notifier.notify('cancel');
+    const touched = new Set(canceled);
+    const others = 'executionIds' in target ? target.executionIds.filter((id) => !touched.has(id)) : [];
+    const known = others.length > 0 ? await store.ledger.listKnownIds(store.db, others) : new Set<number>();
+    return {
+      canceled,
+      notFound: others.filter((id) => !known.has(id)),
+      alreadyFinished: others.filter((id) => known.has(id)),
+      jobsNotFound,
+    };
+  }
+
+  async listLogs(request: ListLogs, page: Page): Promise<{ entries: readonly LogEntry[]; nextPageToken: string }> {
+    const { store } = this.#options;
+    const list = ['logs', request];
+    const position = positionFromPageToken(list, page.token, isId);
+    const { executionId, afterSeq, newestFirst, ...conditions } = request;
+    const known = await store.ledger.listKnownIds(store.db, [executionId]);
+    if (!known.has(executionId)) throw executionNotFound(executionId);
+    const size = pageSize(page.size);
+    const entries = await store.logs.list(store.db, {
+      ...conditions,
+      executionId,
+      newestFirst,
+      afterSeq: newestFirst ? afterSeq : (position ?? afterSeq),
+      beforeSeq: newestFirst ? (position ?? null) : null,
+      limit: size + 1,
+    });
+    const shown = entries.slice(0, size);
+    const nextPageToken = entries.length > size ? pageTokenFrom(list, shown.at(-1)!.seq) : '';
+    return { entries: shown, nextPageToken };
+  }
+
+  stream(request: StreamRequest, signal: AbortSignal): AsyncIterable<StreamMessage> {
+    return this.#options.feed.stream(request, signal);
+  }
+
+  async #findJobs(refs: readonly JobRef[]): Promise<readonly (number | undefined)[]> {
+    const { store } = this.#options;
+    return (await store.ledger.resolveJobs(store.db, refs)).map((job) => job?.id);
+  }
+}

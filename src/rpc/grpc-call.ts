@@ -1,0 +1,163 @@
+/** A call as grpc-js carries it. */
+import { Buffer } from 'node:buffer';
+import { type Message, toBinary } from '@bufbuild/protobuf';
+import {
+  Metadata,
+  type ServerErrorResponse,
+  type ServerUnaryCall,
+  type ServerWritableStream,
+  type StatusObject,
+  type sendUnaryData,
+} from '@grpc/grpc-js';
+import { StatusSchema } from '../../gen/google/rpc/status_pb.js';
+import { DomainError } from '../domain/errors.ts';
+import type { Clock } from '../platform/clock.ts';
+import { Call, type Interceptor } from './call.ts';
+import { describeError, type ErrorDescription } from './errors.ts';
+import { callerIsGone } from './serve.ts';
+import type { Method } from './services/service.ts';
+
+/** Where gRPC carries google.rpc.Status with its details. */
+const detailsHeader = 'grpc-status-details-bin';
+
+/** The status of an error, with the details in the trailers. */
+export function grpcStatusFromDescription(
+  description: ErrorDescription,
+  trailers = new Metadata(),
+): Omit<StatusObject, 'code'> & { code: number } {
+  const { code, message, details } = description;
+  const status = toBinary(StatusSchema, {
+    $typeName: 'google.rpc.Status',
+    code,
+    message,
+    details: details.map(({ desc, value }) => ({
+      $typeName: 'google.protobuf.Any' as const,
+      typeUrl: `type.googleapis.com/${desc.typeName}`,
+      value: toBinary(desc, value),
+    })),
+  });
+  trailers.set(detailsHeader, bufferOf(status));
+  return { code, details: message, metadata: trailers };
+}
+
+/** The same bytes as a Buffer, without a copy. */
+export function bufferOf(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+type Transport = ServerUnaryCall<unknown, Buffer> | ServerWritableStream<unknown, Buffer>;
+
+abstract class GrpcCall<Carrier extends Transport> extends Call {
+  protected readonly transport: Carrier;
+  /** Sent before the first message; in the trailers where there is only an error. */
+  protected readonly headers = new Metadata();
+  readonly #clock: Clock;
+
+  constructor(method: Method, chain: readonly Interceptor[], transport: Carrier, clock: Clock) {
+    super(method, chain);
+    this.transport = transport;
+    this.#clock = clock;
+    transport.on('cancelled', () => {
+      if (!this.isSettled) this.fail(this.#isLate() ? callerIsLate() : callerIsGone());
+    });
+  }
+
+  override header(name: string): string | undefined {
+    const value = this.transport.metadata.get(name)[0];
+    return typeof value === 'string' ? value : undefined;
+  }
+
+  override setHeader(name: string, value: string): void {
+    this.headers.set(name, value);
+  }
+
+  override peer(): string {
+    return this.transport.getPeer();
+  }
+
+  override remainingMs(): number | undefined {
+    const deadline = this.transport.getDeadline();
+    if (deadline === Infinity) return undefined;
+    return Number(deadline) - this.#clock.now().getTime();
+  }
+
+  override encode(response: Message): Buffer {
+    return bufferOf(toBinary(this.method.desc.output, response));
+  }
+
+  /**
+   * The status of the failure. It goes out without headers of its own: a
+   * client's retry policy takes an answer that begins with headers as final.
+   */
+  protected failedStatus(): Omit<StatusObject, 'code'> & { code: number } {
+    return grpcStatusFromDescription(this.error ?? describeError(this.failure, this.requestId), this.headers);
+  }
+
+  #isLate(): boolean {
+    return (this.remainingMs() ?? Infinity) <= 0;
+  }
+}
+
+/** A unary call of grpc-js, answered by its callback. */
+export class GrpcUnaryCall extends GrpcCall<ServerUnaryCall<unknown, Buffer>> {
+  readonly #answer: sendUnaryData<Buffer>;
+
+  constructor(
+    method: Method,
+    chain: readonly Interceptor[],
+    transport: ServerUnaryCall<unknown, Buffer>,
+    clock: Clock,
+    answer: sendUnaryData<Buffer>,
+  ) {
+    super(method, chain, transport, clock);
+    this.#answer = answer;
+  }
+
+  protected override reply(response: unknown): void {
+    if (this.failure !== undefined) {
+      this.#answer(this.failedStatus() as ServerErrorResponse);
+    } else {
+      this.transport.sendMetadata(this.headers);
+      this.#answer(null, response as Buffer);
+    }
+  }
+}
+
+/** A server stream of grpc-js; what it writes waits until the client has taken what was written before. */
+export class GrpcStreamCall extends GrpcCall<ServerWritableStream<unknown, Buffer>> {
+  #hasHeaders = false;
+
+  /** Writes one message; resolves when there is room for the next, or when the call has settled. */
+  async write(message: Message): Promise<void> {
+    try {
+      const bytes = this.encode(message);
+      this.#sendHeaders();
+      if (this.transport.write(bytes) || this.isSettled) return;
+      await this.untilSettled(new Promise((resolve) => this.transport.once('drain', resolve)));
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  protected override reply(): void {
+    if (this.transport.cancelled) return;
+    if (this.failure !== undefined) {
+      // grpc-js ends the stream with the status that it is given as an error,
+      // behind the messages that still wait.
+      this.transport.emit('error', this.failedStatus());
+      return;
+    }
+    this.#sendHeaders();
+    this.transport.end();
+  }
+
+  #sendHeaders(): void {
+    if (this.#hasHeaders) return;
+    this.#hasHeaders = true;
+    this.transport.sendMetadata(this.headers);
+  }
+}
+
+function callerIsLate(): DomainError {
+  return new DomainError('DEADLINE_EXCEEDED', "the caller's deadline has passed");
+}

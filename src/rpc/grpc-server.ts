@@ -1,0 +1,152 @@
+/**
+ * The native gRPC port. grpc-js calls the handlers directly, because going
+ * through connect-node costs two thirds of the rate (bench/unary-overhead.ts).
+ *
+ * Stopping: new calls are refused and streams are ended, both with UNAVAILABLE
+ * and RetryInfo; unary calls under way may finish until the grace time is
+ * over; then what is left is cut off.
+ */
+import type { EventEmitter } from 'node:events';
+import { type ChannelOptions, Server, ServerCredentials } from '@grpc/grpc-js';
+import { Health } from '../../gen/grpc/health/v1/health_pb.js';
+import type { Clock } from '../platform/clock.ts';
+import type { Service as Part } from '../platform/service.ts';
+import { formatAddress, parseAddress } from './address.ts';
+import type { Interceptor } from './call.ts';
+import { decodeForChain, definitionOf, implementationOf } from './grpc-definitions.ts';
+import { GrpcHealth } from './grpc-health.ts';
+import { decodeReflection, reflectionOf, reflectionServices } from './grpc-reflection.ts';
+import { describeUnknownMethods } from './grpc-unknown-methods.ts';
+import { LiveStreams } from './live-streams.ts';
+import { serverIsStopping } from './serve.ts';
+import type { Service } from './services/service.ts';
+import { closeSlowRequests } from './slow-requests.ts';
+
+/** What the gRPC server is made with. */
+export type GrpcServerOptions = {
+  /** Where to listen, host:port; port 0 takes a free one. */
+  readonly address: string;
+  readonly services: readonly Service[];
+  readonly chain: readonly Interceptor[];
+  /** Resolves while the instance can serve; for health checks. */
+  readonly ready: () => Promise<void>;
+  readonly clock: Clock;
+  /** Whether tools may ask for the protos. Default true. */
+  readonly reflection?: boolean;
+  /** The largest message that is taken, in bytes. Default 4 MiB; the fields' own bounds add up to about that. */
+  readonly maxReceiveBytes?: number;
+  /** The most calls at once on one connection. Default 1,000; below 100 busy clients wait for each other. */
+  readonly maxConcurrentStreams?: number;
+  /** What one connection may hold in memory, in MiB. Default 64; below 10 large requests side by side are refused. */
+  readonly maxSessionMemoryMiB?: number;
+  /** How long a request may take to arrive, in milliseconds. Default 30,000. */
+  readonly requestTimeoutMs?: number;
+  /** After how long without traffic a connection is pinged, in milliseconds. Default 30,000. */
+  readonly keepaliveMs?: number;
+  /** How long stopping waits for calls under way, in milliseconds. Default 10,000. */
+  readonly stopGraceMs?: number;
+};
+
+/** Serves gRPC with health checks and reflection. */
+export class GrpcServer implements Part {
+  readonly #options: GrpcServerOptions;
+  readonly #streams = new LiveStreams();
+  readonly #server: Server;
+  #isStopping = false;
+  #address: string | undefined;
+  #starting: Promise<void> | undefined;
+  #stopped: Promise<void> | undefined;
+
+  constructor(options: GrpcServerOptions) {
+    this.#options = options;
+    this.#server = new Server(channelOptions(options));
+    this.#addServices();
+  }
+
+  /** Where it listens, with the port that it got. Throws before `start` has resolved. */
+  get address(): string {
+    if (this.#address === undefined) throw new Error('the gRPC server does not listen yet');
+    return this.#address;
+  }
+
+  start(): Promise<void> {
+    if (!this.#isStopping) this.#starting ??= this.#listen();
+    return this.#starting ?? Promise.resolve();
+  }
+
+  stop(): Promise<void> {
+    this.#stopped ??= this.#shutDown();
+    return this.#stopped;
+  }
+
+  #addServices(): void {
+    const { services, ready, clock, chain, reflection = true } = this.#options;
+    const streams = this.#streams;
+    const isStopping = (): boolean => this.#isStopping;
+    for (const service of services) {
+      this.#server.addService(
+        definitionOf(service.desc, decodeForChain),
+        implementationOf(service, { chain, clock, streams, isStopping }),
+      );
+    }
+    const serviceNames = services.map((service) => service.desc.typeName);
+    const health = new GrpcHealth({ ready, serviceNames, clock, streams, isStopping });
+    this.#server.addService(definitionOf(Health), health.implementation);
+    describeUnknownMethods(this.#server);
+    if (!reflection) return;
+    const all = [...services.map((service) => service.desc), Health, ...reflectionServices];
+    for (const desc of reflectionServices) {
+      this.#server.addService(definitionOf(desc, decodeReflection), reflectionOf(all, streams));
+    }
+  }
+
+  async #listen(): Promise<void> {
+    const { address, clock, requestTimeoutMs = 30_000 } = this.#options;
+    const { host } = parseAddress(address);
+    const port = await new Promise<number>((resolve, reject) => {
+      this.#server.bindAsync(address, ServerCredentials.createInsecure(), (error, bound) => {
+        if (error === null) resolve(bound);
+        else reject(new Error(`cannot listen on ${address}`, { cause: error }));
+      });
+    });
+    this.#address = formatAddress({ host, port });
+    for (const server of http2ServersOf(this.#server)) {
+      closeSlowRequests(server, {
+        clock,
+        timeoutMs: requestTimeoutMs,
+        isExempt: (path) => path.startsWith('/grpc.reflection.'),
+      });
+    }
+  }
+
+  async #shutDown(): Promise<void> {
+    const { stopGraceMs = 10_000 } = this.#options;
+    this.#isStopping = true;
+    this.#streams.end(serverIsStopping);
+    await this.#starting?.catch(() => undefined);
+    // `drain` is what cuts off connections after the grace time, and must come
+    // first: it waits for sessions to close that `tryShutdown` has already
+    // marked as closed. `forceShutdown` then forgets the server; by itself it
+    // does not reach connections while channelz is off.
+    if (this.#address !== undefined) this.#server.drain(this.#address, stopGraceMs);
+    await new Promise<void>((resolve) => this.#server.tryShutdown(() => resolve()));
+    this.#server.forceShutdown();
+  }
+}
+
+function channelOptions(options: GrpcServerOptions): ChannelOptions {
+  return {
+    'grpc.max_receive_message_length': options.maxReceiveBytes ?? 4 * 1_024 * 1_024,
+    'grpc.max_concurrent_streams': options.maxConcurrentStreams ?? 1_000,
+    'grpc-node.max_session_memory': options.maxSessionMemoryMiB ?? 64,
+    'grpc.keepalive_time_ms': options.keepaliveMs ?? 30_000,
+    'grpc.keepalive_timeout_ms': 20_000,
+    // Nobody reads it, and it costs counters on every call.
+    'grpc.enable_channelz': 0,
+  };
+}
+
+/** The HTTP/2 servers inside grpc-js, which has no option for slow requests. The member is private there; a test holds it. */
+function http2ServersOf(server: Server): Iterable<EventEmitter> {
+  return (server as unknown as { readonly http2Servers: Map<EventEmitter, unknown> }).http2Servers.keys();
+}

@@ -1,0 +1,184 @@
+/**
+ * The HTTP port: Connect, gRPC-Web and gRPC through connect-node, JSON for
+ * curl, and the pages for probes, in HTTP/1.1 and HTTP/2 without TLS.
+ *
+ * Stopping: `/readyz` turns red, new calls are refused and streams are ended
+ * with UNAVAILABLE and RetryInfo, idle connections are closed; requests under
+ * way may finish until the grace time is over; then what is left is cut off.
+ */
+
+import { once } from 'node:events';
+import { createServer as createHttp1Server, type Server as Http1Server } from 'node:http';
+import { createServer as createHttp2Server, type Http2Server, type ServerHttp2Session } from 'node:http2';
+import type { AddressInfo, Socket } from 'node:net';
+import type { Clock } from '../platform/clock.ts';
+import type { Logger } from '../platform/logger.ts';
+import type { Service as Part } from '../platform/service.ts';
+import { formatAddress, parseAddress } from './address.ts';
+import type { Interceptor } from './call.ts';
+import { createConnectRoutes } from './connect-routes.ts';
+import { createCors } from './http-cors.ts';
+import { createPages, sendNotFound } from './http-pages.ts';
+import { LiveStreams } from './live-streams.ts';
+import type { HttpRequest, HttpResponse, Mount } from './mount.ts';
+import { serverIsStopping } from './serve.ts';
+import type { Service } from './services/service.ts';
+import { sharePort } from './shared-port.ts';
+import { closeSlowRequests } from './slow-requests.ts';
+
+/** What the HTTP server is made with. */
+export type HttpServerOptions = {
+  /** Where to listen, host:port; port 0 takes a free one. */
+  readonly address: string;
+  readonly services: readonly Service[];
+  readonly chain: readonly Interceptor[];
+  /** Resolves while the instance can serve; for `/readyz`. */
+  readonly ready: () => Promise<void>;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** What else the port serves, asked in order after the pages and before the RPCs. Default none. */
+  readonly mounts?: readonly Mount[];
+  /** Origins whose scripts may call, such as `https://ops.example.com`. Default none. */
+  readonly corsOrigins?: readonly string[];
+  /** The largest request, in bytes. Default 4 MiB; the fields' own bounds add up to about that. */
+  readonly maxReceiveBytes?: number;
+  /** How long the headers of a request may take to arrive, in milliseconds. Default 10,000. */
+  readonly headersTimeoutMs?: number;
+  /** How long a whole request may take to arrive, in milliseconds. Default 30,000. */
+  readonly requestTimeoutMs?: number;
+  /** How long an idle HTTP/1 connection is kept, in milliseconds. Default 65,000: longer than the usual proxy keeps it. */
+  readonly idleTimeoutMs?: number;
+  /** How long stopping waits for requests under way, in milliseconds. Default 10,000. */
+  readonly stopGraceMs?: number;
+};
+
+/** How often stopping looks for connections that have become idle, in milliseconds. */
+const idleLookMs = 50;
+
+/** Serves HTTP. */
+export class HttpServer implements Part {
+  readonly #options: HttpServerOptions;
+  readonly #streams = new LiveStreams();
+  readonly #sockets = new Set<Socket>();
+  readonly #sessions = new Set<ServerHttp2Session>();
+  readonly #handlers: readonly Mount[];
+  readonly #http1: Http1Server;
+  readonly #http2: Http2Server;
+  #isStopping = false;
+  #address: string | undefined;
+  #starting: Promise<void> | undefined;
+  #stopped: Promise<void> | undefined;
+
+  constructor(options: HttpServerOptions) {
+    this.#options = options;
+    this.#handlers = this.#createHandlers();
+    this.#http1 = this.#createHttp1();
+    this.#http2 = this.#createHttp2();
+    const { clock, headersTimeoutMs = 10_000 } = options;
+    sharePort({ http1: this.#http1, http2: this.#http2, clock, firstBytesTimeoutMs: headersTimeoutMs });
+    this.#http1.prependListener('connection', (socket: Socket) => this.#keep(socket));
+  }
+
+  /** Where it listens, with the port that it got. Throws before `start` has resolved. */
+  get address(): string {
+    if (this.#address === undefined) throw new Error('the HTTP server does not listen yet');
+    return this.#address;
+  }
+
+  start(): Promise<void> {
+    if (!this.#isStopping) this.#starting ??= this.#listen();
+    return this.#starting ?? Promise.resolve();
+  }
+
+  stop(): Promise<void> {
+    this.#stopped ??= this.#shutDown();
+    return this.#stopped;
+  }
+
+  #createHandlers(): readonly Mount[] {
+    const { services, chain, ready, clock, logger, mounts = [], corsOrigins = [] } = this.#options;
+    const { maxReceiveBytes = 4 * 1_024 * 1_024 } = this.#options;
+    const streams = this.#streams;
+    const isStopping = (): boolean => this.#isStopping;
+    return [
+      createCors(corsOrigins),
+      createPages({ ready, clock, logger, isStopping }),
+      ...mounts,
+      createConnectRoutes({ services, chain, logger, streams, maxReceiveBytes, isStopping }),
+    ];
+  }
+
+  #createHttp1(): Http1Server {
+    const { headersTimeoutMs = 10_000, requestTimeoutMs = 30_000, idleTimeoutMs = 65_000 } = this.#options;
+    const server = createHttp1Server({
+      headersTimeout: headersTimeoutMs,
+      requestTimeout: requestTimeoutMs,
+      keepAliveTimeout: idleTimeoutMs,
+      connectionsCheckingInterval: Math.min(1_000, headersTimeoutMs),
+    });
+    server.on('request', (request, response) => this.#handle(request, response));
+    return server;
+  }
+
+  #createHttp2(): Http2Server {
+    const { clock, requestTimeoutMs = 30_000 } = this.#options;
+    const server = createHttp2Server({
+      settings: { maxConcurrentStreams: 1_000 },
+      maxSessionMemory: 64,
+      maxSessionInvalidFrames: 100,
+    });
+    server.on('request', (request, response) =>
+      this.#handle(request as unknown as HttpRequest, response as unknown as HttpResponse),
+    );
+    server.on('session', (session) => {
+      this.#sessions.add(session);
+      session.once('close', () => this.#sessions.delete(session));
+      if (this.#isStopping) session.close();
+    });
+    closeSlowRequests(server, { clock, timeoutMs: requestTimeoutMs, isExempt: () => false });
+    return server;
+  }
+
+  #keep(socket: Socket): void {
+    this.#sockets.add(socket);
+    socket.once('close', () => this.#sockets.delete(socket));
+  }
+
+  #handle(request: HttpRequest, response: HttpResponse): void {
+    if (this.#isStopping && request.httpVersionMajor === 1) response.setHeader('connection', 'close');
+    if (!this.#handlers.some((handle) => handle(request, response))) sendNotFound(response);
+  }
+
+  async #listen(): Promise<void> {
+    const { address } = this.#options;
+    const { host, port } = parseAddress(address);
+    this.#http1.listen({ host, port });
+    try {
+      await once(this.#http1, 'listening');
+    } catch (error) {
+      throw new Error(`cannot listen on ${address}`, { cause: error });
+    }
+    this.#address = formatAddress({ host, port: (this.#http1.address() as AddressInfo).port });
+  }
+
+  async #shutDown(): Promise<void> {
+    const { clock, stopGraceMs = 10_000 } = this.#options;
+    this.#isStopping = true;
+    this.#streams.end(serverIsStopping);
+    await this.#starting?.catch(() => undefined);
+    if (!this.#http1.listening) return;
+    const done = new AbortController();
+    const closed = once(this.#http1, 'close').then(() => done.abort());
+    this.#http1.close();
+    for (const session of this.#sessions) session.close();
+    const cancelCut = clock.setTimer(stopGraceMs, () => {
+      for (const socket of this.#sockets) socket.destroy();
+    });
+    while (!done.signal.aborted) {
+      this.#http1.closeIdleConnections();
+      await clock.sleep(idleLookMs, done.signal);
+    }
+    cancelCut();
+    await closed;
+  }
+}

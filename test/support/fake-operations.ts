@@ -1,0 +1,292 @@
+/**
+ * Operations in memory, without rules of time or state: what the servers and
+ * clients need to talk to something. Names of jobs make it misbehave:
+ *
+ * - `refuse REASON` is refused with that reason and every detail;
+ * - `crash` throws an error that nobody outside may see;
+ * - `slow` never answers.
+ */
+import { DomainError, type ErrorReason } from '../../src/domain/errors.ts';
+import type { Execution, LogEntry } from '../../src/domain/execution.ts';
+import type { Job, JobKey, JobRef, Selector } from '../../src/domain/job.ts';
+import type { Schedule } from '../../src/domain/schedule/schedule.ts';
+import type {
+  ExecutionOperations,
+  JobChoice,
+  JobDraft,
+  JobOperations,
+  Operations,
+  ScheduleDraft,
+  StreamMessage,
+} from '../../src/engine/operations.ts';
+
+/** The moment at which everything in the fake happens. */
+export const fakeNow = new Date('2026-03-01T12:00:00.125Z');
+
+/** What `crash` says; must never reach a caller. */
+export const secretText = 'password=hunter2 at db.internal';
+
+/** The error of `refuse REASON`, with every detail that an error can have. */
+export function refusal(reason: ErrorReason): DomainError {
+  return new DomainError(reason, `refused with ${reason}`, {
+    metadata: { asked: reason },
+    violations: [{ field: 'job.key.name', description: 'asks for a refusal' }],
+    resource: { type: 'job', name: 'default/default/refuse' },
+    precondition: { type: 'STATE', subject: 'job', description: 'is in the way' },
+    quota: { subject: 'namespace default', description: 'no more' },
+    retryAfterMs: 1_500,
+  });
+}
+
+/** In-memory Operations with what was asked of them. */
+export class FakeOperations implements Operations {
+  /** Every operation that was called, with its arguments. */
+  readonly asked: { readonly operation: string; readonly args: readonly unknown[] }[] = [];
+  readonly stored = new Map<number, Job>();
+  readonly ledger = new Map<number, Execution>();
+  readonly logs: LogEntry[] = [];
+  /** What a stream replays before it follows. */
+  streamMessages: readonly StreamMessage[] = [];
+  /** What a stream ends with behind its messages; undefined follows until it is let go. */
+  streamEnd: Error | 'done' | undefined;
+  /** How many streams are open, and how many messages they have given out. */
+  openStreams = 0;
+  streamedMessages = 0;
+  /** Why the instance is not ready. */
+  notReady: Error | undefined;
+  readonly #replies = new Map<string, { digest: string; execution: Execution }>();
+  #nextId = 1;
+
+  ready(): Promise<void> {
+    return this.notReady === undefined ? Promise.resolve() : Promise.reject(this.notReady);
+  }
+
+  readonly jobs: JobOperations = {
+    add: async (request, caller) => {
+      await this.#note('add', [request, caller], request.key.name);
+      const old = this.#find({ key: request.key });
+      if (old !== undefined && !request.replace) throw refusal('JOB_ALREADY_EXISTS');
+      const job = this.#store(
+        old?.id ?? this.#nextId++,
+        request.key,
+        request.draft,
+        (old?.revision ?? 0) + 1,
+      );
+      return { job, created: old === undefined, warnings: ['looks odd'] };
+    },
+    get: async (ref) => {
+      await this.#note('get', [ref], nameOf(ref));
+      return { job: this.#get(ref), lastExecution: [...this.ledger.values()].at(-1) };
+    },
+    list: async (filter, page, order) => {
+      await this.#note('list', [filter, page, order], filter.namePrefix);
+      const jobs = [...this.stored.values()].slice(0, page.size);
+      return {
+        jobs,
+        nextPageToken: jobs.length < this.stored.size ? 'more' : '',
+        totalSize: this.stored.size,
+      };
+    },
+    update: async (request, caller) => {
+      await this.#note('update', [request, caller], nameOf(request.job));
+      const job = this.#get(request.job);
+      if (request.etag !== '' && request.etag !== String(job.revision)) throw refusal('ETAG_MISMATCH');
+      const { clearQueueTimeout, ...changes } = request.changes;
+      const draft: JobDraft = {
+        ...job,
+        ...changes,
+        ...(clearQueueTimeout ? { queueTimeoutMs: undefined } : {}),
+      };
+      return this.#store(job.id, job.key, draft, job.revision + 1);
+    },
+    pause: async (choice, pause, caller) => {
+      await this.#note('pause', [choice, pause, caller], nameOf(choice));
+      const jobs = this.#choose(choice);
+      const set = {
+        id: 'p1',
+        actor: caller.actor,
+        reason: pause.reason,
+        createdAt: fakeNow,
+        untilAt: pause.untilAt,
+      };
+      for (const job of jobs) this.stored.set(job.id, { ...job, state: 'PAUSED', pauses: [set] });
+      return { jobs: this.#choose(choice), changed: jobs.length, pauseId: 'p1' };
+    },
+    resume: async (choice, options, caller) => {
+      await this.#note('resume', [choice, options, caller], nameOf(choice));
+      const jobs = this.#choose(choice);
+      for (const job of jobs) this.stored.set(job.id, { ...job, state: 'ACTIVE', pauses: [] });
+      return { jobs: this.#choose(choice), changed: jobs.length, heldBackFireTimes: [fakeNow] };
+    },
+    delete: async (choice, onRunning, caller) => {
+      await this.#note('delete', [choice, onRunning, caller], nameOf(choice));
+      const jobs = 'job' in choice && this.#find(choice.job) === undefined ? [] : this.#choose(choice);
+      for (const job of jobs) this.stored.delete(job.id);
+      return { deleted: jobs.length, existed: jobs.length > 0 };
+    },
+    trigger: async (request, caller) => {
+      await this.#note('trigger', [request, caller], nameOf(request.job));
+      const job = this.#get(request.job);
+      const reply = this.#replies.get(request.requestId);
+      if (request.requestId !== '' && reply !== undefined) {
+        if (reply.digest !== request.requestDigest) throw refusal('REQUEST_ID_REUSED');
+        return { execution: reply.execution, replayed: true };
+      }
+      const execution = fakeExecution(this.#nextId++, job, request.cause);
+      this.ledger.set(execution.id, { ...execution, parameters: request.parameters });
+      this.#replies.set(request.requestId, { digest: request.requestDigest, execution });
+      return { execution: { ...execution, parameters: request.parameters }, replayed: false };
+    },
+    preview: async (what, options) => {
+      await this.#note('preview', [what, options], 'job' in what ? nameOf(what.job) : undefined);
+      const fireTimes = Array.from({ length: options.count }, (_, i) => ({
+        fireAt: new Date((options.from ?? fakeNow).getTime() + (i + 1) * 60_000),
+        localTime: '2026-03-01T13:00:00+01:00',
+        timeZone: 'Europe/Berlin',
+        schedule: '0',
+        note: '',
+      }));
+      return { fireTimes, warnings: [] };
+    },
+  };
+
+  readonly executions: ExecutionOperations = {
+    get: async (id) => {
+      await this.#note('executions.get', [id]);
+      const execution = this.ledger.get(id);
+      if (execution === undefined) throw refusal('EXECUTION_NOT_FOUND');
+      return { ...execution, attempts: [fakeAttempt] };
+    },
+    list: async (filter, page, order) => {
+      await this.#note('executions.list', [filter, page, order]);
+      return { executions: [...this.ledger.values()].slice(0, page.size), nextPageToken: '' };
+    },
+    cancel: async (choice, reason, caller) => {
+      await this.#note('cancel', [choice, reason, caller]);
+      const ids = 'executionIds' in choice ? choice.executionIds : [...this.ledger.keys()];
+      return {
+        canceled: ids.filter((id) => this.ledger.has(id)),
+        notFound: ids.filter((id) => !this.ledger.has(id)),
+        alreadyFinished: [],
+        jobsNotFound: 'jobs' in choice ? choice.jobs : [],
+      };
+    },
+    listLogs: async (request, page) => {
+      await this.#note('listLogs', [request, page]);
+      return { entries: this.logs.slice(0, page.size), nextPageToken: '' };
+    },
+    stream: (request, signal) => this.#stream(request, signal),
+  };
+
+  async *#stream(request: unknown, signal: AbortSignal): AsyncGenerator<StreamMessage> {
+    await this.#note('stream', [request]);
+    this.openStreams++;
+    try {
+      for (const message of this.streamMessages) {
+        if (signal.aborted) return;
+        this.streamedMessages++;
+        yield message;
+      }
+      if (this.streamEnd instanceof Error) throw this.streamEnd;
+      if (this.streamEnd === 'done') return;
+      await new Promise<void>((resolve) => {
+        if (signal.aborted) resolve();
+        signal.addEventListener('abort', () => resolve(), { once: true });
+      });
+    } finally {
+      this.openStreams--;
+    }
+  }
+
+  async #note(operation: string, args: readonly unknown[], name = ''): Promise<void> {
+    this.asked.push({ operation, args });
+    if (name.startsWith('refuse ')) throw refusal(name.slice('refuse '.length) as ErrorReason);
+    if (name === 'crash') throw new TypeError(secretText);
+    if (name === 'slow') await new Promise(() => undefined);
+  }
+
+  #find(ref: JobRef): Job | undefined {
+    if ('id' in ref) return this.stored.get(ref.id);
+    return [...this.stored.values()].find((job) => textOf(job.key) === textOf(ref.key));
+  }
+
+  #get(ref: JobRef): Job {
+    const job = this.#find(ref);
+    if (job === undefined) throw refusal('JOB_NOT_FOUND');
+    return job;
+  }
+
+  #choose(choice: JobChoice): Job[] {
+    if ('job' in choice) return [this.#get(choice.job)];
+    const fits = (job: Job, { namespace, group, namePrefix = '' }: Selector): boolean =>
+      (namespace ?? job.key.namespace) === job.key.namespace &&
+      (group ?? job.key.group) === job.key.group &&
+      job.key.name.startsWith(namePrefix);
+    return [...this.stored.values()].filter((job) => fits(job, choice.selector));
+  }
+
+  #store(id: number, key: JobKey, draft: JobDraft, revision: number): Job {
+    const job: Job = {
+      ...draft,
+      schedules: draft.schedules.map(storedSchedule),
+      id,
+      key,
+      state: 'ACTIVE',
+      pauses: [],
+      nextFireAt: fakeNow,
+      createdAt: fakeNow,
+      updatedAt: fakeNow,
+      generation: revision,
+      revision,
+    };
+    this.stored.set(id, job);
+    return job;
+  }
+}
+
+function storedSchedule(draft: ScheduleDraft): Schedule {
+  const { spec } = draft;
+  if (spec.kind !== 'interval') return { ...draft, spec };
+  return { ...draft, spec: { ...spec, anchorMs: spec.anchorMs ?? fakeNow.getTime() } };
+}
+
+const fakeAttempt = {
+  attempt: 1,
+  startedAt: fakeNow,
+  outcome: 'RUNNING',
+  message: '',
+  instanceId: 'i1',
+} as const;
+
+/** An execution that waits. */
+export function fakeExecution(
+  id: number,
+  job: Pick<Job, 'id' | 'key'>,
+  cause: Execution['cause'],
+): Execution {
+  return {
+    id,
+    jobId: job.id,
+    jobKey: job.key,
+    schedule: '',
+    cause,
+    fireAt: fakeNow,
+    createdAt: fakeNow,
+    state: 'PENDING',
+    message: '',
+    attempt: 0,
+    priority: 0,
+    term: 0,
+    waitingFor: '',
+    skippedCount: 0,
+  };
+}
+
+function nameOf(ref: JobRef | JobChoice): string | undefined {
+  if ('key' in ref) return ref.key.name;
+  return 'job' in ref ? nameOf(ref.job) : undefined;
+}
+
+function textOf(key: JobKey): string {
+  return JSON.stringify([key.namespace, key.group, key.name]);
+}
