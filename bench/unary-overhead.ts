@@ -119,37 +119,65 @@ const servers: Readonly<Record<string, () => Promise<number>>> = {
 const [role = '2', rounds = '3'] = process.argv.slice(2);
 const serve = servers[role];
 if (serve === undefined) await compare(Number(role), Number(rounds));
-else process.send?.(await serve());
-
-async function compare(seconds: number, rounds: number): Promise<void> {
-  const children: ChildProcess[] = [];
-  const clients = new Map<string, Client>();
-  const rates = new Map<string, number[]>();
-  for (const name of Object.keys(servers)) {
-    const child = fork(import.meta.filename, [name]);
-    children.push(child);
-    const [port] = await once(child, 'message');
-    const client = new Client(`127.0.0.1:${port}`, credentials.createInsecure());
-    clients.set(name, client);
-    rates.set(name, []);
-    await measure(client, 1_000);
-  }
-  for (let round = 0; round < rounds; round++) {
-    for (const [name, client] of clients) rates.get(name)?.push(await measure(client, seconds * 1_000));
-  }
-  const bare = median(rates.get('bare') ?? []);
-  for (const [name, measured] of rates) {
-    const rate = median(measured);
-    const share = `${Math.round((rate / bare) * 100)} % of bare`;
-    console.log(`${name.padEnd(8)} ${Math.round(rate).toString().padStart(6)} calls/s  ${share}`);
-  }
-  console.log(`validation of one Trigger: ${timeValidation().toFixed(1)} µs`);
-  for (const client of clients.values()) client.close();
-  for (const child of children) child.kill();
+else {
+  process.send?.(await serve());
+  process.on('message', () => process.send?.(process.cpuUsage()));
 }
 
-/** Calls per second with a steady number in flight. */
-async function measure(client: Client, ms: number): Promise<number> {
+async function compare(seconds: number, rounds: number): Promise<void> {
+  const runs = await Promise.all(Object.keys(servers).map(startServer));
+  for (const run of runs) await measure(run, 1_000);
+  for (const run of runs) run.rounds = [];
+  for (let round = 0; round < rounds; round++) {
+    for (const run of runs) await measure(run, seconds * 1_000);
+  }
+  const bare = runs.find(({ name }) => name === 'bare')?.rounds ?? [];
+  for (const { name, rounds } of runs) {
+    const rate = median(rounds.map((round) => round.rate));
+    const cpu = median(rounds.map((round) => round.cpuMicros));
+    const rateShare = rate / median(bare.map((round) => round.rate));
+    const cpuShare = median(bare.map((round) => round.cpuMicros)) / cpu;
+    console.log(
+      `${name.padEnd(8)} ${rate.toFixed(0).padStart(6)} calls/s (${percent(rateShare)} of bare)` +
+        `  ${cpu.toFixed(0).padStart(4)} µs of CPU a call (${percent(cpuShare)} of bare's rate on a core of its own)`,
+    );
+  }
+  console.log(`validation of one Trigger: ${timeValidation().toFixed(1)} µs`);
+  for (const { client, child } of runs) {
+    client.close();
+    child.kill();
+  }
+}
+
+type Round = { readonly rate: number; readonly cpuMicros: number };
+type Run = { readonly name: string; readonly child: ChildProcess; readonly client: Client; rounds: Round[] };
+
+async function startServer(name: string): Promise<Run> {
+  const child = fork(import.meta.filename, [name]);
+  const [port] = await once(child, 'message');
+  return { name, child, client: new Client(`127.0.0.1:${port}`, credentials.createInsecure()), rounds: [] };
+}
+
+/** The CPU that a server has used, in microseconds; unlike the rate it does not depend on who else is at work. */
+async function cpuOf(child: ChildProcess): Promise<number> {
+  child.send('cpu');
+  const [{ user, system }] = (await once(child, 'message')) as [NodeJS.CpuUsage];
+  return user + system;
+}
+
+async function measure(run: Run, ms: number): Promise<void> {
+  const before = await cpuOf(run.child);
+  const { calls, tookMs } = await callFor(run.client, ms);
+  const after = await cpuOf(run.child);
+  run.rounds.push({ rate: (calls / tookMs) * 1_000, cpuMicros: (after - before) / calls });
+}
+
+function percent(share: number): string {
+  return `${Math.round(share * 100)} %`;
+}
+
+/** Calls with a steady number in flight. */
+async function callFor(client: Client, ms: number): Promise<{ calls: number; tookMs: number }> {
   const bytes = bufferOf(toBinary(JobServiceTriggerRequestSchema, request));
   const startedMs = systemClock.monotonicMs();
   let calls = 0;
@@ -162,7 +190,7 @@ async function measure(client: Client, ms: number): Promise<number> {
     }
   };
   await Promise.all(Array.from({ length: inFlight }, keepCalling));
-  return (calls / (systemClock.monotonicMs() - startedMs)) * 1_000;
+  return { calls, tookMs: systemClock.monotonicMs() - startedMs };
 }
 
 function same(bytes: Buffer): Buffer {

@@ -2,6 +2,7 @@ import { DomainError, type FieldViolation, invalidField } from '../domain/errors
 import { validateHttpTarget } from '../domain/http-target.ts';
 import type { JobDefinition } from '../domain/job.ts';
 import type { Schedule } from '../domain/schedule/schedule.ts';
+import { CronSyntaxError, everyMsOf } from '../domain/schedule/cron-expression.ts';
 import { compileTimetable, type Timetable } from '../domain/schedule/timetable.ts';
 import type { JobDraft, ScheduleDraft } from './operations.ts';
 
@@ -15,14 +16,34 @@ export function anchorSchedules(
   before: readonly Schedule[],
   nowMs: number,
 ): readonly Schedule[] {
-  return drafts.map((draft): Schedule => {
-    const { spec } = draft;
+  return drafts.map((draft, i): Schedule => {
+    const spec = intervalOfEvery(draft.spec, `job.schedules[${i}]`);
     if (spec.kind !== 'interval') return { ...draft, spec };
     const earlier = before.find((schedule) => schedule.name === draft.name)?.spec;
     const kept = earlier?.kind === 'interval' && earlier.everyMs === spec.everyMs ? earlier.anchorMs : undefined;
     return { ...draft, spec: { ...spec, anchorMs: spec.anchorMs ?? draft.startMs ?? kept ?? nowMs } };
   });
 }
+
+/** `@every 90s` is another way to write an interval, and is stored as one. */
+function intervalOfEvery(spec: ScheduleDraft['spec'], path: string): ScheduleDraft['spec'] {
+  if (spec.kind !== 'cron') return spec;
+  const field = `${path}.cron.expression`;
+  try {
+    const everyMs = everyMsOf(spec.expression);
+    if (everyMs === undefined) return spec;
+    if (everyMs < minEveryMs || everyMs > maxEveryMs) {
+      throw invalidField(field, '@every takes 10ms to 100 years', 'INVALID_SCHEDULE');
+    }
+    return { kind: 'interval', everyMs: Math.round(everyMs), mode: 'FIXED_RATE' };
+  } catch (error) {
+    if (error instanceof CronSyntaxError) throw invalidField(field, error.message, 'INVALID_SCHEDULE');
+    throw error;
+  }
+}
+
+const minEveryMs = 10;
+const maxEveryMs = 3_155_760_000_000;
 
 /** Makes a definition of a draft whose schedules are anchored. */
 export function definitionFromDraft(draft: JobDraft, schedules: readonly Schedule[]): JobDefinition {
@@ -67,7 +88,7 @@ export function checkSchedules(
 ): Timetable {
   const names = new Set<string>();
   schedules.forEach((schedule, i) => {
-    const field = `${path}.schedules[${i}]`;
+    const field = fieldOf(path, i);
     if (names.has(schedule.name)) {
       throw invalidField(`${field}.name`, `${JSON.stringify(schedule.name)} is used twice; names are unique within a job`);
     }
@@ -80,11 +101,13 @@ export function checkSchedules(
   schedules.forEach((schedule, i) => {
     const single = schedules.length === 1 ? timetable : compileTimetable([schedule], spreadSeed, path);
     if (!single.next(fromMs, [])) {
-      throw invalidField(`${path}.schedules[${i}]`, neverFires(schedule, fromMs), 'INVALID_SCHEDULE');
+      throw invalidField(fieldOf(path, i), neverFires(schedule, fromMs), 'INVALID_SCHEDULE');
     }
   });
   return timetable;
 }
+
+const fieldOf = (path: string, i: number): string => `${path === '' ? '' : `${path}.`}schedules[${i}]`;
 
 function neverFires(schedule: Schedule, fromMs: number): string {
   const after = new Date(fromMs).toISOString();

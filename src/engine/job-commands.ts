@@ -70,15 +70,15 @@ export class JobCommands {
     return result;
   }
 
-  async update(request: UpdateJob, etagOf: (job: Job) => string): Promise<Job> {
+  async update(request: UpdateJob): Promise<Job> {
     const { store, notifier } = this.#options;
     const job = await store.transaction(async (tx) => {
       const id = await store.jobs.lock(tx, request.job);
       if (id === undefined) throw jobNotFound(request.job);
       const before = await this.#get(tx, id);
-      if (request.etag !== '' && request.etag !== etagOf(before)) {
+      if (request.etag !== '' && request.etag !== String(before.revision)) {
         throw new DomainError('ETAG_MISMATCH', 'the job was changed since it was read; read it again', {
-          metadata: { etag: request.etag, present_etag: etagOf(before) },
+          metadata: { revision: request.etag, present_revision: String(before.revision) },
         });
       }
       const { clearQueueTimeout, ...changes } = request.changes;
@@ -196,12 +196,13 @@ export class JobCommands {
     const { now } = await store.feed.readPosition(tx);
     const nowMs = now.getTime();
     const definition = definitionFromDraft(request.draft, anchorSchedules(request.draft.schedules, [], nowMs));
-    const timetable = checkDefinition(definition, 'job', nowMs - definition.misfire.graceMs, 0);
+    // Drawn first, because `H` is spread by it.
+    const [newId] = await store.ledger.drawIds(tx, 1);
+    const timetable = checkDefinition(definition, 'job', nowMs - definition.misfire.graceMs, newId!);
     const timing = timingFrom(timetable, definition, nowMs);
-    if (definition.schedules.length > 0 && timing.nextFireMs === null) {
-      checkDefinition(definition, 'job', nowMs, 0);
-    }
-    const id = await store.jobs.insert(tx, request.key, definition, timing);
+    // What lies within the grace but is no one-shot does not fire any more.
+    if (definition.schedules.length > 0 && timing.nextFireMs === null) checkDefinition(definition, 'job', nowMs, newId!);
+    const id = await store.jobs.insert(tx, newId!, request.key, definition, timing);
     if (id !== undefined && request.startPaused) {
       await store.jobs.insertPauses(tx, [id], { id: newPauseId(), actor: caller.actor, reason: 'added paused' });
     }

@@ -38,10 +38,17 @@ export type JobQuery = Selector & {
  */
 export class PgJobStore {
   /** Inserts a job with its timer; undefined when the key is taken by a job that exists. */
-  async insert(tx: Tx, key: JobKey, definition: JobDefinition, timing: Timing): Promise<number | undefined> {
+  async insert(
+    tx: Tx,
+    id: number,
+    key: JobKey,
+    definition: JobDefinition,
+    timing: Timing,
+  ): Promise<number | undefined> {
     const row = await tx
       .insertInto('carillon.job')
       .values({
+        id,
         namespace: key.namespace,
         group_name: key.group,
         name: key.name,

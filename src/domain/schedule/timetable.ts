@@ -77,7 +77,7 @@ export class Timetable {
  * under `path`.
  */
 export function compileTimetable(schedules: readonly Schedule[], spreadSeed: number, path = 'job'): Timetable {
-  return new Timetable(schedules.map((schedule, i) => compile(schedule, spreadSeed, `${path}.schedules[${i}]`)));
+  return new Timetable(schedules.map((schedule, i) => compile(schedule, spreadSeed, `${path === '' ? '' : `${path}.`}schedules[${i}]`)));
 }
 
 function compile(schedule: Schedule, spreadSeed: number, path: string): Source {

@@ -25,9 +25,9 @@ const accept = 'application/json, application/x-ndjson;q=0.9, text/event-stream;
  * looks again, because a stored one may be damaged or older than a rule, and
  * header smuggling must not depend on what the database holds.
  *
- * Nothing of it is kept from one attempt to the next: all of it takes 2.5 µs
- * of the 25 µs that an attempt costs, less than a cache that is shared by a
- * million jobs would.
+ * Nothing of it is kept from one attempt to the next. All of it takes 3.8 µs
+ * of the 35 µs of CPU that an attempt costs, 0.7 µs of that for what is the
+ * same for all attempts of a job: not worth a cache for a million jobs.
  */
 export function requestFromDelivery(target: HttpTarget, delivery: Delivery, userAgent: string): HttpRequest {
   const [violation] = validateHttpTarget(target, 'target');

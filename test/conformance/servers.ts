@@ -1,0 +1,79 @@
+import { systemClock } from '../../src/platform/clock.ts';
+import { type Logger, silentLogger } from '../../src/platform/logger.ts';
+import type { Metrics } from '../../src/platform/metrics.ts';
+import { createChain } from '../../src/rpc/chain.ts';
+import { GrpcServer, type GrpcServerOptions } from '../../src/rpc/grpc-server.ts';
+import { HttpServer, type HttpServerOptions } from '../../src/rpc/http-server.ts';
+import { createServices } from '../../src/rpc/services/services.ts';
+import { FakeOperations } from '../support/fake-operations.ts';
+
+/** Both servers over one fake, on free ports. */
+export type Servers = {
+  readonly operations: FakeOperations;
+  readonly grpc: GrpcServer;
+  readonly http: HttpServer;
+  /** Every call that has ended, as the metrics saw it: `carillon.v1.JobService/Get OK`. */
+  readonly ended: string[];
+  /** Every line of the log. */
+  readonly logged: LogLine[];
+  stop(): Promise<void>;
+};
+
+/** One line of the log with its level. */
+export type LogLine = { readonly level: string; readonly message: string } & Readonly<
+  Record<string, unknown>
+>;
+
+/** What differs from the defaults. */
+export type ServersOptions = {
+  readonly maxUnaryMs?: number;
+  readonly grpc?: Partial<GrpcServerOptions>;
+  readonly http?: Partial<HttpServerOptions>;
+};
+
+/** Starts both servers as the composition root does. */
+export async function startServers(options: ServersOptions = {}): Promise<Servers> {
+  const operations = new FakeOperations();
+  const ended: string[] = [];
+  const logged: LogLine[] = [];
+  const metrics: Metrics = {
+    count: () => undefined,
+    observe: (_name, _value, labels) => ended.push(`${labels?.['method']} ${labels?.['code']}`),
+  };
+  const logger = memoryLogger(logged);
+  const services = createServices(operations);
+  const { maxUnaryMs } = options;
+  const chain = createChain({ clock: systemClock, logger, metrics, services, maxUnaryMs });
+  const common = {
+    address: '127.0.0.1:0',
+    services,
+    chain,
+    ready: () => operations.ready(),
+    clock: systemClock,
+    logger,
+  };
+  const grpc = new GrpcServer({ ...common, ...options.grpc });
+  const http = new HttpServer({ ...common, ...options.http });
+  await Promise.all([grpc.start(), http.start()]);
+  const stop = async (): Promise<void> => {
+    await Promise.all([grpc.stop(), http.stop()]);
+  };
+  return { operations, grpc, http, ended, logged, stop };
+}
+
+/** A log that keeps its lines. */
+export function memoryLogger(lines: LogLine[]): Logger {
+  const write =
+    (level: string): Logger['info'] =>
+    (fields, message) => {
+      lines.push({ ...fields, level, message });
+    };
+  return {
+    ...silentLogger,
+    debug: write('debug'),
+    info: write('info'),
+    warn: write('warn'),
+    error: write('error'),
+    child: () => memoryLogger(lines),
+  };
+}
