@@ -9,8 +9,8 @@
  * embedded Postgres stops.
  */
 import { hostname } from 'node:os';
-import { listenAddressToText } from './config/listen-address.ts';
 import type { Config } from './config/config.ts';
+import { listenAddressToText } from './config/listen-address.ts';
 import { AttemptEnder } from './engine/attempt-ender.ts';
 import { Dispatcher } from './engine/dispatcher.ts';
 import { ExecutionFeed } from './engine/execution-feed.ts';
@@ -29,6 +29,7 @@ import { TriggerCommand } from './engine/trigger-command.ts';
 import type { Clock } from './platform/clock.ts';
 import type { Logger } from './platform/logger.ts';
 import { noMetrics } from './platform/metrics.ts';
+import { systemRandom } from './platform/random.ts';
 import type { Service } from './platform/service.ts';
 import { createChain } from './rpc/chain.ts';
 import { GrpcServer } from './rpc/grpc-server.ts';
@@ -49,7 +50,11 @@ export type AppOptions = {
 };
 
 /** Where an instance can be reached. */
-export type Addresses = { readonly grpc?: string; readonly http?: string; readonly embeddedDatabase: boolean };
+export type Addresses = {
+  readonly grpc?: string;
+  readonly http?: string;
+  readonly embeddedDatabase: boolean;
+};
 
 /** How long a start waits for a database that does not answer yet. */
 const databaseWaitMs = 30_000;
@@ -141,7 +146,12 @@ export class App implements Service {
       onLost: () => dispatcher.abandon(),
     });
     const instanceId = (): number => membership.id;
-    const notifier = new Notifier({ database, clock, logger, origin: `${process.pid}-${clock.now().getTime()}` });
+    const notifier = new Notifier({
+      database,
+      clock,
+      logger,
+      origin: `${process.pid}-${clock.now().getTime()}`,
+    });
     const jobs = new JobCache(store);
     const { safetyIntervalMs } = engine;
 
@@ -169,7 +179,7 @@ export class App implements Service {
       batchSize: engine.claimBatchSize,
       safetyIntervalMs,
       shutdownGraceMs: engine.shutdownGraceMs,
-      random: Math.random,
+      random: systemRandom,
     });
     const elector = new LeaderElector({
       store,
@@ -256,7 +266,13 @@ export class App implements Service {
     const services = createServices(operations);
     const chain = createChain({ clock, logger, metrics: noMetrics, services });
     const ready = operations.ready;
-    const grpc = new GrpcServer({ address: listenAddressToText(config.grpc.address), services, chain, ready, clock });
+    const grpc = new GrpcServer({
+      address: listenAddressToText(config.grpc.address),
+      services,
+      chain,
+      ready,
+      clock,
+    });
     const http = new HttpServer({
       address: listenAddressToText(config.http.address),
       services,

@@ -59,7 +59,9 @@ export async function serve(flags: { readonly insecure?: boolean }): Promise<voi
   } catch (error) {
     if (signals > 0) return;
     logger.debug({ error }, 'start failed');
-    process.stderr.write(`carillon could not start: ${error instanceof Error ? error.message : String(error)}\n`);
+    process.stderr.write(
+      `carillon could not start: ${error instanceof Error ? error.message : String(error)}\n`,
+    );
     await app.stop();
     process.exit(1);
   }
@@ -68,7 +70,9 @@ export async function serve(flags: { readonly insecure?: boolean }): Promise<voi
 
 function banner(app: App, config: Config): string {
   const { grpc, http, embeddedDatabase } = app.addresses;
-  const database = embeddedDatabase ? `embedded Postgres, data in ${config.dataDir}` : 'Postgres of DATABASE_URL';
+  const database = embeddedDatabase
+    ? `embedded Postgres, data in ${config.dataDir}`
+    : 'Postgres of DATABASE_URL';
   const lines = [`carillon ${version} is up`];
   if (grpc) lines.push(`  gRPC      ${grpc}          grpcurl -plaintext ${grpc} list`);
   if (http) lines.push(`  HTTP      http://${http}    Connect, gRPC-Web, JSON; /healthz /readyz`);

@@ -7,7 +7,10 @@ const pattern = /^(\d{1,20}):(\d{1,20}):((?:\d{1,20}(?:,\d{1,20})*)?)$/;
 export const isFeedPosition = (text: string): boolean => pattern.test(text);
 
 /** The transactions that a position has not seen: those from xmax on, and those in xip. */
-export function boundsOfPosition(position: FeedPosition): { readonly xmax: string; readonly xip: readonly string[] } {
+export function boundsOfPosition(position: FeedPosition): {
+  readonly xmax: string;
+  readonly xip: readonly string[];
+} {
   const match = pattern.exec(position);
   if (!match) throw new Error(`not a feed position: ${position.slice(0, 60)}`);
   return { xmax: match[2]!, xip: match[3] === '' ? [] : match[3]!.split(',') };

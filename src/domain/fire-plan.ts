@@ -74,7 +74,8 @@ const maxCounted = 10_000_000;
 export function planFires(situation: FireSituation): FirePlan {
   const planner = new Planner(situation);
   const { nowMs, misfire, pausedUntilMs } = situation;
-  if (pausedUntilMs !== undefined) planner.skipUntil(Math.min(pausedUntilMs - 1, nowMs), 'PAUSED', 'the job was paused');
+  if (pausedUntilMs !== undefined)
+    planner.skipUntil(Math.min(pausedUntilMs - 1, nowMs), 'PAUSED', 'the job was paused');
   planner.handleMissed(Math.min(nowMs - misfire.graceMs - 1, nowMs));
   planner.runUntil(nowMs, 'SCHEDULE');
   return planner.finish();
@@ -95,7 +96,8 @@ class Planner {
     this.#situation = situation;
     this.#runsMade = [...situation.runsMade];
     this.#doneMs = situation.nextFireMs - 1;
-    if (situation.openExecutionId !== undefined) this.#openExecution = `execution ${situation.openExecutionId}`;
+    if (situation.openExecutionId !== undefined)
+      this.#openExecution = `execution ${situation.openExecutionId}`;
   }
 
   /** Accounts for the fire times up to an instant as skipped. */
@@ -131,7 +133,10 @@ class Planner {
       this.#skipMissed(last.atMs - 1);
       this.runUntil(cutoffMs, 'CATCH_UP');
     } else if (first && misfire.policy === 'RUN_ALL') {
-      const earliestMs = Math.max(nowMs - misfire.catchUpWindowMs - 1, this.#latestBefore(cutoffMs, misfire.maxCatchUp));
+      const earliestMs = Math.max(
+        nowMs - misfire.catchUpWindowMs - 1,
+        this.#latestBefore(cutoffMs, misfire.maxCatchUp),
+      );
       this.#skipMissed(Math.min(earliestMs, cutoffMs));
       this.runUntil(cutoffMs, 'CATCH_UP');
     } else {
@@ -154,8 +159,16 @@ class Planner {
   }
 
   finish(): FirePlan {
-    const next = this.#situation.fireTimes.next(Math.max(this.#situation.nowMs, this.#doneMs), this.#runsMade);
-    return { rows: this.#rows, nextFireMs: next?.atMs, lastFireMs: this.#lastFireMs, runsMade: this.#runsMade };
+    const next = this.#situation.fireTimes.next(
+      Math.max(this.#situation.nowMs, this.#doneMs),
+      this.#runsMade,
+    );
+    return {
+      rows: this.#rows,
+      nextFireMs: next?.atMs,
+      lastFireMs: this.#lastFireMs,
+      runsMade: this.#runsMade,
+    };
   }
 
   #skipMissed(untilMs: number): void {

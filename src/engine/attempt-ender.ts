@@ -23,7 +23,7 @@ export type AttemptEnderOptions = {
  */
 export class AttemptEnder {
   readonly #options: AttemptEnderOptions;
-  readonly #batcher: Batcher<AttemptEnd, void>;
+  readonly #batcher: Batcher<AttemptEnd, undefined>;
   readonly #stopping = new AbortController();
 
   constructor(options: AttemptEnderOptions) {
@@ -32,8 +32,8 @@ export class AttemptEnder {
   }
 
   /** Resolves when the end is written, refused, or given up because the instance stops. */
-  end(end: AttemptEnd): Promise<void> {
-    return this.#batcher.add(end);
+  async end(end: AttemptEnd): Promise<void> {
+    await this.#batcher.add(end);
   }
 
   /** Ceases to try again; what cannot be written now is left to the rescuer. */
@@ -42,21 +42,28 @@ export class AttemptEnder {
     await this.#batcher.drain();
   }
 
-  async #flush(ends: readonly AttemptEnd[]): Promise<void[]> {
+  async #flush(ends: readonly AttemptEnd[]): Promise<undefined[]> {
     const { store, notifier, clock, logger, instanceId } = this.#options;
     const { signal } = this.#stopping;
     for (let n = 1; ; n++) {
       try {
         const written = await store.transaction((tx) => store.attempts.end(tx, instanceId(), ends));
         if (written.length < ends.length) {
-          logger.debug({ refused: ends.length - written.length }, 'late or repeated ends of attempts were refused');
+          logger.debug(
+            { refused: ends.length - written.length },
+            'late or repeated ends of attempts were refused',
+          );
         }
         notifier.notify('feed');
         break;
       } catch (error) {
-        if (n === 1) logger.warn({ error, attempts: ends.length }, 'ends of attempts not written, trying again');
+        if (n === 1)
+          logger.warn({ error, attempts: ends.length }, 'ends of attempts not written, trying again');
         if (signal.aborted) {
-          logger.error({ error, attempts: ends.length }, 'ends of attempts given up; the rescuer will find them');
+          logger.error(
+            { error, attempts: ends.length },
+            'ends of attempts given up; the rescuer will find them',
+          );
           break;
         }
         await clock.sleep(backoffMs({ initialMs: 50, maxMs: 2_000, multiplier: 2 }, n, 0.5), signal);

@@ -1,8 +1,8 @@
 import { DomainError, type FieldViolation, invalidField } from '../domain/errors.ts';
 import { validateHttpTarget } from '../domain/http-target.ts';
 import type { JobDefinition } from '../domain/job.ts';
-import type { Schedule } from '../domain/schedule/schedule.ts';
 import { CronSyntaxError, everyMsOf } from '../domain/schedule/cron-expression.ts';
+import type { Schedule } from '../domain/schedule/schedule.ts';
 import { compileTimetable, type Timetable } from '../domain/schedule/timetable.ts';
 import type { JobDraft, ScheduleDraft } from './operations.ts';
 
@@ -20,7 +20,8 @@ export function anchorSchedules(
     const spec = intervalOfEvery(draft.spec, `job.schedules[${i}]`);
     if (spec.kind !== 'interval') return { ...draft, spec };
     const earlier = before.find((schedule) => schedule.name === draft.name)?.spec;
-    const kept = earlier?.kind === 'interval' && earlier.everyMs === spec.everyMs ? earlier.anchorMs : undefined;
+    const kept =
+      earlier?.kind === 'interval' && earlier.everyMs === spec.everyMs ? earlier.anchorMs : undefined;
     return { ...draft, spec: { ...spec, anchorMs: spec.anchorMs ?? draft.startMs ?? kept ?? nowMs } };
   });
 }
@@ -90,7 +91,10 @@ export function checkSchedules(
   schedules.forEach((schedule, i) => {
     const field = fieldOf(path, i);
     if (names.has(schedule.name)) {
-      throw invalidField(`${field}.name`, `${JSON.stringify(schedule.name)} is used twice; names are unique within a job`);
+      throw invalidField(
+        `${field}.name`,
+        `${JSON.stringify(schedule.name)} is used twice; names are unique within a job`,
+      );
     }
     names.add(schedule.name);
     if (schedule.startMs !== undefined && schedule.endMs !== undefined && schedule.endMs < schedule.startMs) {
@@ -112,6 +116,7 @@ const fieldOf = (path: string, i: number): string => `${path === '' ? '' : `${pa
 function neverFires(schedule: Schedule, fromMs: number): string {
   const after = new Date(fromMs).toISOString();
   if (schedule.spec.kind === 'once') return `never fires: at_time lies before ${after}`;
-  if (schedule.endMs !== undefined && schedule.endMs < fromMs) return `never fires: end_time lies before ${after}`;
+  if (schedule.endMs !== undefined && schedule.endMs < fromMs)
+    return `never fires: end_time lies before ${after}`;
   return `never fires after ${after}: no instant within its bounds fits it`;
 }

@@ -189,15 +189,27 @@ export class Dispatcher implements Service {
     const log = logs.open(executionId, attempt, claimed.lastSeq, () => abort('lost'));
     let result: DeliveryResult;
     try {
-      result = cause === undefined ? await this.#deliver(claimed, job, controller.signal, log) : abortedResult;
+      result =
+        cause === undefined ? await this.#deliver(claimed, job, controller.signal, log) : abortedResult;
       await log.flush();
     } catch (error) {
       logger.error({ error, executionId, attempt }, 'target client failed');
-      result = { outcome: 'FAILED', reason: 'TARGET_ERROR', message: 'the delivery failed inside Carillon', retryable: true };
+      result = {
+        outcome: 'FAILED',
+        reason: 'TARGET_ERROR',
+        message: 'the delivery failed inside Carillon',
+        retryable: true,
+      };
     }
     cancelTimer();
     // What has come to its end by itself has ended, also when an abort was under way.
-    const end = endOf(claimed, job, result, result === abortedResult || controller.signal.aborted ? cause : undefined, this.#options.random);
+    const end = endOf(
+      claimed,
+      job,
+      result,
+      result === abortedResult || controller.signal.aborted ? cause : undefined,
+      this.#options.random,
+    );
     if (end) {
       await ender.end(end);
       if (end.retryAfterMs !== undefined) this.expectRetry(end.retryAfterMs);
@@ -207,7 +219,12 @@ export class Dispatcher implements Service {
     if (this.#running.size === 0) this.#idle?.();
   }
 
-  #deliver(claimed: ClaimedAttempt, job: CachedJob, signal: AbortSignal, log: AttemptLog): Promise<DeliveryResult> {
+  #deliver(
+    claimed: ClaimedAttempt,
+    job: CachedJob,
+    signal: AbortSignal,
+    log: AttemptLog,
+  ): Promise<DeliveryResult> {
     const parameters: Parameters = mergeParameters(job.definition.parameters, claimed.parameters);
     return this.#options.target.deliver(
       job.definition.target,
@@ -267,7 +284,8 @@ function endOf(
   const { executionId, attempt } = claimed;
   const { retry, attemptTimeoutMs } = job.definition;
   const common = { executionId, attempt };
-  if (result.outcome === 'SUCCEEDED' || cause === undefined) return { ...common, ...result, retryAfterMs: waitOf(retry, attempt, result, random) };
+  if (result.outcome === 'SUCCEEDED' || cause === undefined)
+    return { ...common, ...result, retryAfterMs: waitOf(retry, attempt, result, random) };
   switch (cause) {
     case 'lost':
       return undefined;

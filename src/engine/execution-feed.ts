@@ -222,7 +222,10 @@ export class ExecutionFeed implements Service {
     if (isFinal(execution.state) && present > stage) {
       watcher.note(execution.id, seq, present);
       yield {
-        cursor: cursorText({ ...place, backlog: [{ executionId: execution.id, seq, stage: present }, ...rest] }),
+        cursor: cursorText({
+          ...place,
+          backlog: [{ executionId: execution.id, seq, stage: present }, ...rest],
+        }),
         event: { kind: 'execution', execution },
       };
     }
@@ -291,7 +294,11 @@ export class ExecutionFeed implements Service {
   }
 
   /** Cuts a backlog to its last lines: executions without any of them are left out, unless they are open. */
-  async #tailOf(executions: readonly Execution[], tail: number, keepAll: boolean): Promise<readonly BacklogEntry[]> {
+  async #tailOf(
+    executions: readonly Execution[],
+    tail: number,
+    keepAll: boolean,
+  ): Promise<readonly BacklogEntry[]> {
     const { store } = this.#options;
     const lastSeqs = await store.logs.listLastSeqs(
       store.db,
@@ -309,7 +316,9 @@ export class ExecutionFeed implements Service {
     return backlog;
   }
 
-  async #matcherOf(source: StreamRequest['source']): Promise<(event: { executionId: number; jobId: number }) => boolean> {
+  async #matcherOf(
+    source: StreamRequest['source'],
+  ): Promise<(event: { executionId: number; jobId: number }) => boolean> {
     if ('executionId' in source) {
       const { store } = this.#options;
       const known = await store.ledger.listKnownIds(store.db, [source.executionId]);
@@ -326,7 +335,9 @@ export class ExecutionFeed implements Service {
     };
   }
 
-  async #findJob(ref: Extract<StreamRequest['source'], { job: unknown }>['job']): Promise<{ readonly id: number }> {
+  async #findJob(
+    ref: Extract<StreamRequest['source'], { job: unknown }>['job'],
+  ): Promise<{ readonly id: number }> {
     const { store } = this.#options;
     const [job] = await store.ledger.resolveJobs(store.db, [ref]);
     if (!job) throw jobNotFound(ref);
@@ -356,7 +367,9 @@ type Entering = {
 };
 
 const stopping = (): DomainError =>
-  new DomainError('UNAVAILABLE', 'the instance is stopping; go on from the last cursor', { retryAfterMs: 200 });
+  new DomainError('UNAVAILABLE', 'the instance is stopping; go on from the last cursor', {
+    retryAfterMs: 200,
+  });
 
 const cursorExpired = (): DomainError =>
   new DomainError('CURSOR_EXPIRED', 'the cursor is older than what is kept; begin without one', {

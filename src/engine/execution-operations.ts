@@ -96,7 +96,10 @@ export class LedgerOperations implements ExecutionOperations {
     };
   }
 
-  async listLogs(request: ListLogs, page: Page): Promise<{ entries: readonly LogEntry[]; nextPageToken: string }> {
+  async listLogs(
+    request: ListLogs,
+    page: Page,
+  ): Promise<{ entries: readonly LogEntry[]; nextPageToken: string }> {
     const { store } = this.#options;
     const list = ['logs', request];
     const position = positionFromPageToken(list, page.token, isId);

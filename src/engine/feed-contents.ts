@@ -31,7 +31,9 @@ export async function* fillEvents(
   store: Pick<Store, 'ledger' | 'logs'>,
   db: Db,
   events: readonly { readonly index: number; readonly event: FeedEvent }[],
-): AsyncGenerator<readonly { readonly index: number; readonly event: FeedEvent; readonly filled: FilledEvent }[]> {
+): AsyncGenerator<
+  readonly { readonly index: number; readonly event: FeedEvent; readonly filled: FilledEvent }[]
+> {
   for (let from = 0; from < events.length; ) {
     let lines = 0;
     let to = from;
@@ -44,10 +46,9 @@ export async function* fillEvents(
     from = to;
     const states = slice.filter(({ event }) => event.kind === 'state');
     const executions = new Map(
-      (await store.ledger.listByIds(db, [...new Set(states.map(({ event }) => event.executionId))])).map((execution) => [
-        execution.id,
-        execution,
-      ]),
+      (await store.ledger.listByIds(db, [...new Set(states.map(({ event }) => event.executionId))])).map(
+        (execution) => [execution.id, execution],
+      ),
     );
     const ranges = slice.flatMap(({ event }) => (event.kind === 'logs' ? [event] : []));
     const entries = ranges.length === 0 ? [] : await store.logs.listRanges(db, ranges, 'DEBUG', lines);

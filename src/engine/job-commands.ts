@@ -9,8 +9,8 @@
  */
 import { DomainError } from '../domain/errors.ts';
 import type { Job, JobDefinition } from '../domain/job.ts';
-import type { Notifier } from '../store/notifier.ts';
 import type { Tx } from '../store/database.ts';
+import type { Notifier } from '../store/notifier.ts';
 import type { Store } from '../store/store.ts';
 import { anchorSchedules, checkDefinition, definitionFromDraft } from './definition-check.ts';
 import type { JobCache } from './job-cache.ts';
@@ -19,7 +19,10 @@ import type { AddJob, Caller, JobChoice, UpdateJob } from './operations.ts';
 import { jobNotFound, requestIdReused } from './refusals.ts';
 
 export type JobCommandsOptions = {
-  readonly store: Pick<Store, 'db' | 'transaction' | 'jobs' | 'timers' | 'leases' | 'ledger' | 'requests' | 'feed'>;
+  readonly store: Pick<
+    Store,
+    'db' | 'transaction' | 'jobs' | 'timers' | 'leases' | 'ledger' | 'requests' | 'feed'
+  >;
   readonly jobs: JobCache;
   readonly notifier: Pick<Notifier, 'notify'>;
   /** Makes the id of a pause. */
@@ -86,7 +89,9 @@ export class JobCommands {
         ...definitionOf(before),
         ...changes,
         ...(clearQueueTimeout && { queueTimeoutMs: undefined }),
-        schedules: changes.schedules ? anchorSchedules(changes.schedules, before.schedules, nowMs) : before.schedules,
+        schedules: changes.schedules
+          ? anchorSchedules(changes.schedules, before.schedules, nowMs)
+          : before.schedules,
       }));
       return this.#get(tx, id);
     });
@@ -125,7 +130,8 @@ export class JobCommands {
       const held = new Set(equal.map(({ jobId }) => jobId));
       const free = ids.filter((id) => !held.has(id));
       const pauseId = equal[0]?.id ?? newPauseId();
-      if (free.length > 0) await store.jobs.insertPauses(tx, free, { id: pauseId, actor: caller.actor, ...pause });
+      if (free.length > 0)
+        await store.jobs.insertPauses(tx, free, { id: pauseId, actor: caller.actor, ...pause });
       return { jobs: await store.jobs.listByIds(tx, ids.slice(0, 500)), changed: free.length, pauseId };
     });
     notifier.notify('timers');
@@ -183,7 +189,9 @@ export class JobCommands {
           });
         }
       }
-      await store.ledger.cancel(tx, { jobIds: ids }, 'the job was deleted', { onlyWaiting: onRunning !== 'CANCEL' });
+      await store.ledger.cancel(tx, { jobIds: ids }, 'the job was deleted', {
+        onlyWaiting: onRunning !== 'CANCEL',
+      });
       await store.jobs.delete(tx, ids);
       return ids.length;
     });
@@ -195,16 +203,24 @@ export class JobCommands {
     const { store, newPauseId } = this.#options;
     const { now } = await store.feed.readPosition(tx);
     const nowMs = now.getTime();
-    const definition = definitionFromDraft(request.draft, anchorSchedules(request.draft.schedules, [], nowMs));
+    const definition = definitionFromDraft(
+      request.draft,
+      anchorSchedules(request.draft.schedules, [], nowMs),
+    );
     // Drawn first, because `H` is spread by it.
     const [newId] = await store.ledger.drawIds(tx, 1);
     const timetable = checkDefinition(definition, 'job', nowMs - definition.misfire.graceMs, newId!);
     const timing = timingFrom(timetable, definition, nowMs);
     // What lies within the grace but is no one-shot does not fire any more.
-    if (definition.schedules.length > 0 && timing.nextFireMs === null) checkDefinition(definition, 'job', nowMs, newId!);
+    if (definition.schedules.length > 0 && timing.nextFireMs === null)
+      checkDefinition(definition, 'job', nowMs, newId!);
     const id = await store.jobs.insert(tx, newId!, request.key, definition, timing);
     if (id !== undefined && request.startPaused) {
-      await store.jobs.insertPauses(tx, [id], { id: newPauseId(), actor: caller.actor, reason: 'added paused' });
+      await store.jobs.insertPauses(tx, [id], {
+        id: newPauseId(),
+        actor: caller.actor,
+        reason: 'added paused',
+      });
     }
     return id;
   }
@@ -213,7 +229,10 @@ export class JobCommands {
     const { store } = this.#options;
     const id = await store.jobs.lock(tx, { key: request.key });
     // The job was deleted since the insert found it: another change came in between.
-    if (id === undefined) throw new DomainError('CONCURRENT_CHANGE', 'the job was deleted meanwhile; try again', { retryAfterMs: 50 });
+    if (id === undefined)
+      throw new DomainError('CONCURRENT_CHANGE', 'the job was deleted meanwhile; try again', {
+        retryAfterMs: 50,
+      });
     const before = await this.#get(tx, id);
     await this.#save(tx, before, (nowMs) =>
       definitionFromDraft(request.draft, anchorSchedules(request.draft.schedules, before.schedules, nowMs)),
@@ -229,7 +248,12 @@ export class JobCommands {
     const definition = make(nowMs);
     if (firesAlike(before.schedules, definition.schedules)) {
       checkDefinition({ ...definition, schedules: [] }, 'job', nowMs, before.id);
-      return store.jobs.saveDefinition(tx, before.id, { ...definition, schedules: before.schedules }, undefined);
+      return store.jobs.saveDefinition(
+        tx,
+        before.id,
+        { ...definition, schedules: before.schedules },
+        undefined,
+      );
     }
     const timetable = checkDefinition(definition, 'job', nowMs - definition.misfire.graceMs, before.id);
     const settled = (await settleOwed(tx, store, jobs, [before.id])).get(before.id);
@@ -250,10 +274,14 @@ export class JobCommands {
     }
     const ids = await store.jobs.lockSelected(tx, choice.selector);
     if (ids.length > maxSelected) {
-      throw new DomainError('QUOTA_EXCEEDED', `the selector chooses ${ids.length} jobs; one call changes at most ${maxSelected}`, {
-        metadata: { chosen: String(ids.length), limit: String(maxSelected) },
-        quota: { subject: 'selector', description: `at most ${maxSelected} jobs` },
-      });
+      throw new DomainError(
+        'QUOTA_EXCEEDED',
+        `the selector chooses ${ids.length} jobs; one call changes at most ${maxSelected}`,
+        {
+          metadata: { chosen: String(ids.length), limit: String(maxSelected) },
+          quota: { subject: 'selector', description: `at most ${maxSelected} jobs` },
+        },
+      );
     }
     return ids;
   }
@@ -272,14 +300,21 @@ export class JobCommands {
     const skipped: number[] = [];
     for (const job of await store.jobs.listByIds(tx, [...held.keys()])) {
       if (job.pauses.length > 0) continue;
-      const rows = await store.ledger.listHeldBack(tx, job.id, held.get(job.id)!, missed === 'RUN_LAST' ? 1 : 1_000);
+      const rows = await store.ledger.listHeldBack(
+        tx,
+        job.id,
+        held.get(job.id)!,
+        missed === 'RUN_LAST' ? 1 : 1_000,
+      );
       const [open] = job.overlap === 'SKIP' ? await store.ledger.listOpen(tx, { jobIds: [job.id] }, 1) : [];
-      rows.toReversed().forEach((row, i) => {
-        // With SKIP only the oldest can run, and only when the job is idle.
-        if (job.overlap === 'SKIP' && (open || i > 0)) return skipped.push(row.id);
+      // With SKIP only the oldest can run, and only when the job is idle.
+      const runnable = job.overlap === 'ALLOW' ? rows.length : open ? 0 : 1;
+      const oldestFirst = rows.toReversed();
+      for (const row of oldestFirst.slice(0, runnable)) {
         fireTimes.push(row.fireAt);
-        return released.push(row.id);
-      });
+        released.push(row.id);
+      }
+      skipped.push(...oldestFirst.slice(runnable).map((row) => row.id));
     }
     await store.ledger.markOverlapped(tx, skipped);
     await store.ledger.release(tx, released);

@@ -32,7 +32,11 @@ export type JobServiceOptions = {
 type JobPosition = { readonly id: number; readonly key: JobKey };
 
 const isJobPosition = (value: unknown): value is JobPosition =>
-  typeof value === 'object' && value !== null && 'id' in value && 'key' in value && Number.isSafeInteger(value.id);
+  typeof value === 'object' &&
+  value !== null &&
+  'id' in value &&
+  'key' in value &&
+  Number.isSafeInteger(value.id);
 
 /** Makes the id of a pause: short, without the dot that parts of a stored one are joined by. */
 export const newPauseId = (): string => `p_${randomUUID().replaceAll('-', '').slice(0, 20)}`;
@@ -45,9 +49,15 @@ export class JobDesk implements JobOperations {
     this.#options = options;
   }
 
-  async add(request: AddJob, caller: Caller): Promise<{ job: Job; created: boolean; warnings: readonly string[] }> {
+  async add(
+    request: AddJob,
+    caller: Caller,
+  ): Promise<{ job: Job; created: boolean; warnings: readonly string[] }> {
     const added = await this.#options.commands.add(request, caller);
-    return { ...added, warnings: lintSchedules(added.job.schedules, added.job.createdAt.getTime(), added.job.id) };
+    return {
+      ...added,
+      warnings: lintSchedules(added.job.schedules, added.job.createdAt.getTime(), added.job.id),
+    };
   }
 
   async get(ref: JobRef): Promise<{ job: Job; lastExecution?: Execution }> {
@@ -72,7 +82,8 @@ export class JobDesk implements JobOperations {
     ]);
     const shown = jobs.slice(0, size);
     const last = shown.at(-1);
-    const nextPageToken = jobs.length > size && last ? pageTokenFrom(list, { id: last.id, key: last.key }) : '';
+    const nextPageToken =
+      jobs.length > size && last ? pageTokenFrom(list, { id: last.id, key: last.key }) : '';
     return { jobs: shown, nextPageToken, totalSize };
   }
 
@@ -88,11 +99,17 @@ export class JobDesk implements JobOperations {
     return this.#options.commands.pause(choice, pause, caller);
   }
 
-  resume(choice: JobChoice, options: Parameters<JobOperations['resume']>[1]): ReturnType<JobOperations['resume']> {
+  resume(
+    choice: JobChoice,
+    options: Parameters<JobOperations['resume']>[1],
+  ): ReturnType<JobOperations['resume']> {
     return this.#options.commands.resume(choice, options);
   }
 
-  delete(choice: JobChoice, onRunning: Parameters<JobOperations['delete']>[1]): ReturnType<JobOperations['delete']> {
+  delete(
+    choice: JobChoice,
+    onRunning: Parameters<JobOperations['delete']>[1],
+  ): ReturnType<JobOperations['delete']> {
     return this.#options.commands.delete(choice, onRunning);
   }
 
@@ -111,7 +128,9 @@ export class JobDesk implements JobOperations {
     if ('job' in what && !stored) throw jobNotFound(what.job);
     const schedules = 'job' in what ? (stored?.schedules ?? []) : anchorSchedules(what.schedules, [], fromMs);
     const seed = stored?.id ?? seedOfKey('key' in what ? what.key : undefined);
-    const timetable = stored ? compileTimetable(schedules, seed) : checkSchedules(schedules, '', fromMs, seed);
+    const timetable = stored
+      ? compileTimetable(schedules, seed)
+      : checkSchedules(schedules, '', fromMs, seed);
     const fireTimes: PreviewFireTime[] = [];
     const pausedUntilMs = pauseEndMs(stored);
     const runsMade = schedules.map(() => 0);
@@ -120,7 +139,12 @@ export class JobDesk implements JobOperations {
     for (; fire && fireTimes.length < options.count; fire = timetable.next(fire.atMs, runsMade)) {
       const { note, ...shown } = timetable.describe(fire);
       const held = fire.atMs > now.getTime() && fire.atMs < pausedUntilMs ? 'held by a pause' : '';
-      fireTimes.push({ ...shown, fireAt: new Date(fire.atMs), schedule: fire.name, note: [note, held].filter(Boolean).join('; ') });
+      fireTimes.push({
+        ...shown,
+        fireAt: new Date(fire.atMs),
+        schedule: fire.name,
+        note: [note, held].filter(Boolean).join('; '),
+      });
       for (const i of fire.schedules) runsMade[i]!++;
     }
     return { fireTimes, warnings: lintSchedules(schedules, fromMs, seed) };
@@ -141,4 +165,3 @@ function seedOfKey(key: JobKey | undefined): number {
   }
   return seed;
 }
-

@@ -67,7 +67,10 @@ export class LogWriter {
       } catch (error) {
         if (this.#stopping.signal.aborted) throw error;
         if (n === 1) logger.warn({ error, lines: entries.length }, 'log lines not stored, trying again');
-        await clock.sleep(backoffMs({ initialMs: 50, maxMs: 2_000, multiplier: 2 }, n, 0.5), this.#stopping.signal);
+        await clock.sleep(
+          backoffMs({ initialMs: 50, maxMs: 2_000, multiplier: 2 }, n, 0.5),
+          this.#stopping.signal,
+        );
       }
     }
   }
@@ -100,7 +103,13 @@ export class AttemptLog {
     if (lines.length === 0) return;
     const { executionId, attempt, clock } = this.#options;
     const now = clock.now();
-    const entries = lines.map((line) => ({ ...line, executionId, attempt, seq: ++this.#seq, at: line.at ?? now }));
+    const entries = lines.map((line) => ({
+      ...line,
+      executionId,
+      attempt,
+      seq: ++this.#seq,
+      at: line.at ?? now,
+    }));
     this.#waitingLines += entries.length;
     this.#last = this.#store(entries);
     if (this.#waitingLines > maxWaitingLines) await this.#last;

@@ -87,7 +87,10 @@ export class Membership implements Service {
       if (this.#failing) logger.info({ instanceId: this.id }, 'instance lease renewed again');
       this.#failing = false;
     } else {
-      logger.warn({ instanceId: this.id }, 'this instance was given up for lost; its attempts went to others');
+      logger.warn(
+        { instanceId: this.id },
+        'this instance was given up for lost; its attempts went to others',
+      );
       this.#options.onLost?.();
       await this.#register();
     }

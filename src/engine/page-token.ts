@@ -7,10 +7,12 @@ const maxPageSize = 500;
 const defaultPageSize = 50;
 
 /** How many rows a page has: 0 takes 50, more than 500 is cut. */
-export const pageSize = (asked: number): number => (asked === 0 ? defaultPageSize : Math.min(asked, maxPageSize));
+export const pageSize = (asked: number): number =>
+  asked === 0 ? defaultPageSize : Math.min(asked, maxPageSize);
 
 /** A digest of a list's filter and order, which its page tokens carry. */
-const digestOf = (list: unknown): string => createHash('sha256').update(JSON.stringify(list)).digest('base64url').slice(0, 16);
+const digestOf = (list: unknown): string =>
+  createHash('sha256').update(JSON.stringify(list)).digest('base64url').slice(0, 16);
 
 /** Writes where the next page of a list begins. Opaque to callers and bound to the list. */
 export function pageTokenFrom(list: unknown, position: unknown): string {
@@ -21,7 +23,11 @@ export function pageTokenFrom(list: unknown, position: unknown): string {
  * Reads where a page begins; undefined for an empty token. Refuses with
  * INVALID_PAGE_TOKEN what is not a token of this very list.
  */
-export function positionFromPageToken<T>(list: unknown, token: string, isPosition: (value: unknown) => value is T): T | undefined {
+export function positionFromPageToken<T>(
+  list: unknown,
+  token: string,
+  isPosition: (value: unknown) => value is T,
+): T | undefined {
   if (token === '') return undefined;
   let parsed: unknown;
   try {
@@ -29,8 +35,10 @@ export function positionFromPageToken<T>(list: unknown, token: string, isPositio
   } catch {
     throw invalidPageToken('it cannot be read');
   }
-  if (!Array.isArray(parsed) || parsed.length !== 2 || !isPosition(parsed[1])) throw invalidPageToken('it cannot be read');
-  if (parsed[0] !== digestOf(list)) throw invalidPageToken('it belongs to a list with another filter or order');
+  if (!Array.isArray(parsed) || parsed.length !== 2 || !isPosition(parsed[1]))
+    throw invalidPageToken('it cannot be read');
+  if (parsed[0] !== digestOf(list))
+    throw invalidPageToken('it belongs to a list with another filter or order');
   return parsed[1];
 }
 

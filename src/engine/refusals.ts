@@ -8,7 +8,10 @@ export const nameOfRef = (ref: JobRef): string =>
 /** Refuses a reference that names no job. */
 export function jobNotFound(ref: JobRef): DomainError {
   const job = nameOfRef(ref);
-  return new DomainError('JOB_NOT_FOUND', `no job ${job}`, { metadata: { job }, resource: { type: 'job', name: job } });
+  return new DomainError('JOB_NOT_FOUND', `no job ${job}`, {
+    metadata: { job },
+    resource: { type: 'job', name: job },
+  });
 }
 
 /** Refuses an id that names no execution. */
@@ -22,7 +25,11 @@ export function executionNotFound(executionId: number): DomainError {
 
 /** Refuses a request id that came with another request before. */
 export function requestIdReused(requestId: string): DomainError {
-  return new DomainError('REQUEST_ID_REUSED', `request_id ${JSON.stringify(requestId)} was used with another request`, {
-    metadata: { request_id: requestId },
-  });
+  return new DomainError(
+    'REQUEST_ID_REUSED',
+    `request_id ${JSON.stringify(requestId)} was used with another request`,
+    {
+      metadata: { request_id: requestId },
+    },
+  );
 }

@@ -23,7 +23,10 @@ import type { Store } from '../store/store.ts';
 import type { JobCache } from './job-cache.ts';
 
 export type RescuerOptions = {
-  readonly store: Pick<Store, 'db' | 'transaction' | 'attempts' | 'instances' | 'leases' | 'feed' | 'requests' | 'jobs'>;
+  readonly store: Pick<
+    Store,
+    'db' | 'transaction' | 'attempts' | 'instances' | 'leases' | 'feed' | 'requests' | 'jobs'
+  >;
   readonly jobs: JobCache;
   readonly notifier: Pick<Notifier, 'notify'>;
   readonly clock: Clock;
@@ -123,7 +126,11 @@ export class Rescuer implements Service {
           );
         }
         if (stranded.length < batchSize) await store.instances.remove(tx, expired);
-        if (expired.length > 0) logger.warn({ instances: expired, attempts: ends.length }, 'gave back the attempts of lost instances');
+        if (expired.length > 0)
+          logger.warn(
+            { instances: expired, attempts: ends.length },
+            'gave back the attempts of lost instances',
+          );
         return stranded.length;
       });
       notifier.notify('pending');

@@ -146,7 +146,15 @@ export function planJob(
   const nextFireMs = timer.nextFireMs!;
   const common = { jobId: timer.jobId, oldNextFireMs: nextFireMs };
   if (!job) {
-    return { ...common, newNextFireMs: null, lastFireMs: null, runsMade: null, priority: 0, queueTimeoutMs: null, rows: [] };
+    return {
+      ...common,
+      newNextFireMs: null,
+      lastFireMs: null,
+      runsMade: null,
+      priority: 0,
+      queueTimeoutMs: null,
+      rows: [],
+    };
   }
   const { definition } = job;
   let plan: FirePlan;
@@ -166,7 +174,15 @@ export function planJob(
     const message = error instanceof Error ? error.message : 'its definition cannot be used';
     plan = {
       rows: [
-        { fireMs: nextFireMs, schedule: '', cause: 'SCHEDULE', state: 'SKIPPED', reason: 'INVALID_JOB', message, skippedCount: 0 },
+        {
+          fireMs: nextFireMs,
+          schedule: '',
+          cause: 'SCHEDULE',
+          state: 'SKIPPED',
+          reason: 'INVALID_JOB',
+          message,
+          skippedCount: 0,
+        },
       ],
       runsMade: timer.runsMade,
     };

@@ -20,7 +20,11 @@ export type StreamCursor = {
 
 /** Writes a cursor; opaque to callers. */
 export function cursorText({ epoch, since, backlog, batch }: StreamCursor): string {
-  const parts: unknown[] = [epoch, since, backlog.flatMap(({ executionId, seq, stage }) => [executionId, seq, stage])];
+  const parts: unknown[] = [
+    epoch,
+    since,
+    backlog.flatMap(({ executionId, seq, stage }) => [executionId, seq, stage]),
+  ];
   if (batch) parts.push(batch.until, batch.event, batch.seq);
   return Buffer.from(JSON.stringify(parts)).toString('base64url');
 }
@@ -35,7 +39,8 @@ export function cursorFromText(text: string): StreamCursor {
   }
   if (!Array.isArray(parts)) throw invalidCursor();
   const [epoch, since, backlog, until, event, seq] = parts as unknown[];
-  if (typeof epoch !== 'string' || epoch.length > 64 || !isPosition(since) || !isCounts(backlog)) throw invalidCursor();
+  if (typeof epoch !== 'string' || epoch.length > 64 || !isPosition(since) || !isCounts(backlog))
+    throw invalidCursor();
   const cursor = { epoch, since, backlog: backlogOf(backlog) };
   if (parts.length === 3) return cursor;
   if (parts.length !== 6 || !isPosition(until) || !isCount(event) || !isCount(seq)) throw invalidCursor();

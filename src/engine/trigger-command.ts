@@ -24,8 +24,8 @@ import type { Notifier } from '../store/notifier.ts';
 import type { RequestUse } from '../store/request-store.ts';
 import type { Store } from '../store/store.ts';
 import type { CachedJob, JobCache } from './job-cache.ts';
-import { jobNotFound, requestIdReused } from './refusals.ts';
 import type { TriggerJob } from './operations.ts';
+import { jobNotFound, requestIdReused } from './refusals.ts';
 
 export type TriggerCommandOptions = {
   readonly store: Pick<Store, 'db' | 'transaction' | 'ledger' | 'requests' | 'timers'>;
@@ -63,7 +63,11 @@ export class TriggerCommand {
     if ('reply' in outcome) return outcome.reply;
     const { store } = this.#options;
     const execution = await store.ledger.find(store.db, outcome.replayOf);
-    if (!execution) throw new DomainError('EXECUTION_NOT_FOUND', `the execution of the earlier request is not kept any more`);
+    if (!execution)
+      throw new DomainError(
+        'EXECUTION_NOT_FOUND',
+        `the execution of the earlier request is not kept any more`,
+      );
     return { execution, replayed: true };
   }
 
@@ -90,7 +94,14 @@ export class TriggerCommand {
         return;
       }
       const skipsOverlap = (request.overlap ?? job.definition.overlap) === 'SKIP';
-      calls.push({ place, request, job, namespace: target.namespace, executionId: ids[place]!, skipsOverlap });
+      calls.push({
+        place,
+        request,
+        job,
+        namespace: target.namespace,
+        executionId: ids[place]!,
+        skipsOverlap,
+      });
     });
     if (calls.length > 0) {
       const needsTransaction = calls.some((call) => call.skipsOverlap || call.request.requestId !== '');
@@ -120,7 +131,10 @@ export class TriggerCommand {
   }
 
   /** Notes the request ids of a batch; what was asked for before is answered from then. */
-  async #useRequestIds(tx: Tx, calls: readonly Call[]): Promise<{ fresh: Call[]; outcomes: Map<number, Outcome> }> {
+  async #useRequestIds(
+    tx: Tx,
+    calls: readonly Call[],
+  ): Promise<{ fresh: Call[]; outcomes: Map<number, Outcome> }> {
     const outcomes = new Map<number, Outcome>();
     const uses = new Map<string, RequestUse & { readonly places: Call[] }>();
     const fresh: Call[] = [];
@@ -143,7 +157,10 @@ export class TriggerCommand {
     list.forEach((use, i) => {
       const before = earlier[i];
       use.places.forEach((call, n) => {
-        if (!before && n === 0) return fresh.push(call);
+        if (!before && n === 0) {
+          fresh.push(call);
+          return;
+        }
         const first = before ?? { digest: use.digest, subjectId: use.subjectId };
         outcomes.set(
           call.place,
@@ -157,7 +174,11 @@ export class TriggerCommand {
   }
 
   /** Writes the executions of a batch; `open` names an open execution of each job that is not idle. */
-  async #insert(db: Db, calls: readonly Call[], open: Map<number, number>): Promise<ReadonlyMap<number, Outcome>> {
+  async #insert(
+    db: Db,
+    calls: readonly Call[],
+    open: Map<number, number>,
+  ): Promise<ReadonlyMap<number, Outcome>> {
     if (calls.length === 0) return new Map();
     const rows = calls.map((call): TriggeredRow => {
       const { request, job, executionId: id } = call;
@@ -177,7 +198,10 @@ export class TriggerCommand {
     });
     const at = await this.#options.store.ledger.insertTriggered(db, rows);
     return new Map(
-      calls.map((call, i) => [call.place, { reply: { execution: executionOf(rows[i]!, call.job, at), replayed: false } }]),
+      calls.map((call, i) => [
+        call.place,
+        { reply: { execution: executionOf(rows[i]!, call.job, at), replayed: false } },
+      ]),
     );
   }
 }
@@ -193,10 +217,18 @@ function refusalOf(
   if (!target || !job) return jobNotFound(request.job);
   const name = nameOf(job.key);
   if (job.definition.schedules.length > 0 && !target.firesAgain && !request.allowFinished) {
-    return new DomainError('JOB_FINISHED', `job ${name} is finished; set allow_finished to fire it all the same`, {
-      metadata: { job: name },
-      precondition: { type: 'JOB_FINISHED', subject: name, description: 'no schedule of the job fires again' },
-    });
+    return new DomainError(
+      'JOB_FINISHED',
+      `job ${name} is finished; set allow_finished to fire it all the same`,
+      {
+        metadata: { job: name },
+        precondition: {
+          type: 'JOB_FINISHED',
+          subject: name,
+          description: 'no schedule of the job fires again',
+        },
+      },
+    );
   }
   if (request.requireActive && target.paused) {
     return new DomainError('JOB_PAUSED', `job ${name} is paused and require_active was set`, {
@@ -231,4 +263,3 @@ function executionOf(row: TriggeredRow, job: CachedJob, at: Date): Execution {
     skippedCount: 0,
   };
 }
-

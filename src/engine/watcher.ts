@@ -1,5 +1,5 @@
-import { isFinal, type LogLevel } from '../domain/execution.ts';
 import { DomainError } from '../domain/errors.ts';
+import { isFinal, type LogLevel } from '../domain/execution.ts';
 import type { FeedPosition } from '../domain/feed-position.ts';
 import type { FeedEvent } from '../store/feed-store.ts';
 import type { FilledEvent } from './feed-contents.ts';
@@ -7,7 +7,11 @@ import type { StreamEvent, StreamMessage } from './operations.ts';
 import { type BacklogEntry, cursorText } from './stream-cursor.ts';
 
 /** Where in the feed a filled event stands. */
-export type BatchPlace = { readonly since: FeedPosition; readonly until: FeedPosition; readonly index: number };
+export type BatchPlace = {
+  readonly since: FeedPosition;
+  readonly until: FeedPosition;
+  readonly index: number;
+};
 
 export type WatcherOptions = {
   readonly epoch: string;
@@ -69,7 +73,12 @@ export class Watcher {
    * Turns a filled event into the messages that the client has not seen, from
    * line `afterSeq` on, and notes them as seen.
    */
-  messagesOf(filled: FilledEvent, place: BatchPlace, backlog: readonly BacklogEntry[] = [], afterSeq = 0): StreamMessage[] {
+  messagesOf(
+    filled: FilledEvent,
+    place: BatchPlace,
+    backlog: readonly BacklogEntry[] = [],
+    afterSeq = 0,
+  ): StreamMessage[] {
     const messages: StreamMessage[] = [];
     const { epoch } = this.#options;
     const cursorAt = (seq: number): string =>
@@ -108,7 +117,11 @@ export class Watcher {
     }
     if (this.#bytes > this.#options.maxBytes) this.#dropOldestLines();
     if (this.#queue.length > maxMessages) {
-      this.fail(new DomainError('UNAVAILABLE', 'the client reads too slowly; go on from the last cursor', { retryAfterMs: 1_000 }));
+      this.fail(
+        new DomainError('UNAVAILABLE', 'the client reads too slowly; go on from the last cursor', {
+          retryAfterMs: 1_000,
+        }),
+      );
     }
     this.#wake?.();
   }

@@ -1,3 +1,5 @@
+import { systemRandom } from './random.ts';
+
 /** Spans of a growing wait, in milliseconds. */
 export type Backoff = { readonly initialMs: number; readonly maxMs: number; readonly multiplier: number };
 
@@ -10,7 +12,7 @@ export function backoffMs(
   backoff: Backoff,
   n: number,
   jitter = 0,
-  random: () => number = Math.random,
+  random: () => number = systemRandom,
 ): number {
   const base = Math.min(backoff.initialMs * backoff.multiplier ** (n - 1), backoff.maxMs);
   return base + base * jitter * random();

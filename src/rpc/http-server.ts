@@ -146,6 +146,8 @@ export class HttpServer implements Part {
 
   #handle(request: HttpRequest, response: HttpResponse): void {
     if (this.#isStopping && request.httpVersionMajor === 1) response.setHeader('connection', 'close');
+    // Reads away what is left of a body that was refused, so that its connection can be used again.
+    response.once('finish', () => request.resume());
     if (!this.#handlers.some((handle) => handle(request, response))) sendNotFound(response);
   }
 

@@ -3,12 +3,17 @@ import type { ServerHttp2Stream } from 'node:http2';
 import { constants } from 'node:http2';
 import type { Clock } from '../platform/clock.ts';
 
+/** How long a caller may go on sending a request that has been answered, in milliseconds. */
+const answeredMs = 500;
+
 /**
  * Closes HTTP/2 streams whose request has not arrived in full after
  * `timeoutMs`: a message that drips in byte by byte holds a stream and its
- * buffers, and no handler has a deadline on it yet. Nearly all requests are
- * complete within the turn of the event loop that they arrive in, so that only
- * the others cost a timer. Paths that stream their requests are exempt.
+ * buffers, and no handler has a deadline on it yet. Nor does a stream stay
+ * open whose request was refused for its size: callers stop sending at the
+ * answer, and some never say so. Nearly all requests are complete within the
+ * turn of the event loop that they arrive in, so that only the others cost a
+ * timer. Paths that stream their requests are exempt.
  */
 export function closeSlowRequests(
   server: EventEmitter,
@@ -28,8 +33,15 @@ export function closeSlowRequests(
   }
 
   function watch(stream: ServerHttp2Stream): void {
-    const cancel = clock.setTimer(timeoutMs, () => {
-      if (isIncomplete(stream)) stream.close(constants.NGHTTP2_CANCEL);
+    closeAfter(stream, timeoutMs, constants.NGHTTP2_CANCEL);
+    const onAnswered = (): void => closeAfter(stream, answeredMs, constants.NGHTTP2_NO_ERROR);
+    if (stream.writableFinished) onAnswered();
+    else stream.once('finish', onAnswered);
+  }
+
+  function closeAfter(stream: ServerHttp2Stream, ms: number, code: number): void {
+    const cancel = clock.setTimer(ms, () => {
+      if (isIncomplete(stream)) stream.close(code);
     });
     stream.once('close', cancel);
   }

@@ -87,11 +87,19 @@ export class PgAttemptStore {
 
   /** Ends attempts; returns the executions that were changed, final or waiting for another attempt. */
   async end(db: Db, instanceId: number, ends: readonly AttemptEnd[]): Promise<readonly number[]> {
-    return this.endOf(db, ends.map(() => instanceId), ends);
+    return this.endOf(
+      db,
+      ends.map(() => instanceId),
+      ends,
+    );
   }
 
   /** Ends attempts of several instances: those of the lost ones. */
-  async endOf(db: Db, instanceIds: readonly number[], ends: readonly AttemptEnd[]): Promise<readonly number[]> {
+  async endOf(
+    db: Db,
+    instanceIds: readonly number[],
+    ends: readonly AttemptEnd[],
+  ): Promise<readonly number[]> {
     const rows = await run<{ id: number }>(db, endStatement, [
       numberArray(ends.map((end) => end.executionId)),
       numberArray(ends.map((end) => end.attempt)),
@@ -157,7 +165,11 @@ export class PgAttemptStore {
   }
 
   /** Locks attempts whose instance is lost, up to a limit, oldest first. */
-  async lockStranded(db: Db, instanceIds: readonly number[], limit: number): Promise<readonly StrandedAttempt[]> {
+  async lockStranded(
+    db: Db,
+    instanceIds: readonly number[],
+    limit: number,
+  ): Promise<readonly StrandedAttempt[]> {
     return run<StrandedAttempt>(
       db,
       `select execution_id as "executionId", job_id as "jobId", attempt, instance_id as "instanceId"

@@ -1,7 +1,9 @@
 import { DomainError } from '../domain/errors.ts';
 
 const code = (error: unknown): string =>
-  typeof error === 'object' && error !== null && 'code' in error && typeof error.code === 'string' ? error.code : '';
+  typeof error === 'object' && error !== null && 'code' in error && typeof error.code === 'string'
+    ? error.code
+    : '';
 
 /** Whether a transaction failed because it met another one and may simply be run again. */
 export function isTransactionConflict(error: unknown): boolean {
@@ -11,13 +13,19 @@ export function isTransactionConflict(error: unknown): boolean {
 
 /** Whether a server-made id existed already, which a clock that goes back can bring about. */
 function isIdCollision(error: unknown): boolean {
-  if (code(error) !== '23505' || typeof error !== 'object' || error === null || !('constraint' in error)) return false;
-  return error.constraint === 'job_pkey' || error.constraint === 'execution_pkey' || error.constraint === 'instance_pkey';
+  if (code(error) !== '23505' || typeof error !== 'object' || error === null || !('constraint' in error))
+    return false;
+  return (
+    error.constraint === 'job_pkey' ||
+    error.constraint === 'execution_pkey' ||
+    error.constraint === 'instance_pkey'
+  );
 }
 
 /** Whether a unique index refused a row, and which. */
 export function violatedConstraint(error: unknown): string | undefined {
-  if (code(error) !== '23505' || typeof error !== 'object' || error === null || !('constraint' in error)) return undefined;
+  if (code(error) !== '23505' || typeof error !== 'object' || error === null || !('constraint' in error))
+    return undefined;
   return typeof error.constraint === 'string' ? error.constraint : undefined;
 }
 
@@ -36,7 +44,15 @@ const transientStates = new Set([
   '25006', // read_only_sql_transaction: a standby that is not yet promoted
 ]);
 
-const networkCodes = new Set(['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH']);
+const networkCodes = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'EPIPE',
+  'ETIMEDOUT',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'EHOSTUNREACH',
+]);
 
 const driverMessages = [
   'Connection terminated',

@@ -15,7 +15,7 @@ import { CompiledQuery, Kysely, PostgresDialect, type Transaction } from 'kysely
 import pg from 'pg';
 import type { Clock } from '../platform/clock.ts';
 import type { Logger } from '../platform/logger.ts';
-import { isTransient, isTransactionConflict } from './database-errors.ts';
+import { isTransactionConflict, isTransient } from './database-errors.ts';
 import type { Schema } from './schema.ts';
 
 export type DatabaseOptions = {
@@ -51,7 +51,8 @@ const types: pg.CustomTypesConfig = {
 
 const int8ArrayOid = 1016;
 
-const parseInt8Array = (text: string): number[] => (text === '{}' ? [] : text.slice(1, -1).split(',').map(Number));
+const parseInt8Array = (text: string): number[] =>
+  text === '{}' ? [] : text.slice(1, -1).split(',').map(Number);
 
 /** A client that prepares the statements which begin with a comment, under the name in it. */
 class NamingClient extends pg.Client {

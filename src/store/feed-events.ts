@@ -31,14 +31,17 @@ export const feedEventOf = (state: string): string => `(case ${state}
  * SQL of a data-modifying CTE body that writes one feed row for all rows of a
  * CTE. It writes nothing when there are none.
  */
-export const feedInsert = (from: string, columns: {
-  readonly executionId: string;
-  readonly jobId: string;
-  readonly event: string;
-  readonly attempt: string;
-  readonly firstSeq?: string;
-  readonly lastSeq?: string;
-}): string => `
+export const feedInsert = (
+  from: string,
+  columns: {
+    readonly executionId: string;
+    readonly jobId: string;
+    readonly event: string;
+    readonly attempt: string;
+    readonly firstSeq?: string;
+    readonly lastSeq?: string;
+  },
+): string => `
   insert into carillon.feed (execution_id, job_id, event, attempt, first_seq, last_seq)
   select array_agg(${columns.executionId}), array_agg(${columns.jobId}), array_agg(${columns.event}),
          array_agg(${columns.attempt}), array_agg(${columns.firstSeq ?? '0::bigint'}), array_agg(${columns.lastSeq ?? '0::bigint'})

@@ -15,9 +15,9 @@
  * its values become visible out of order and jump after a crash.
  */
 import type { ExecutionState } from '../domain/execution.ts';
+import { boundsOfPosition, type FeedPosition } from '../domain/feed-position.ts';
 import { type Db, run } from './database.ts';
 import { stateByFeedEvent } from './feed-events.ts';
-import { boundsOfPosition, type FeedPosition } from '../domain/feed-position.ts';
 
 /** An execution that entered a state, or lines that were added to its log. */
 export type FeedEvent = {
@@ -43,7 +43,9 @@ type FeedRow = {
 
 export class PgFeedStore {
   /** The present position and the epoch of the feed. */
-  async readPosition(db: Db): Promise<{ readonly position: FeedPosition; readonly epoch: string; readonly now: Date }> {
+  async readPosition(
+    db: Db,
+  ): Promise<{ readonly position: FeedPosition; readonly epoch: string; readonly now: Date }> {
     const [row] = await run<{ position: string; epoch: string; now: Date }>(
       db,
       `select pg_current_snapshot()::text as position, clock_timestamp() as now,

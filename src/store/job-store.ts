@@ -1,13 +1,5 @@
 import { type Expression, type SqlBool, sql } from 'kysely';
-import type {
-  Job,
-  JobDefinition,
-  JobKey,
-  JobRef,
-  JobState,
-  Pause,
-  Selector,
-} from '../domain/job.ts';
+import type { Job, JobDefinition, JobKey, JobRef, JobState, Pause, Selector } from '../domain/job.ts';
 import { type Db, numberArray, run, type Tx } from './database.ts';
 
 /** What firing and delivering need of a job. */
@@ -120,7 +112,10 @@ export class PgJobStore {
     let rows = jobRows(db).where('j.deleted_at', 'is', null).where(filterCondition(query)).limit(query.limit);
     const { after } = query;
     if (query.order.startsWith('key')) {
-      rows = rows.orderBy('j.namespace', direction).orderBy('j.group_name', direction).orderBy('j.name', direction);
+      rows = rows
+        .orderBy('j.namespace', direction)
+        .orderBy('j.group_name', direction)
+        .orderBy('j.name', direction);
       if (after) {
         const { namespace, group, name } = after.key;
         rows = rows.where(
@@ -158,7 +153,12 @@ export class PgJobStore {
   }
 
   /** Saves a new definition; `timing` as well when the edit touches it. */
-  async saveDefinition(tx: Tx, id: number, definition: JobDefinition, timing: Timing | undefined): Promise<void> {
+  async saveDefinition(
+    tx: Tx,
+    id: number,
+    definition: JobDefinition,
+    timing: Timing | undefined,
+  ): Promise<void> {
     const { generation } = await tx
       .updateTable('carillon.job')
       .set({
@@ -229,7 +229,10 @@ export class PgJobStore {
         group by job_id order by job_id`,
       [numberArray(jobIds), pauseId],
     );
-    await this.touch(tx, rows.map((row) => row.jobId));
+    await this.touch(
+      tx,
+      rows.map((row) => row.jobId),
+    );
     return rows;
   }
 

@@ -20,5 +20,7 @@ function cleaned(value: Json): Json {
   if (typeof value === 'string') return storableText(value);
   if (Array.isArray(value)) return value.map(cleaned);
   if (value === null || typeof value !== 'object') return value;
-  return Object.fromEntries(Object.entries(value).map(([key, member]) => [storableText(key), cleaned(member)]));
+  return Object.fromEntries(
+    Object.entries(value).map(([key, member]) => [storableText(key), cleaned(member)]),
+  );
 }

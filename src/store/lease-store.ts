@@ -72,7 +72,12 @@ export class PgLeaseStore {
    * than any before, or undefined when somebody else leads. On success the
    * session holds the advisory lock of the new term.
    */
-  async take(session: pg.Client, instanceId: number, ttlMs: number, deadTerm?: number): Promise<number | undefined> {
+  async take(
+    session: pg.Client,
+    instanceId: number,
+    ttlMs: number,
+    deadTerm?: number,
+  ): Promise<number | undefined> {
     await session.query('begin');
     try {
       await session.query(`set local lock_timeout = '2s'`);
@@ -135,7 +140,9 @@ export class PgLeaseStore {
    * True when it is gone; false when the time is over first.
    */
   async awaitSessionEnd(session: pg.Client, term: number, waitMs: number): Promise<boolean> {
-    await session.query(`select set_config('lock_timeout', $1, false)`, [`${Math.max(1, Math.ceil(waitMs))}ms`]);
+    await session.query(`select set_config('lock_timeout', $1, false)`, [
+      `${Math.max(1, Math.ceil(waitMs))}ms`,
+    ]);
     try {
       await session.query('select pg_advisory_lock_shared($1, $2)', [lockSpace, term]);
     } catch (error) {

@@ -133,7 +133,11 @@ export class PgLedgerStore {
         instanceId: String(row.instance_id),
       });
     }
-    return { ...executionFromRow(row), attempts, parameters: mergeParameters(row.job_parameters, row.parameters) };
+    return {
+      ...executionFromRow(row),
+      attempts,
+      parameters: mergeParameters(row.job_parameters, row.parameters),
+    };
   }
 
   /** Executions by id, in the order of the ids, without attempts. */
@@ -187,7 +191,11 @@ export class PgLedgerStore {
 
   /** The newest execution of a job. */
   async findLast(db: Db, jobId: number): Promise<Execution | undefined> {
-    const [row] = await ledgerRows(db).where('e.job_id', '=', jobId).orderBy('e.id', 'desc').limit(1).execute();
+    const [row] = await ledgerRows(db)
+      .where('e.job_id', '=', jobId)
+      .orderBy('e.id', 'desc')
+      .limit(1)
+      .execute();
     return row && executionFromRow(row);
   }
 
@@ -235,7 +243,9 @@ export class PgLedgerStore {
           attempt: 'attempt',
         }),
       )})
-      select id, false as marked from ledger union all select execution_id, true from marked order by 1`.execute(tx);
+      select id, false as marked from ledger union all select execution_id, true from marked order by 1`.execute(
+      tx,
+    );
     return {
       canceled: rows.map((row) => row.id),
       marked: rows.filter((row) => row.marked).map((row) => row.id),
@@ -387,4 +397,3 @@ const insertTriggeredStatement = `/* insert_triggered */
   })}
   )
   select at from clock`;
-

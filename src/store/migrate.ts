@@ -5,7 +5,12 @@ import pg from 'pg';
 import type { Logger } from '../platform/logger.ts';
 
 /** One file of src/store/migrations: applied once, never changed after its release. */
-type Migration = { readonly version: number; readonly name: string; readonly sql: string; readonly checksum: string };
+type Migration = {
+  readonly version: number;
+  readonly name: string;
+  readonly sql: string;
+  readonly checksum: string;
+};
 
 /** Any number that other programs on the same database do not use: "carillon" in ASCII, cut to 63 bits. */
 const migrationLockKey = '7161132801654648686';
@@ -20,7 +25,12 @@ export async function readMigrations(): Promise<readonly Migration[]> {
     files.map(async (file) => {
       const sql = await readFile(join(folder, file), 'utf8');
       const version = Number.parseInt(file, 10);
-      return { version, name: file.slice(0, -'.sql'.length), sql, checksum: createHash('sha256').update(sql).digest('hex') };
+      return {
+        version,
+        name: file.slice(0, -'.sql'.length),
+        sql,
+        checksum: createHash('sha256').update(sql).digest('hex'),
+      };
     }),
   );
 }
@@ -43,7 +53,9 @@ export async function migrate(databaseUrl: string, logger?: Logger): Promise<rea
   client.on('error', (error) => logger?.warn({ error }, 'migration connection broke'));
   await client.connect();
   try {
-    const { rows } = await client.query<{ version: number }>("select current_setting('server_version_num')::int as version");
+    const { rows } = await client.query<{ version: number }>(
+      "select current_setting('server_version_num')::int as version",
+    );
     const serverVersion = rows[0]!.version;
     if (serverVersion < oldestPostgres) {
       throw new Error(`Postgres 14 or newer is needed; this server is ${Math.floor(serverVersion / 10000)}`);
@@ -75,7 +87,9 @@ async function applyPending(
   const newest = migrations.at(-1)?.version ?? 0;
   const unknown = rows.find((row) => row.version > newest);
   if (unknown) {
-    throw new Error(`the database was migrated by a newer version (${unknown.name}); this one knows up to ${newest}`);
+    throw new Error(
+      `the database was migrated by a newer version (${unknown.name}); this one knows up to ${newest}`,
+    );
   }
   const done: string[] = [];
   for (const migration of migrations) {

@@ -17,7 +17,12 @@ const window = "interval '24 hours'";
 
 /** Request ids: what makes a call safe to repeat. An id counts within its namespace and method. */
 export class PgRequestStore {
-  async find(db: Db, namespace: string, method: string, requestId: string): Promise<EarlierRequest | undefined> {
+  async find(
+    db: Db,
+    namespace: string,
+    method: string,
+    requestId: string,
+  ): Promise<EarlierRequest | undefined> {
     const rows = await run<EarlierRequest>(
       db,
       `select digest, subject_id as "subjectId" from carillon.request

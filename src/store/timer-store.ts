@@ -108,7 +108,11 @@ export class PgTimerStore {
    * that were advanced, in one statement. Jobs must be distinct. Returns how
    * many jobs were advanced and how many executions wait to run now.
    */
-  async fire(tx: Tx, firings: readonly Firing[], term: number): Promise<{ advanced: number; pending: number }> {
+  async fire(
+    tx: Tx,
+    firings: readonly Firing[],
+    term: number,
+  ): Promise<{ advanced: number; pending: number }> {
     const rows = firings.flatMap((firing) => firing.rows.map((row) => ({ firing, row })));
     const [result] = await run<{ advanced: number; pending: number }>(tx, fireStatement, [
       numberArray(firings.map((f) => f.jobId)),

@@ -67,6 +67,9 @@ describe.each(ways)('$name', (way) => {
 
   beforeEach(() => {
     servers.operations.stored.clear();
+    servers.operations.asked.length = 0;
+    servers.operations.streamMessages = Array.from({ length: 100 }, (_, i) => line(i + 1));
+    servers.operations.streamEnd = 'done';
     servers.ended.length = 0;
     servers.logged.length = 0;
   });
@@ -165,7 +168,9 @@ describe.each(ways)('$name', (way) => {
   it("ends a call at the caller's deadline", async () => {
     const slow = jobs.get({ job: { ref: { case: 'key', value: { name: 'slow' } } } }, { timeoutMs: 80 });
     expect((await errorOf(slow)).code).toBe(Code.DeadlineExceeded);
-    await vi.waitFor(() => expect(servers.ended).toEqual(['carillon.v1.JobService/Get DEADLINE_EXCEEDED']));
+    // The caller hangs up at the same moment; either may be seen first.
+    await vi.waitFor(() => expect(servers.ended).toHaveLength(1));
+    expect(servers.ended[0]).toMatch(/Get (DEADLINE_EXCEEDED|CANCELLED)$/);
   });
 
   it('lets go of a call that the caller cancels', async () => {
@@ -208,12 +213,6 @@ describe.each(ways)('$name', (way) => {
 
   describe.runIf(way.streams)('streams', () => {
     const watch = { source: { case: 'executionId', value: 7n } } as const;
-
-    beforeEach(() => {
-      servers.operations.streamMessages = Array.from({ length: 100 }, (_, i) => line(i + 1));
-      servers.operations.streamEnd = 'done';
-      servers.operations.streamedMessages = 0;
-    });
 
     it('come in order and end by themselves', async () => {
       const job = { id: 1, key: { namespace: 'a', group: 'b', name: 'c' } };
@@ -281,7 +280,8 @@ describe.each(ways)('$name', (way) => {
       );
       expect(error.code).toBe(Code.DeadlineExceeded);
       await vi.waitFor(() => expect(servers.operations.openStreams).toBe(0));
-      expect(servers.ended).toEqual(['carillon.v1.ExecutionService/Stream DEADLINE_EXCEEDED']);
+      expect(servers.ended).toHaveLength(1);
+      expect(servers.ended[0]).toMatch(/Stream (DEADLINE_EXCEEDED|CANCELLED)$/);
     });
   });
 });

@@ -38,7 +38,7 @@ export async function startServers(options: ServersOptions = {}): Promise<Server
   const logged: LogLine[] = [];
   const metrics: Metrics = {
     count: () => undefined,
-    observe: (_name, _value, labels) => ended.push(`${labels?.['method']} ${labels?.['code']}`),
+    observe: (_name, _value, labels) => ended.push(`${labels?.method} ${labels?.code}`),
   };
   const logger = memoryLogger(logged);
   const services = createServices(operations);

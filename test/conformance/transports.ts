@@ -219,7 +219,7 @@ function bytesOf<Desc extends DescMessage>(desc: Desc, input: MessageInitShape<D
   return Buffer.from(toBinary(desc, create(desc, input)));
 }
 
-function metadataFromHeaders(header: HeadersInit | undefined): Metadata {
+function metadataFromHeaders(header: ConstructorParameters<typeof Headers>[0]): Metadata {
   const metadata = new Metadata();
   for (const [name, value] of new Headers(header)) metadata.set(name, value);
   return metadata;

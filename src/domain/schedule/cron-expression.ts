@@ -55,7 +55,10 @@ const monthWords = ['JAN', 'FEB', 'MAR', 'APR', 'MAY', 'JUN', 'JUL', 'AUG', 'SEP
 const weekdayWords = ['SUN', 'MON', 'TUE', 'WED', 'THU', 'FRI', 'SAT'];
 
 /** What each dialect allows; another dialect is another row. */
-const dialects: Record<CronDialect, { readonly fields: readonly FieldRule[]; readonly aliases: Record<string, string> }> = {
+const dialects: Record<
+  CronDialect,
+  { readonly fields: readonly FieldRule[]; readonly aliases: Record<string, string> }
+> = {
   UNIX: {
     fields: [
       { name: 'second', min: 0, max: 59 },
@@ -115,7 +118,14 @@ export function compileCron(expression: string, dialect: CronDialect, spreadSeed
   const fields = fieldsOf(expression, dialect);
   const rules = dialects[dialect].fields;
   const compiled = rules.map((rule, i) => compileField(fields[i]!, rule, spreadSeed + i * 7919));
-  const [second, minute, hour, monthDay, month, weekday] = compiled as [Field, Field, Field, Field, Field, Field];
+  const [second, minute, hour, monthDay, month, weekday] = compiled as [
+    Field,
+    Field,
+    Field,
+    Field,
+    Field,
+    Field,
+  ];
   const pattern: CronPattern = {
     seconds: followers(second.bits, 60),
     minutes: followers(minute.bits, 60),
@@ -137,20 +147,32 @@ function fieldsOf(expression: string, dialect: CronDialect): Text[] {
   const { aliases, fields: rules } = dialects[dialect];
   const trimmed = expression.trim();
   const at = expression.indexOf(trimmed) + 1;
-  if (trimmed === '') refuse(undefined, 1, 'the expression is empty; five fields are needed, e.g. "0 2 * * *"');
-  if (/^(CRON_)?TZ=/i.test(trimmed)) refuse(undefined, at, 'a zone is set by time_zone, not in the expression');
+  if (trimmed === '')
+    refuse(undefined, 1, 'the expression is empty; five fields are needed, e.g. "0 2 * * *"');
+  if (/^(CRON_)?TZ=/i.test(trimmed))
+    refuse(undefined, at, 'a zone is set by time_zone, not in the expression');
   if (trimmed.startsWith('@')) {
     const alias = aliases[trimmed.toLowerCase()];
     if (alias) return fieldsOf(alias, dialect);
     if (trimmed.toLowerCase() === '@reboot') {
       refuse(undefined, at, '@reboot is not a time; call Trigger when your service starts');
     }
-    refuse(undefined, at, `${quote(trimmed)} is unknown; use ${Object.keys(aliases).join(', ')} or @every 90s`);
+    refuse(
+      undefined,
+      at,
+      `${quote(trimmed)} is unknown; use ${Object.keys(aliases).join(', ')} or @every 90s`,
+    );
   }
-  const fields = [...expression.matchAll(/\S+/g)].map((match): Text => ({ text: match[0], at: match.index + 1 }));
+  const fields = [...expression.matchAll(/\S+/g)].map(
+    (match): Text => ({ text: match[0], at: match.index + 1 }),
+  );
   if (fields.length === rules.length - 1) fields.unshift({ text: '0', at: 1 });
   if (fields.length !== rules.length) {
-    refuse(undefined, at, `it has ${fields.length} fields; write ${rules.length - 1}, or ${rules.length} with seconds first`);
+    refuse(
+      undefined,
+      at,
+      `it has ${fields.length} fields; write ${rules.length - 1}, or ${rules.length} with seconds first`,
+    );
   }
   return fields;
 }
@@ -197,10 +219,15 @@ function compileItem(item: string, at: number, rule: FieldRule, seed: number, fi
   const [, from, step] = /^([^/]*)(?:\/(.*))?$/.exec(item) as unknown as [string, string, string | undefined];
   let width = 1;
   if (step !== undefined) {
-    if (!/^\d{1,3}$/.test(step)) refuse(name, at + from.length + 1, `${quote(step)} is no step; write a number behind "/"`);
+    if (!/^\d{1,3}$/.test(step))
+      refuse(name, at + from.length + 1, `${quote(step)} is no step; write a number behind "/"`);
     width = Number(step);
     if (width < 1 || width > max - min + (name === 'day of week' ? 0 : 1)) {
-      refuse(name, at + from.length + 1, `a step of ${width} does not fit; write 1 to ${max - min + (name === 'day of week' ? 0 : 1)}`);
+      refuse(
+        name,
+        at + from.length + 1,
+        `a step of ${width} does not fit; write 1 to ${max - min + (name === 'day of week' ? 0 : 1)}`,
+      );
     }
     field.isPlain = false;
   }
@@ -216,11 +243,11 @@ function compileItem(item: string, at: number, rule: FieldRule, seed: number, fi
   } else {
     const dash = from.indexOf('-');
     if (dash < 0) {
-      first = valueOf(from, at, rule);
+      first = numberOf(from, at, rule);
       last = step === undefined ? first : name === 'day of week' ? Math.max(first, 6) : max;
     } else {
-      first = valueOf(from.slice(0, dash), at, rule);
-      last = valueOf(from.slice(dash + 1), at + dash + 1, rule);
+      first = numberOf(from.slice(0, dash), at, rule);
+      last = numberOf(from.slice(dash + 1), at + dash + 1, rule);
       // FRI-SUN: the Sunday that ends a week.
       if (name === 'day of week' && /^SUN$/i.test(from.slice(dash + 1)) && first > 0) last = 7;
       if (last < first) refuse(name, at, `${quote(from)} runs backward; write two ranges, e.g. "22-23,0-4"`);
@@ -243,34 +270,39 @@ function isDayRule(item: string, at: number, rule: FieldRule, field: Field): boo
     }
     const nearest = /^(\d{1,2})W$/.exec(upper);
     if (nearest) {
-      field.monthDayRules.push({ kind: 'nearestWeekday', day: valueOf(nearest[1]!, at, rule) });
+      field.monthDayRules.push({ kind: 'nearestWeekday', day: numberOf(nearest[1]!, at, rule) });
       return true;
     }
   }
   if (rule.name === 'day of week') {
-    if (upper === 'L') refuse(rule.name, at, '"L" alone names no weekday; write e.g. FRIL for the last Friday');
+    if (upper === 'L')
+      refuse(rule.name, at, '"L" alone names no weekday; write e.g. FRIL for the last Friday');
     const nth = /^([A-Z]{3}|\d)#(\d)$/.exec(upper);
     if (nth) {
       const k = Number(nth[2]);
       if (k < 1 || k > 5) refuse(rule.name, at, `a month has no ${k}th weekday; write #1 to #5`);
-      field.weekdayRules.push({ weekday: valueOf(nth[1]!, at, rule) % 7, nth: k });
+      field.weekdayRules.push({ weekday: numberOf(nth[1]!, at, rule) % 7, nth: k });
       return true;
     }
     const last = /^([A-Z]{3}|\d)L$/.exec(upper);
     if (last) {
-      field.weekdayRules.push({ weekday: valueOf(last[1]!, at, rule) % 7, nth: 0 });
+      field.weekdayRules.push({ weekday: numberOf(last[1]!, at, rule) % 7, nth: 0 });
       return true;
     }
   }
   return false;
 }
 
-function valueOf(text: string, at: number, { name, min, max, words }: FieldRule): number {
+function numberOf(text: string, at: number, { name, min, max, words }: FieldRule): number {
   const word = words?.indexOf(text.toUpperCase()) ?? -1;
   if (word >= 0) return word + (name === 'month' ? 1 : 0);
   if (!/^\d{1,4}$/.test(text)) {
     const names = words ? ` or ${words[0]} to ${words.at(-1)}` : '';
-    refuse(name, at, `${text === '' ? 'a value is missing' : `${quote(text)} is no value`}; write ${min} to ${max}${names}`);
+    refuse(
+      name,
+      at,
+      `${text === '' ? 'a value is missing' : `${quote(text)} is no value`}; write ${min} to ${max}${names}`,
+    );
   }
   const value = Number(text);
   if (value < min || value > max) refuse(name, at, `${value} is out of range; write ${min} to ${max}`);
@@ -278,15 +310,21 @@ function valueOf(text: string, at: number, { name, min, max, words }: FieldRule)
 }
 
 /** What `H` and `H(a-b)` stand for: with a step the first value and the end, else one value. */
-function spread(from: string, at: number, rule: FieldRule, seed: number, step: number | undefined): [number, number] {
+function spread(
+  from: string,
+  at: number,
+  rule: FieldRule,
+  seed: number,
+  step: number | undefined,
+): [number, number] {
   let first = rule.min;
   // Every month has 28 days.
   let last = rule.name === 'day of month' ? 28 : rule.name === 'day of week' ? 6 : rule.max;
   if (from.length > 1) {
     const range = /^H\((\d{1,2})-(\d{1,2})\)$/i.exec(from);
     if (!range) refuse(rule.name, at, `${quote(from)} is no spread; write H, H/n or H(a-b)`);
-    first = valueOf(range[1]!, at + 2, rule);
-    last = valueOf(range[2]!, at + 3 + range[1]!.length, rule);
+    first = numberOf(range[1]!, at + 2, rule);
+    last = numberOf(range[2]!, at + 3 + range[1]!.length, rule);
     if (last < first) refuse(rule.name, at, `${quote(from)} runs backward`);
   }
   const width = Math.min(step ?? Number.POSITIVE_INFINITY, last - first + 1);
@@ -316,6 +354,8 @@ function refuseImpossibleDates(pattern: CronPattern): void {
   const longest = Math.max(...longestMonths.filter((_, i) => pattern.months & (1 << (i + 1))));
   const possible =
     Array.from({ length: longest }, (_, i) => i + 1).some((day) => pattern.monthDays & (1 << day)) ||
-    pattern.monthDayRules.some((rule) => (rule.kind === 'last' ? rule.before < longest : rule.day <= longest));
+    pattern.monthDayRules.some((rule) =>
+      rule.kind === 'last' ? rule.before < longest : rule.day <= longest,
+    );
   if (!possible) throw new CronSyntaxError('it never fires: none of its months has such a day');
 }

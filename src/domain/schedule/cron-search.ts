@@ -77,7 +77,8 @@ export class CronSearch {
 
   /** How many fire times lie in (after, until], counted up to a cap; days without a change of clocks count as a whole. */
   count(afterMs: number, untilMs: number, cap: number): number {
-    const perDay = sizeOf(this.#pattern.hours) * sizeOf(this.#pattern.minutes) * sizeOf(this.#pattern.seconds);
+    const perDay =
+      sizeOf(this.#pattern.hours) * sizeOf(this.#pattern.minutes) * sizeOf(this.#pattern.seconds);
     const firstOfDay = this.#timeOfDay(0) * 1000;
     let count = 0;
     let fire = this.next(afterMs);
@@ -223,7 +224,8 @@ export class CronSearch {
 }
 
 /** How many values a table of followers holds. */
-const sizeOf = (next: Int8Array): number => next.reduce((size, follower, value) => size + (follower === value ? 1 : 0), 0);
+const sizeOf = (next: Int8Array): number =>
+  next.reduce((size, follower, value) => size + (follower === value ? 1 : 0), 0);
 
 /** The weekday nearest to a day, within its month. */
 function nearestWeekday(day: number, length: number, firstWeekday: number): number {
@@ -237,7 +239,8 @@ const isLeap = (year: number): boolean => (year % 4 === 0 && year % 100 !== 0) |
 
 const monthLengths = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
 
-const daysIn = (year: number, month: number): number => (month === 2 && isLeap(year) ? 29 : monthLengths[month - 1]!);
+const daysIn = (year: number, month: number): number =>
+  month === 2 && isLeap(year) ? 29 : monthLengths[month - 1]!;
 
 /** Days since 1 January 1970 of a date in the Gregorian calendar. */
 function dayNumber(year: number, month: number, day: number): number {
@@ -245,7 +248,14 @@ function dayNumber(year: number, month: number, day: number): number {
   const era = Math.floor(y / 400);
   const yearOfEra = y - era * 400;
   const dayOfYear = Math.floor((153 * (month + (month > 2 ? -3 : 9)) + 2) / 5) + day - 1;
-  return era * calendarCycleDays + yearOfEra * 365 + Math.floor(yearOfEra / 4) - Math.floor(yearOfEra / 100) + dayOfYear - 719_468;
+  return (
+    era * calendarCycleDays +
+    yearOfEra * 365 +
+    Math.floor(yearOfEra / 4) -
+    Math.floor(yearOfEra / 100) +
+    dayOfYear -
+    719_468
+  );
 }
 
 /** The date of a day number. */
@@ -254,7 +264,8 @@ function civilOf(days: number): { year: number; month: number; dayOfMonth: numbe
   const era = Math.floor(z / calendarCycleDays);
   const dayOfEra = z - era * calendarCycleDays;
   const yearOfEra = Math.floor(
-    (dayOfEra - Math.floor(dayOfEra / 1460) + Math.floor(dayOfEra / 36524) - Math.floor(dayOfEra / 146096)) / 365,
+    (dayOfEra - Math.floor(dayOfEra / 1460) + Math.floor(dayOfEra / 36524) - Math.floor(dayOfEra / 146096)) /
+      365,
   );
   const dayOfYear = dayOfEra - (365 * yearOfEra + Math.floor(yearOfEra / 4) - Math.floor(yearOfEra / 100));
   const monthIndex = Math.floor((5 * dayOfYear + 2) / 153);

@@ -76,8 +76,16 @@ export class Timetable {
  * Refuses with INVALID_SCHEDULE what cannot be understood; field paths are
  * under `path`.
  */
-export function compileTimetable(schedules: readonly Schedule[], spreadSeed: number, path = 'job'): Timetable {
-  return new Timetable(schedules.map((schedule, i) => compile(schedule, spreadSeed, `${path === '' ? '' : `${path}.`}schedules[${i}]`)));
+export function compileTimetable(
+  schedules: readonly Schedule[],
+  spreadSeed: number,
+  path = 'job',
+): Timetable {
+  return new Timetable(
+    schedules.map((schedule, i) =>
+      compile(schedule, spreadSeed, `${path === '' ? '' : `${path}.`}schedules[${i}]`),
+    ),
+  );
 }
 
 function compile(schedule: Schedule, spreadSeed: number, path: string): Source {
@@ -96,7 +104,8 @@ function compile(schedule: Schedule, spreadSeed: number, path: string): Source {
           noteOf: (ms) => search.noteOf(ms),
         };
       } catch (error) {
-        if (error instanceof CronSyntaxError) throw invalidField(`${path}.cron.expression`, error.message, 'INVALID_SCHEDULE');
+        if (error instanceof CronSyntaxError)
+          throw invalidField(`${path}.cron.expression`, error.message, 'INVALID_SCHEDULE');
         throw error;
       }
     }
@@ -126,7 +135,11 @@ function zoneOf(name: string, field: string): Zone {
   const zone = Zone.find(name);
   if (zone) return zone;
   const shown = JSON.stringify(name.slice(0, 64));
-  throw invalidField(field, `${shown} is no IANA time zone; write one like "Europe/Berlin" or "UTC"`, 'INVALID_SCHEDULE');
+  throw invalidField(
+    field,
+    `${shown} is no IANA time zone; write one like "Europe/Berlin" or "UTC"`,
+    'INVALID_SCHEDULE',
+  );
 }
 
 /** Both bounds are inclusive. */

@@ -89,13 +89,15 @@ export class Zone {
       if (atMs < endMs) starts.push({ atMs, offsetMs });
     }
     const offsetAtEnd = this.#sample(endMs);
-    const spans = starts.map(({ atMs, offsetMs }, i): ZoneSpan => ({
-      fromMs: atMs,
-      untilMs: starts[i + 1]?.atMs ?? endMs,
-      offsetMs,
-      offsetBeforeMs: starts[i - 1]?.offsetMs ?? this.#sample(startMs - 1000),
-      offsetBehindMs: starts[i + 1]?.offsetMs ?? offsetAtEnd,
-    }));
+    const spans = starts.map(
+      ({ atMs, offsetMs }, i): ZoneSpan => ({
+        fromMs: atMs,
+        untilMs: starts[i + 1]?.atMs ?? endMs,
+        offsetMs,
+        offsetBeforeMs: starts[i - 1]?.offsetMs ?? this.#sample(startMs - 1000),
+        offsetBehindMs: starts[i + 1]?.offsetMs ?? offsetAtEnd,
+      }),
+    );
     this.#years.set(year, spans);
     return spans;
   }

@@ -42,7 +42,7 @@ describe('cutUtf8', () => {
 });
 
 describe('jsonObjectFrom', () => {
-  const nested = (levels: number): string => '{"a":'.repeat(levels) + '1' + '}'.repeat(levels);
+  const nested = (levels: number): string => `${'{"a":'.repeat(levels)}1${'}'.repeat(levels)}`;
 
   it.each(['', 'text', '1', '"{}"', '[{}]', 'null', '{', '{"a":1} x', "{'a':1}", '\u00a0x'])(
     'says that %j is no object',

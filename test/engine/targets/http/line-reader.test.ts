@@ -87,4 +87,14 @@ describe('LineReader', () => {
       { numRuns: 500 },
     );
   });
+
+  it('reads the same lines of bytes that are no text wherever the chunks break', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 200 }), fc.array(fc.nat()), (raw, cuts) => {
+        const bytes = Buffer.from(raw);
+        expect(read(chunked(bytes, cuts), 20)).toEqual(read([bytes], 20));
+      }),
+      { numRuns: 500 },
+    );
+  });
 });
