@@ -155,7 +155,7 @@ export class Dispatcher implements Service {
   }
 
   async #begin(claimed: readonly ClaimedAttempt[]): Promise<void> {
-    const { store, jobs, notifier, metrics } = this.#options;
+    const { store, jobs, ender, notifier, metrics } = this.#options;
     notifier.notify('feed');
     metrics.count('carillon_attempts_started_total', claimed.length);
     // Known from here on, so that a failing load does not lose them.
@@ -168,7 +168,17 @@ export class Dispatcher implements Service {
       this.#claimFailed = true;
       throw error;
     }
-    for (const attempt of ordered) void this.#run(attempt, cached.get(attempt.jobId)!);
+    for (const attempt of ordered) {
+      const job = cached.get(attempt.jobId);
+      if (job) void this.#run(attempt, job);
+      else
+        void ender.end({
+          ...attempt,
+          outcome: 'FAILED',
+          reason: 'INVALID_JOB',
+          message: 'the definition of the job is gone',
+        });
+    }
   }
 
   async #run(claimed: ClaimedAttempt, job: CachedJob): Promise<void> {

@@ -64,6 +64,8 @@ export class ExecutionFeed implements Service {
   readonly #entering: Entering[] = [];
   #stopListening: (() => void)[] = [];
   #position: FeedPosition | undefined;
+  /** Whether a pass is handing out what lies behind the position. */
+  #handing = false;
   #stopped = false;
 
   constructor(options: ExecutionFeedOptions) {
@@ -71,8 +73,8 @@ export class ExecutionFeed implements Service {
     this.#loop = new Loop({
       clock: options.clock,
       tick: () => this.tick(),
-      onError: (error) => {
-        options.logger.warn({ error }, 'feed not read, trying again');
+      onError: (error, failures) => {
+        if (failures === 1) options.logger.warn({ error }, 'feed not read, trying again');
         for (const { reject } of this.#entering.splice(0)) reject(error);
       },
     });
@@ -112,6 +114,7 @@ export class ExecutionFeed implements Service {
     const since = this.#position;
     if (since === undefined) return safetyIntervalMs;
     const watchers = [...this.#watchers];
+    this.#handing = true;
     const { position: until, events } = await store.feed.readSince(store.db, since);
     await this.#loadJobs(events);
     const wanted = events
@@ -125,6 +128,7 @@ export class ExecutionFeed implements Service {
       }
     }
     this.#position = until;
+    this.#handing = false;
     return safetyIntervalMs;
   }
 
@@ -240,16 +244,19 @@ export class ExecutionFeed implements Service {
     afterSeq: number,
   ): AsyncGenerator<StreamMessage> {
     const { store } = this.#options;
-    const events = await store.feed.readBetween(store.db, since, until);
-    await this.#loadJobs(events);
-    const wanted = events
-      .map((event, index) => ({ index, event }))
-      .filter(({ index, event }) => index >= fromEvent && watcher.wants(event));
-    for await (const slice of fillEvents(store, store.db, wanted)) {
-      for (const { index, event, filled } of slice) {
-        const seenLines = index === fromEvent ? afterSeq : 0;
-        if (event.kind === 'state' && index === fromEvent && seenLines > 0) continue;
-        yield* watcher.messagesOf(filled, { since, until, index }, [], seenLines);
+    let count = 0;
+    for await (const events of store.feed.readBetween(store.db, since, until)) {
+      await this.#loadJobs(events);
+      const wanted = events
+        .map((event, i) => ({ index: count + i, event }))
+        .filter(({ index, event }) => index >= fromEvent && watcher.wants(event));
+      count += events.length;
+      for await (const slice of fillEvents(store, store.db, wanted)) {
+        for (const { index, event, filled } of slice) {
+          const seenLines = index === fromEvent ? afterSeq : 0;
+          if (event.kind === 'state' && index === fromEvent && seenLines > 0) continue;
+          yield* watcher.messagesOf(filled, { since, until, index }, [], seenLines);
+        }
       }
     }
   }
@@ -269,6 +276,10 @@ export class ExecutionFeed implements Service {
         continue;
       }
       if (!(await awaitMessage(watcher, clock, heartbeatMs, signal)) && !signal.aborted) {
+        // All up to the position was taken, so the cursor moves on and does not grow old while nothing happens.
+        if (!this.#handing && this.#position !== undefined) {
+          lastCursor = cursorText({ epoch: place.epoch, since: this.#position, backlog: [] });
+        }
         yield { cursor: lastCursor, event: { kind: 'heartbeat', at: clock.now() } };
       }
     }

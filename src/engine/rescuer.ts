@@ -56,7 +56,9 @@ export class Rescuer implements Service {
     this.#loop = new Loop({
       clock: options.clock,
       tick: () => this.tick(),
-      onError: (error) => options.logger.warn({ error }, 'pass of the rescuer failed'),
+      onError: (error, failures) => {
+        if (failures === 1) options.logger.warn({ error }, 'pass of the rescuer failed, trying again');
+      },
       failedWaitMs: options.intervalMs,
     });
   }

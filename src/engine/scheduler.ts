@@ -62,8 +62,8 @@ export class Scheduler implements Service {
     this.#loop = new Loop({
       clock: options.clock,
       tick: () => this.tick(),
-      onError: (error) => {
-        options.logger.warn({ error }, 'tick of the scheduler failed');
+      onError: (error, failures) => {
+        if (failures === 1) options.logger.warn({ error }, 'tick of the scheduler failed, trying again');
         // The commit may have happened all the same.
         options.notifier.notify('pending');
       },

@@ -8,8 +8,8 @@ export type LoopOptions = {
    * milliseconds; 0 goes on at once. The signal aborts when the loop stops.
    */
   readonly tick: (signal: AbortSignal) => Promise<number>;
-  /** Told of a tick that threw; resolves nothing, the loop waits `failedWaitMs` and goes on. */
-  readonly onError: (error: unknown) => void;
+  /** Told of a tick that threw, and how many in a row did; the loop waits `failedWaitMs` and goes on. */
+  readonly onError: (error: unknown, failures: number) => void;
   /** The wait after a failed tick, in milliseconds. Default 200. */
   readonly failedWaitMs?: number;
 };
@@ -50,17 +50,18 @@ export class Loop implements Service {
   async #run(): Promise<void> {
     const { tick, onError, failedWaitMs = 200 } = this.#options;
     const { signal } = this.#stopping;
+    let failures = 0;
     while (!signal.aborted) {
       this.#woken = false;
       let waitMs: number;
       try {
         waitMs = await tick(signal);
+        failures = 0;
       } catch (error) {
         if (signal.aborted) return;
-        onError(error);
-        waitMs = failedWaitMs;
+        onError(error, ++failures);
         // A failing tick must not be hammered by whoever wakes it.
-        await this.#options.clock.sleep(waitMs, signal);
+        await this.#options.clock.sleep(failedWaitMs, signal);
         continue;
       }
       if (waitMs > 0 && !this.#woken && !signal.aborted) await this.#wait(waitMs);

@@ -24,7 +24,7 @@ import type { HttpRequest, HttpResponse, Mount } from './mount.ts';
 import { serverIsStopping } from './serve.ts';
 import type { Service } from './services/service.ts';
 import { sharePort } from './shared-port.ts';
-import { closeSlowRequests } from './slow-requests.ts';
+import { closeSlowRequests, closeUnreadRequest } from './slow-requests.ts';
 
 /** What the HTTP server is made with. */
 export type HttpServerOptions = {
@@ -109,14 +109,19 @@ export class HttpServer implements Part {
   }
 
   #createHttp1(): Http1Server {
-    const { headersTimeoutMs = 10_000, requestTimeoutMs = 30_000, idleTimeoutMs = 65_000 } = this.#options;
+    const { clock, idleTimeoutMs = 65_000 } = this.#options;
+    const { headersTimeoutMs = 10_000, requestTimeoutMs = 30_000 } = this.#options;
     const server = createHttp1Server({
       headersTimeout: headersTimeoutMs,
       requestTimeout: requestTimeoutMs,
       keepAliveTimeout: idleTimeoutMs,
       connectionsCheckingInterval: Math.min(1_000, headersTimeoutMs),
     });
-    server.on('request', (request, response) => this.#handle(request, response));
+    server.on('request', (request, response) => {
+      closeUnreadRequest(request, response, clock);
+      if (this.#isStopping) response.setHeader('connection', 'close');
+      this.#handle(request, response);
+    });
     return server;
   }
 
@@ -145,9 +150,6 @@ export class HttpServer implements Part {
   }
 
   #handle(request: HttpRequest, response: HttpResponse): void {
-    if (this.#isStopping && request.httpVersionMajor === 1) response.setHeader('connection', 'close');
-    // Reads away what is left of a body that was refused, so that its connection can be used again.
-    response.once('finish', () => request.resume());
     if (!this.#handlers.some((handle) => handle(request, response))) sendNotFound(response);
   }
 

@@ -1,4 +1,5 @@
 import type { EventEmitter } from 'node:events';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { ServerHttp2Stream } from 'node:http2';
 import { constants } from 'node:http2';
 import type { Clock } from '../platform/clock.ts';
@@ -41,13 +42,32 @@ export function closeSlowRequests(
 
   function closeAfter(stream: ServerHttp2Stream, ms: number, code: number): void {
     const cancel = clock.setTimer(ms, () => {
-      if (isIncomplete(stream)) stream.close(code);
+      if (!isIncomplete(stream)) return;
+      stream.close(code);
+      // A stream that holds bytes which nobody reads does not go by itself.
+      clock.setTimer(0, () => stream.destroy());
     });
     stream.once('close', cancel);
   }
 }
 
-/** Whether the caller has not yet sent the end of its request. */
+/** Whether the caller has not yet sent the end of its request, or it has not been read. */
 function isIncomplete(stream: ServerHttp2Stream): boolean {
-  return !stream.destroyed && !stream.closed && !stream.readableEnded && !stream.endAfterHeaders;
+  return !stream.destroyed && !stream.readableEnded && !stream.endAfterHeaders;
+}
+
+/**
+ * Closes an HTTP/1 connection whose request was answered before it had arrived
+ * in full, when the caller has had time to read the answer; slow requests are
+ * Node's `requestTimeout` to end.
+ */
+export function closeUnreadRequest(request: IncomingMessage, response: ServerResponse, clock: Clock): void {
+  const { socket } = request;
+  response.once('finish', () => {
+    if (request.complete) return;
+    const cancel = clock.setTimer(answeredMs, () => {
+      if (!request.complete) socket.destroy();
+    });
+    socket.once('close', cancel);
+  });
 }

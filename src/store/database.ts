@@ -56,13 +56,32 @@ const parseInt8Array = (text: string): number[] =>
 
 /** A client that prepares the statements which begin with a comment, under the name in it. */
 class NamingClient extends pg.Client {
+  constructor(config?: pg.ClientConfig) {
+    super(config);
+    // A connection that breaks while a transaction holds it fails that transaction's next query, and the pool
+    // drops it when it comes back; the event must not fail the process.
+    this.on('error', () => undefined);
+  }
+
   override query(...args: unknown[]): never {
     const [text, values] = args;
     if (typeof text === 'string' && text.startsWith('/* ')) {
       const name = text.slice(3, text.indexOf(' */'));
-      return super.query({ name, text, values } as never, ...(args.slice(2) as [])) as never;
+      return this.#watched(super.query({ name, text, values } as never, ...(args.slice(2) as [])));
     }
-    return super.query(...(args as [never])) as never;
+    return this.#watched(super.query(...(args as [never])));
+  }
+
+  /** Cuts a connection that did not answer in time: a late answer must not meet the next query. */
+  #watched(result: unknown): never {
+    if (result instanceof Promise) {
+      result.catch((error: unknown) => {
+        if (error instanceof Error && error.message === 'Query read timeout') {
+          (this as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy();
+        }
+      });
+    }
+    return result as never;
   }
 }
 

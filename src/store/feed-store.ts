@@ -31,6 +31,9 @@ export type FeedEvent = {
 
 export type FeedRead = { readonly position: FeedPosition; readonly events: readonly FeedEvent[] };
 
+/** Feed rows of one part of what came between two positions. */
+const partRows = 200;
+
 type FeedRow = {
   position: string;
   execution_id: number[] | null;
@@ -75,18 +78,23 @@ export class PgFeedStore {
     return { position: rows[0]!.position, events: eventsOfRows(rows) };
   }
 
-  /** What came between two positions, in the same order whenever it is read. */
-  async readBetween(db: Db, since: FeedPosition, until: FeedPosition): Promise<readonly FeedEvent[]> {
+  /** What came between two positions, a bounded part at a time, in the same order whenever it is read. */
+  async *readBetween(db: Db, since: FeedPosition, until: FeedPosition): AsyncGenerator<readonly FeedEvent[]> {
     const { xmax, xip } = boundsOfPosition(since);
-    const rows = await run<FeedRow>(
-      db,
-      `select '' as position, xid, place, execution_id, job_id, event, attempt, first_seq, last_seq
-         from carillon.feed
-        where (xid >= $1::xid8 or xid = any ($2::xid8[])) and pg_visible_in_snapshot(xid, $3::pg_snapshot)
-        order by xid, place`,
-      [xmax, xip, until],
-    );
-    return eventsOfRows(rows);
+    for (let last = { xid: '0', place: 0 }; ; ) {
+      const rows = await run<FeedRow & { xid: string; place: number }>(
+        db,
+        `select '' as position, xid, place, execution_id, job_id, event, attempt, first_seq, last_seq
+           from carillon.feed
+          where (xid >= $1::xid8 or xid = any ($2::xid8[])) and pg_visible_in_snapshot(xid, $3::pg_snapshot)
+            and (xid, place) > ($4::xid8, $5::bigint)
+          order by xid, place limit $6`,
+        [xmax, xip, until, last.xid, last.place, partRows],
+      );
+      if (rows.length > 0) yield eventsOfRows(rows);
+      if (rows.length < partRows) return;
+      last = rows.at(-1)!;
+    }
   }
 
   /**

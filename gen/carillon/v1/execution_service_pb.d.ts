@@ -540,7 +540,7 @@ export declare const StreamGapSchema: GenMessage<StreamGap>;
  */
 export declare type StreamHeartbeat = Message<"carillon.v1.StreamHeartbeat"> & {
   /**
-   * The database's clock.
+   * The clock of the instance that serves the stream.
    *
    * @generated from field: google.protobuf.Timestamp time = 1;
    */

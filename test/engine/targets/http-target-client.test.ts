@@ -241,7 +241,7 @@ describe('the body', () => {
   });
 });
 
-describe('the way to the callee', () => {
+describe('the connection', () => {
   it('fails by a refused connection, retryable', async () => {
     const { result } = await deliverTo(httpTarget(`http://127.0.0.1:${await unusedPort()}`));
     expect(result).toEqual({
@@ -282,7 +282,7 @@ describe('the way to the callee', () => {
     expect(callee.received[0]?.headers.host).toBe(`callee.internal:${callee.port}`);
   });
 
-  it('is bypassed by nothing: an attempt given up before it began opens no socket', async () => {
+  it('is not taken by an attempt that was given up before it began', async () => {
     const callee = await answering(200);
     const context = recordedContext();
     context.abort();

@@ -202,14 +202,16 @@ export class Exchange implements Dispatcher.DispatchHandler, Borrower {
   }
 
   #log(lines: readonly LogLine[]): void {
-    if (lines.length === 0) return;
-    this.#lines = this.#lines.length === 0 ? [...lines] : this.#lines.concat(lines);
-    if (!this.#logging) void this.#drainLines();
+    for (const line of lines) this.#lines.push(line);
+    if (this.#lines.length > 0 && !this.#logging) void this.#drainLines();
   }
 
   async #drainLines(): Promise<void> {
     this.#logging = true;
-    this.#controller?.pause();
+    // undici hands over every chunk of a chunked body by itself, though many came in one read of the
+    // socket. A microtask later all of them are here, and their lines make up one call.
+    await undefined;
+    if (this.#state === 'responding') this.#controller?.pause();
     try {
       while (this.#lines.length > 0 && this.#state !== 'settled') {
         const lines = this.#lines;

@@ -1,4 +1,5 @@
 import { STATUS_CODES } from 'node:http';
+import { errors } from 'undici';
 import type { DeliveryResult } from '../target.ts';
 import { first, type ResponseHeaders } from './body-from-headers.ts';
 import { neutralText } from './callee-text.ts';
@@ -105,13 +106,17 @@ const faults: ReadonlyMap<string, Fault> = new Map([
   ['HOSTNAME_MISMATCH', certificate('it is for another name')],
 ]);
 
+const notHttp = again('response is not valid HTTP');
+
 // What X509_verify_cert can answer besides: https://nodejs.org/api/tls.html#x509-certificate-error-codes
 const otherCertificateCode =
   /^(?:CERT_|CRL_|ERROR_IN_C|UNABLE_TO_(?:GET_CRL|DECRYPT|DECODE)|INVALID_(?:CA|PURPOSE))/;
 
 /** The failure that an error of the connection means. Total: an error without a known code is a failure, too. */
 export function failureFromError(error: unknown): DeliveryResult {
-  const { message, retryable } = faultFrom(codeOf(error));
+  // The parser's errors have no code of their own.
+  const isParserError = error instanceof errors.HTTPParserError;
+  const { message, retryable } = isParserError ? notHttp : faultFrom(codeOf(error));
   return failed(message, retryable);
 }
 
@@ -119,7 +124,6 @@ function faultFrom(code: string): Fault {
   const known = faults.get(code);
   if (known) return known;
   if (otherCertificateCode.test(code)) return certificate('it is not valid');
-  if (code.startsWith('HPE_')) return again('response is not valid HTTP');
   if (code.startsWith('ERR_SSL_') || code.startsWith('ERR_TLS_') || code === 'EPROTO') {
     return again('TLS handshake failed');
   }

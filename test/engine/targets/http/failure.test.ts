@@ -1,3 +1,4 @@
+import { errors } from 'undici';
 import { describe, expect, it } from 'vitest';
 import {
   failureFromError,
@@ -79,7 +80,6 @@ describe('an error', () => {
     ['UND_ERR_CONNECT_TIMEOUT', true, 'connection timed out'],
     ['EHOSTUNREACH', true, 'callee not reachable'],
     ['EMFILE', true, 'this instance has too many open connections'],
-    ['HPE_INVALID_CONSTANT', true, 'response is not valid HTTP'],
     ['ERR_SSL_WRONG_VERSION_NUMBER', true, 'TLS handshake failed'],
     ['EPROTO', true, 'TLS handshake failed'],
     ['UND_ERR_HEADERS_OVERFLOW', false, 'response headers are too large'],
@@ -100,6 +100,11 @@ describe('an error', () => {
   it('of several addresses is the first address’s', () => {
     const error = new AggregateError([withCode('ECONNREFUSED'), withCode('EHOSTUNREACH')]);
     expect(failureFromError(error).message).toBe('connection refused');
+  });
+
+  it('of the parser is retryable', () => {
+    const { message, retryable } = failureFromError(new errors.HTTPParserError('Expected HTTP/'));
+    expect({ message, retryable }).toEqual({ message: 'response is not valid HTTP', retryable: true });
   });
 
   it.each([new Error('no code'), 'text', undefined])('without a code is a failure: %j', (error) => {
