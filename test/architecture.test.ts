@@ -24,12 +24,15 @@ const imports: Import[] = sources.flatMap(({ path, code }) =>
   }),
 );
 
-const from = (...folders: string[]) => imports.filter((i) => folders.some((folder) => i.from.startsWith(folder)));
+const from = (...folders: string[]) =>
+  imports.filter((i) => folders.some((folder) => i.from.startsWith(folder)));
 
 const shown = (found: readonly Import[]): string[] => found.map((i) => `${i.from} imports ${i.to}`);
 
 const uses = (pattern: RegExp, allowed: readonly string[]): string[] =>
-  sources.filter(({ path, code }) => pattern.test(code) && !allowed.some((a) => path.startsWith(a))).map((s) => s.path);
+  sources
+    .filter(({ path, code }) => pattern.test(code) && !allowed.some((a) => path.startsWith(a)))
+    .map((s) => s.path);
 
 describe('the house', () => {
   it('keeps the domain pure: it imports only itself', () => {
@@ -42,15 +45,21 @@ describe('the house', () => {
   });
 
   it('shows the engine the interfaces of the store, never an implementation', () => {
-    expect(shown(from('src/engine/').filter((i) => i.to.startsWith('src/store/') && !i.typeOnly))).toEqual([]);
+    expect(shown(from('src/engine/').filter((i) => i.to.startsWith('src/store/') && !i.typeOnly))).toEqual(
+      [],
+    );
   });
 
   it('lets the store know the domain and the platform only', () => {
-    expect(shown(from('src/store/').filter((i) => /^src\/(engine|rpc|cli|app|config)/.test(i.to)))).toEqual([]);
+    expect(shown(from('src/store/').filter((i) => /^src\/(engine|rpc|cli|app|config)/.test(i.to)))).toEqual(
+      [],
+    );
   });
 
   it('lets the engine know nothing of wires, commands and configuration', () => {
-    expect(shown(from('src/engine/').filter((i) => /^(src\/(rpc|cli|config|app)|gen\/)/.test(i.to)))).toEqual([]);
+    expect(shown(from('src/engine/').filter((i) => /^(src\/(rpc|cli|config|app)|gen\/)/.test(i.to)))).toEqual(
+      [],
+    );
   });
 
   it('keeps generated code and transports at the edges: rpc and cli', () => {
@@ -65,9 +74,11 @@ describe('the house', () => {
   });
 
   it('keeps the platform a leaf', () => {
-    expect(shown(from('src/platform/').filter((i) => i.to.startsWith('src/') && !i.to.startsWith('src/platform/')))).toEqual(
-      [],
-    );
+    expect(
+      shown(
+        from('src/platform/').filter((i) => i.to.startsWith('src/') && !i.to.startsWith('src/platform/')),
+      ),
+    ).toEqual([]);
   });
 
   it('reads configuration at the process edge only: app, serve, main and cli', () => {
@@ -77,7 +88,9 @@ describe('the house', () => {
   });
 
   it('reads time, sets timers and draws numbers in the platform only', () => {
-    expect(uses(/Date\.now\(|new Date\(\)|\bset(Timeout|Interval)\(|Math\.random/, ['src/platform/'])).toEqual([]);
+    expect(
+      uses(/Date\.now\(|new Date\(\)|\bset(Timeout|Interval)\(|Math\.random/, ['src/platform/']),
+    ).toEqual([]);
   });
 
   it('knows pino in one place', () => {
@@ -99,6 +112,8 @@ describe('the house', () => {
 
   it('imports nothing from the tests, and names no file after a kind', () => {
     expect(shown(imports.filter((i) => i.to.startsWith('test/')))).toEqual([]);
-    expect(sources.map((s) => s.path).filter((path) => /\/(utils?|helpers?|common|types)\.ts$/.test(path))).toEqual([]);
+    expect(
+      sources.map((s) => s.path).filter((path) => /\/(utils?|helpers?|common|types)\.ts$/.test(path)),
+    ).toEqual([]);
   });
 });

@@ -1,6 +1,6 @@
 import type { Clock } from '../platform/clock.ts';
 import type { Logger } from '../platform/logger.ts';
-import type { HttpResponse, Mount } from './mount.ts';
+import type { HttpRequest, HttpResponse, Mount } from './mount.ts';
 
 /** How long readiness may take before it counts as not ready, in milliseconds. */
 const readyTimeoutMs = 2_000;
@@ -23,16 +23,23 @@ natively on the gRPC port. With curl:
 /healthz says that the process lives, /readyz that it can serve.
 `;
 
-/** Serves the pages for people and probes: `/`, `/healthz`, `/readyz`; says whether the path is one of them. */
-export function createPages(options: HttpPagesOptions): Mount {
+/** Serves `GET /`: a page that says what this is. */
+export const aboutPage: Mount = (request, response) => {
+  if (!isRead(request) || pathOf(request) !== '/') return false;
+  send(response, 200, 'text/plain; charset=utf-8', about);
+  return true;
+};
+
+/**
+ * Serves `/healthz`, which says 200 for as long as the process lives, and
+ * `/readyz`, which says 200 or 503 by whether it can serve.
+ */
+export function createProbes(options: HttpPagesOptions): Mount {
   const { ready, clock, logger, isStopping } = options;
 
   return (request, response) => {
-    if (request.method !== 'GET' && request.method !== 'HEAD') return false;
-    switch (request.url?.split('?', 1)[0]) {
-      case '/':
-        send(response, 200, 'text/plain; charset=utf-8', about);
-        return true;
+    if (!isRead(request)) return false;
+    switch (pathOf(request)) {
       case '/healthz':
         sendJson(response, 200, { status: 'alive' });
         return true;
@@ -62,18 +69,27 @@ export function createPages(options: HttpPagesOptions): Mount {
   }
 }
 
+function isRead({ method }: HttpRequest): boolean {
+  return method === 'GET' || method === 'HEAD';
+}
+
+function pathOf({ url = '' }: HttpRequest): string | undefined {
+  return url.split('?', 1)[0];
+}
+
 /** Answers with JSON. */
 export function sendJson(response: HttpResponse, status: number, body: unknown): void {
   send(response, status, 'application/json', `${JSON.stringify(body)}\n`);
 }
 
 /** Answers what nobody serves, in the form of a Connect error. */
-export function sendNotFound(response: HttpResponse): void {
+export const notFoundPage: Mount = (_request, response) => {
   sendJson(response, 404, {
     code: 'unimplemented',
     message: 'there is nothing here; GET / says what this is',
   });
-}
+  return true;
+};
 
 function send(response: HttpResponse, status: number, type: string, body: string): void {
   response.writeHead(status, {

@@ -18,7 +18,7 @@ import { formatAddress, parseAddress } from './address.ts';
 import type { Interceptor } from './call.ts';
 import { createConnectRoutes } from './connect-routes.ts';
 import { createCors } from './http-cors.ts';
-import { createPages, sendNotFound } from './http-pages.ts';
+import { aboutPage, createProbes, notFoundPage, sendJson } from './http-pages.ts';
 import { LiveStreams } from './live-streams.ts';
 import type { HttpRequest, HttpResponse, Mount } from './mount.ts';
 import { serverIsStopping } from './serve.ts';
@@ -36,7 +36,7 @@ export type HttpServerOptions = {
   readonly ready: () => Promise<void>;
   readonly clock: Clock;
   readonly logger: Logger;
-  /** What else the port serves, asked in order after the pages and before the RPCs. Default none. */
+  /** What else the port serves, asked in order behind the probes and before the RPCs. Default none. */
   readonly mounts?: readonly Mount[];
   /** Origins whose scripts may call, such as `https://ops.example.com`. Default none. */
   readonly corsOrigins?: readonly string[];
@@ -64,6 +64,7 @@ export class HttpServer implements Part {
   readonly #handlers: readonly Mount[];
   readonly #http1: Http1Server;
   readonly #http2: Http2Server;
+  readonly #closeSilent: () => void;
   #isStopping = false;
   #address: string | undefined;
   #starting: Promise<void> | undefined;
@@ -75,7 +76,12 @@ export class HttpServer implements Part {
     this.#http1 = this.#createHttp1();
     this.#http2 = this.#createHttp2();
     const { clock, headersTimeoutMs = 10_000 } = options;
-    sharePort({ http1: this.#http1, http2: this.#http2, clock, firstBytesTimeoutMs: headersTimeoutMs });
+    this.#closeSilent = sharePort({
+      http1: this.#http1,
+      http2: this.#http2,
+      clock,
+      firstBytesTimeoutMs: headersTimeoutMs,
+    });
     this.#http1.prependListener('connection', (socket: Socket) => this.#keep(socket));
   }
 
@@ -102,9 +108,11 @@ export class HttpServer implements Part {
     const isStopping = (): boolean => this.#isStopping;
     return [
       createCors(corsOrigins),
-      createPages({ ready, clock, logger, isStopping }),
+      createProbes({ ready, clock, logger, isStopping }),
       ...mounts,
       createConnectRoutes({ services, chain, logger, streams, maxReceiveBytes, isStopping }),
+      aboutPage,
+      notFoundPage,
     ];
   }
 
@@ -150,11 +158,17 @@ export class HttpServer implements Part {
   }
 
   #handle(request: HttpRequest, response: HttpResponse): void {
-    if (!this.#handlers.some((handle) => handle(request, response))) sendNotFound(response);
+    try {
+      this.#handlers.some((handle) => handle(request, response));
+    } catch (error) {
+      this.#options.logger.error({ url: request.url, error }, 'request failed');
+      if (response.headersSent) response.destroy();
+      else sendJson(response, 500, { code: 'internal', message: 'internal error' });
+    }
   }
 
   async #listen(): Promise<void> {
-    const { address } = this.#options;
+    const { address, logger } = this.#options;
     const { host, port } = parseAddress(address);
     this.#http1.listen({ host, port });
     try {
@@ -162,6 +176,7 @@ export class HttpServer implements Part {
     } catch (error) {
       throw new Error(`cannot listen on ${address}`, { cause: error });
     }
+    this.#http1.on('error', (error) => logger.error({ error }, 'http server failed'));
     this.#address = formatAddress({ host, port: (this.#http1.address() as AddressInfo).port });
   }
 
@@ -174,6 +189,7 @@ export class HttpServer implements Part {
     const done = new AbortController();
     const closed = once(this.#http1, 'close').then(() => done.abort());
     this.#http1.close();
+    this.#closeSilent();
     for (const session of this.#sessions) session.close();
     const cancelCut = clock.setTimer(stopGraceMs, () => {
       for (const socket of this.#sockets) socket.destroy();

@@ -20,23 +20,36 @@ export type SharedPortOptions = {
   readonly firstBytesTimeoutMs: number;
 };
 
-/** Sends each connection of the HTTP/1 server to the one of the two that it speaks to. */
-export function sharePort(options: SharedPortOptions): void {
+/**
+ * Sends each connection of the HTTP/1 server to the one of the two that it
+ * speaks to. Returns how to close the connections that have not said anything:
+ * neither server knows of them yet.
+ */
+export function sharePort(options: SharedPortOptions): () => void {
   const { http1, http2, clock, firstBytesTimeoutMs } = options;
+  const silent = new Set<Socket>();
   const http1Listeners = http1.listeners('connection');
   http1.removeAllListeners('connection');
   http1.on('connection', (socket: Socket) => {
     const cancelTimeout = clock.setTimer(firstBytesTimeoutMs, () => socket.destroy());
-    socket.once('close', cancelTimeout);
+    const forget = (): void => {
+      cancelTimeout();
+      silent.delete(socket);
+    };
+    silent.add(socket);
+    socket.once('close', forget);
     socket.on('error', destroy);
     peek(socket, (isHttp2) => {
-      cancelTimeout();
-      socket.off('close', cancelTimeout);
+      forget();
+      socket.off('close', forget);
       socket.off('error', destroy);
       if (isHttp2) http2.emit('connection', socket);
       else for (const listener of http1Listeners) listener.call(http1, socket);
     });
   });
+  return () => {
+    for (const socket of silent) socket.destroy();
+  };
 }
 
 /** Reads until the protocol is known and puts back what was read. */

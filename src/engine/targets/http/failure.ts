@@ -73,10 +73,7 @@ const faults: ReadonlyMap<string, Fault> = new Map([
   ['EPIPE', again('connection reset by callee')],
   ['ECONNABORTED', again('connection reset by callee')],
   ['UND_ERR_SOCKET', again('connection closed by callee before its response was complete')],
-  [
-    'UND_ERR_RES_CONTENT_LENGTH_MISMATCH',
-    again('connection closed by callee before its response was complete'),
-  ],
+  ['UND_ERR_RES_CONTENT_LENGTH_MISMATCH', again('response has not the length that its headers say')],
   ['ENOTFOUND', again('name not found')],
   ['EAI_AGAIN', again('name lookup failed')],
   ['ETIMEDOUT', again('connection timed out')],
