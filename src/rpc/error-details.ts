@@ -18,32 +18,42 @@ function detail<Desc extends DescMessage>(desc: Desc, value: MessageShape<Desc>)
   return { desc, value };
 }
 
-const maxValueLength = 256;
-const maxMetadataEntries = 16;
+/**
+ * What the parts of an error may weigh, in bytes. Together with the base64 of
+ * the details and the percent-encoding of the message they stay below the 8 KiB
+ * of headers that grpc-java takes by default.
+ */
+const maxValueBytes = 200;
+const maxResourceBytes = 150;
+const metadataBudget = 1_000;
+const violationsBudget = 1_600;
 
-/** What all violations of one error may weigh together, in UTF-16 units; the rest is counted. */
-const violationsBudget = 3_000;
+const encoder = new TextEncoder();
 
 /**
- * Text that every protocol can carry: cut to `max` UTF-16 units, without half
+ * Text that every protocol can carry: cut to `maxBytes` of UTF-8, without half
  * characters. Encoders throw on lone surrogates, and cutting can make some.
  */
-export function cleanText(text: string, max: number): string {
-  const cut = text.length > max ? `${text.slice(0, max - 1)}…` : text;
-  return cut.toWellFormed();
+export function cleanText(text: string, maxBytes: number): string {
+  if (Buffer.byteLength(text) <= maxBytes) return text.toWellFormed();
+  const { read } = encoder.encodeInto(text, new Uint8Array(maxBytes - 3));
+  return `${text.slice(0, read).toWellFormed()}…`;
 }
 
-/** Names the reason; the metadata holds every variable part of the message. */
+/** Names the reason; the metadata holds every variable part of the message, as much as fits. */
 export function errorInfo(reason: ErrorReason, metadata: Readonly<Record<string, string>>): Detail {
-  const kept = Object.entries(metadata).slice(0, maxMetadataEntries);
-  const clean = Object.fromEntries(
-    kept.map(([key, value]) => [cleanText(key, 64), cleanText(value, maxValueLength)]),
-  );
+  const kept: [string, string][] = [];
+  let used = 0;
+  for (const [key, value] of Object.entries(metadata)) {
+    const entry: [string, string] = [cleanText(key, 64), cleanText(value, maxValueBytes)];
+    used += bytesOf(entry);
+    if (used <= metadataBudget) kept.push(entry);
+  }
   return detail(ErrorInfoSchema, {
     $typeName: 'google.rpc.ErrorInfo',
     reason,
     domain: 'carillon',
-    metadata: clean,
+    metadata: Object.fromEntries(kept),
   });
 }
 
@@ -52,10 +62,10 @@ export function badRequest(violations: readonly FieldViolation[]): Detail {
   const kept: FieldViolation[] = [];
   let used = 0;
   for (const violation of violations) {
-    const field = cleanText(violation.field, maxValueLength);
-    const description = cleanText(violation.description, maxValueLength);
-    used += field.length + description.length;
-    if (used > violationsBudget && kept.length > 0) break;
+    const field = cleanText(violation.field, maxValueBytes);
+    const description = cleanText(violation.description, maxValueBytes);
+    used += bytesOf([field, description]);
+    if (used > violationsBudget) break;
     kept.push({ field, description });
   }
   const missing = violations.length - kept.length;
@@ -69,6 +79,11 @@ export function badRequest(violations: readonly FieldViolation[]): Detail {
   });
 }
 
+/** What an entry of two texts weighs, with the tags and lengths around it. */
+function bytesOf(texts: readonly [string, string]): number {
+  return Buffer.byteLength(texts[0]) + Buffer.byteLength(texts[1]) + 10;
+}
+
 /** Says which state of what forbids the call. */
 export function preconditionFailure(precondition: NonNullable<DomainErrorDetails['precondition']>): Detail {
   return detail(PreconditionFailureSchema, {
@@ -76,9 +91,9 @@ export function preconditionFailure(precondition: NonNullable<DomainErrorDetails
     violations: [
       {
         $typeName: 'google.rpc.PreconditionFailure.Violation',
-        type: cleanText(precondition.type, maxValueLength),
-        subject: cleanText(precondition.subject, maxValueLength),
-        description: cleanText(precondition.description, maxValueLength),
+        type: cleanText(precondition.type, maxResourceBytes),
+        subject: cleanText(precondition.subject, maxResourceBytes),
+        description: cleanText(precondition.description, maxResourceBytes),
       },
     ],
   });
@@ -92,9 +107,9 @@ export function resourceInfo(
   return detail(ResourceInfoSchema, {
     $typeName: 'google.rpc.ResourceInfo',
     resourceType: `carillon.v1.${resource.type === 'job' ? 'Job' : 'Execution'}`,
-    resourceName: cleanText(resource.name, maxValueLength),
+    resourceName: cleanText(resource.name, maxResourceBytes),
     owner: '',
-    description: cleanText(description, maxValueLength),
+    description: cleanText(description, maxResourceBytes),
   });
 }
 
@@ -113,8 +128,8 @@ export function quotaFailure(quota: NonNullable<DomainErrorDetails['quota']>): D
     violations: [
       {
         $typeName: 'google.rpc.QuotaFailure.Violation',
-        subject: cleanText(quota.subject, maxValueLength),
-        description: cleanText(quota.description, maxValueLength),
+        subject: cleanText(quota.subject, maxResourceBytes),
+        description: cleanText(quota.description, maxResourceBytes),
       },
     ],
   });

@@ -5,8 +5,7 @@
  * DomainError is a fault of ours: the caller gets INTERNAL and the request id,
  * the log gets the whole error.
  *
- * What the details may weigh is bounded, because they travel in a header and
- * some clients (grpc-java by default) take no more than 8 KiB of headers.
+ * What message and details weigh is bounded, because they travel in headers.
  */
 import { Code, ConnectError } from '@connectrpc/connect';
 import { DomainError, type DomainErrorDetails, type ErrorReason } from '../domain/errors.ts';
@@ -56,7 +55,8 @@ export type ErrorDescription = {
 /** How long a caller waits after UNAVAILABLE where the error does not say, in milliseconds. */
 const defaultRetryAfterMs = 1_000;
 
-const maxMessageLength = 500;
+/** What a message may weigh, in bytes; percent-encoding makes up to three of each, and it travels twice. */
+const maxMessageBytes = 450;
 
 /** Describes whatever was thrown; never throws. */
 export function describeError(failure: unknown, requestId: string): ErrorDescription {
@@ -74,7 +74,7 @@ function describeDomainError(error: DomainError): ErrorDescription {
   return {
     reason: error.reason,
     code: codeOfReason[error.reason],
-    message: cleanText(error.message, maxMessageLength),
+    message: cleanText(error.message, maxMessageBytes),
     details: [errorInfo(error.reason, error.details.metadata ?? {}), ...furtherDetails(error)],
   };
 }

@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events';
 import { connect } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import type { HttpTarget } from '../../../src/domain/job.ts';
@@ -200,9 +201,11 @@ describe('the status', () => {
     const callee = await startCallee((_request, response) => {
       response.writeEarlyHints({ link: '</a.css>; rel=preload' });
       response.writeProcessing();
-      response.writeHead(200, { 'content-type': 'application/json' }).end('{"a":1}');
+      response.writeHead(404).end('nothing here');
     });
-    expect((await deliverTo(httpTarget(callee.origin))).result).toEqual({ ...succeeded, result: { a: 1 } });
+    expect((await deliverTo(httpTarget(callee.origin))).result.message).toBe(
+      'HTTP 404 Not Found: nothing here',
+    );
   });
 });
 
@@ -295,5 +298,18 @@ describe('the connection', () => {
       const probe = connect(callee.port, '127.0.0.1', () => probe.end(resolve));
     });
     expect(callee.received).toEqual([]);
+  });
+
+  it('leaves nothing behind at the signal, however the attempt ends', async () => {
+    const callee = await startCallee((request, response) => {
+      if (request.path === '/reset') response.destroy();
+      else response.writeHead(request.path === '/fail' ? 500 : 200).end('text');
+    });
+    const client = createClient();
+    const context = recordedContext();
+    for (const path of ['/', '/fail', '/reset']) {
+      await client.deliver(httpTarget(callee.origin + path), sampleDelivery, context);
+    }
+    expect(getEventListeners(context.signal, 'abort')).toEqual([]);
   });
 });

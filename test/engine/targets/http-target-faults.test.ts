@@ -76,6 +76,7 @@ describe('a callee that hangs', () => {
     const delivered = createClient({ clock }).deliver(target, sampleDelivery, recordedContext());
     const socket = await callee.asked;
     await new Promise((resolve) => socket.write('HTTP/1.1 102 Processing\r\n\r\n'.repeat(100), resolve));
+    for (let turn = 0; turn < 50; turn++) await new Promise(setImmediate);
     clock.fireAll();
     expect(await delivered).toMatchObject({ message: 'no response headers within 1 ms' });
   });

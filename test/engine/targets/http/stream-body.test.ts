@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { LogLine } from '../../../../src/domain/execution.ts';
 import { StreamBody, type StreamFormat } from '../../../../src/engine/targets/http/stream-body.ts';
 import { chunked } from './chunked.ts';
+import { retainedMemory } from './retained-memory.ts';
 
 function read(format: StreamFormat, chunks: readonly Buffer[], maxLineBytes = 1_000, maxLogBytes = 100_000) {
   const body = new StreamBody({ format, maxLineBytes, maxLogBytes });
@@ -165,7 +166,9 @@ describe('event stream', () => {
   it('keeps no more of an endless event than the bound', () => {
     const body = new StreamBody({ format: 'event-stream', maxLineBytes: 1_000, maxLogBytes: 100_000 });
     const chunk = Buffer.from('data: 123456789\n'.repeat(4_096));
+    const before = retainedMemory();
     for (let i = 0; i < 160; i++) expect(body.push(chunk)).toEqual([]);
+    expect(retainedMemory() - before).toBeLessThan(1_048_576);
     expect(body.end()[0]?.message).toHaveLength(1_000 + '… (cut, 6553599 bytes)'.length);
   });
 });

@@ -1,0 +1,77 @@
+import { ConnectError } from '@connectrpc/connect';
+import { type Command, InvalidArgumentError } from 'commander';
+import { listenAddressFromText, listenAddressToText } from '../config/listen-address.ts';
+import { type CarillonClient, createCarillonClient } from './client.ts';
+import { errorLines } from './error-lines.ts';
+import { Output } from './output.ts';
+
+/** What every command that calls the service takes. */
+export type ClientOptions = { readonly address: string; readonly json?: boolean };
+
+/** What a command works with. */
+export type ClientCall = Omit<CarillonClient, 'close'> & {
+  readonly output: Output;
+  /** Aborts at Ctrl-C, at SIGTERM, and when nobody reads the output any more. */
+  readonly signal: AbortSignal;
+};
+
+/** Declares a command that calls the service. */
+export function clientCommand(group: Command, usage: string, summary: string): Command {
+  return group
+    .command(usage)
+    .description(summary)
+    .option(
+      '--address <host:port>',
+      'the gRPC port of the service',
+      (text) => {
+        const address = listenAddressFromText(text);
+        if (!address) throw new InvalidArgumentError('It has the form host:port.');
+        return listenAddressToText(address);
+      },
+      '127.0.0.1:50051',
+    )
+    .option('--json', 'print proto JSON, one object a line');
+}
+
+const signalExitCodes = { SIGINT: 130, SIGTERM: 143 } as const;
+
+/**
+ * Runs a command against the service and sets the exit code: what `run` answers
+ * (0 when nothing), 1 when a call failed, 130 or 143 when a signal ended it.
+ */
+export async function callService(
+  { address, json }: ClientOptions,
+  run: (call: ClientCall) => Promise<number | void>,
+): Promise<void> {
+  const output = new Output({ isJson: json === true });
+  const { close, ...services } = createCarillonClient(address);
+  const aborting = new AbortController();
+  let exitCode: number | undefined;
+  const stopWith = (code: number): void => {
+    exitCode ??= code;
+    aborting.abort();
+    // Whatever is under way fails at once; a write that waits for a reader, too.
+    close();
+  };
+  const onSignal = (signal: keyof typeof signalExitCodes): void => {
+    if (aborting.signal.aborted) process.exit(signalExitCodes[signal]);
+    stopWith(signalExitCodes[signal]);
+  };
+  process.on('SIGINT', onSignal).on('SIGTERM', onSignal);
+  // A reader such as `head` that has seen enough is no failure.
+  process.stdout.once('error', () => stopWith(0));
+  try {
+    const code = await run({ ...services, output, signal: aborting.signal });
+    exitCode ??= code ?? 0;
+  } catch (error) {
+    if (!aborting.signal.aborted) {
+      if (!(error instanceof ConnectError)) throw error;
+      for (const line of errorLines(error, address)) output.remark(line);
+    }
+    exitCode ??= 1;
+  } finally {
+    process.off('SIGINT', onSignal).off('SIGTERM', onSignal);
+    close();
+    process.exitCode = exitCode;
+  }
+}

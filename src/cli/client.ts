@@ -1,0 +1,30 @@
+import { type Client, createClient } from '@connectrpc/connect';
+import { createGrpcTransport, Http2SessionManager } from '@connectrpc/connect-node';
+import { ExecutionService } from '../../gen/carillon/v1/execution_service_pb.js';
+import { JobService } from '../../gen/carillon/v1/job_service_pb.js';
+
+/** The service as its own command line sees it: over gRPC, like everybody else. */
+export type CarillonClient = {
+  readonly jobs: Client<typeof JobService>;
+  readonly executions: Client<typeof ExecutionService>;
+  /** Ends the connection; without it the process would stay for as long as the connection. */
+  close(): void;
+};
+
+/** How long a call may take. Streams take `timeoutMs: 0`, no limit. */
+const defaultTimeoutMs = 30_000;
+
+/** A connection that is silent is asked for a sign of life this often; so a server that vanished is noticed. */
+const pingIntervalMs = 20_000;
+
+/** Makes a client of the gRPC port at `address` (host:port). It connects with the first call. */
+export function createCarillonClient(address: string): CarillonClient {
+  const baseUrl = `http://${address}`;
+  const sessionManager = new Http2SessionManager(baseUrl, { pingIntervalMs });
+  const transport = createGrpcTransport({ baseUrl, sessionManager, defaultTimeoutMs });
+  return {
+    jobs: createClient(JobService, transport),
+    executions: createClient(ExecutionService, transport),
+    close: () => sessionManager.abort(),
+  };
+}

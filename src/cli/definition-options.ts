@@ -1,0 +1,167 @@
+import { readFileSync } from 'node:fs';
+import { create, fromJsonString, type JsonObject, type MessageInitShape } from '@bufbuild/protobuf';
+import type { Duration, Timestamp } from '@bufbuild/protobuf/wkt';
+import type { Command } from 'commander';
+import { type Job, JobSchema, OverlapPolicy } from '../../gen/carillon/v1/job_pb.js';
+import type { ParametersSchema } from '../../gen/carillon/v1/parameters_pb.js';
+import { type Schedule, ScheduleSchema } from '../../gen/carillon/v1/schedule_pb.js';
+import { jobKeyFromText } from './job-name.ts';
+import {
+  durationFromText,
+  enumFromText,
+  instantFromText,
+  integerFromText,
+  jsonObjectFromText,
+  mapFromPairs,
+  type Pair,
+  pairFromText,
+  repeated,
+} from './option-values.ts';
+
+/** When a job fires, as options. */
+export type ScheduleOptions = {
+  readonly cron?: readonly string[];
+  readonly zone?: string;
+  readonly every?: Duration;
+  readonly at?: readonly Timestamp[];
+};
+
+/** Adds the options that say when a job fires. */
+export function declareScheduleOptions(command: Command): Command {
+  return command
+    .option('--cron <expression>', 'fire by a cron expression of 5 or 6 fields; repeatable', repeated(String))
+    .option('--zone <zone>', 'the time zone of --cron, such as Europe/Berlin (default: UTC)')
+    .option('--every <span>', 'fire at a steady distance, such as 90s or 1h30m', durationFromText)
+    .option('--at <instant>', 'fire once, such as 2026-12-01T10:00:00Z; repeatable', repeated(instantFromText));
+}
+
+/** The schedules that the options describe, in the order cron, every, at. */
+export function schedulesFrom(options: ScheduleOptions, command: Command): Schedule[] {
+  const { cron = [], zone: timeZone = '', every, at = [] } = options;
+  if (timeZone && cron.length === 0) command.error('error: --zone belongs to --cron');
+  const kinds: NonNullable<MessageInitShape<typeof ScheduleSchema>['kind']>[] = [
+    ...cron.map((expression) => ({ case: 'cron' as const, value: { expression, timeZone } })),
+    ...(every ? [{ case: 'interval' as const, value: { every } }] : []),
+    ...at.map((atTime) => ({ case: 'once' as const, value: { atTime } })),
+  ];
+  return kinds.map((kind) => create(ScheduleSchema, { kind }));
+}
+
+/** What a run is told, as options. */
+export type ParameterOptions = {
+  readonly param?: readonly Pair[];
+  readonly paramsJson?: JsonObject;
+  readonly text?: string;
+};
+
+/** Adds the options that say what a run is told. */
+export function declareParameterOptions(command: Command): Command {
+  return command
+    .option('--param <name=value>', 'a named parameter; repeatable', repeated(pairFromText('=')))
+    .option('--params-json <object>', 'parameters as a JSON object', jsonObjectFromText)
+    .option('--text <text>', 'parameters as free text');
+}
+
+/** The parameters that the options describe; undefined when there are none. */
+export function parametersFrom({
+  param,
+  paramsJson,
+  text,
+}: ParameterOptions): MessageInitShape<typeof ParametersSchema> | undefined {
+  if (!param && !paramsJson && text === undefined) return undefined;
+  return { text, object: paramsJson, list: [...(param ?? [])] };
+}
+
+/** A whole definition, as options. */
+export type DefinitionOptions = ScheduleOptions &
+  ParameterOptions & {
+    readonly file?: string;
+    readonly url?: string;
+    readonly method?: string;
+    readonly header?: readonly Pair[];
+    readonly description?: string;
+    readonly label?: readonly Pair[];
+    readonly overlap?: OverlapPolicy;
+    readonly priority?: number;
+    readonly retryMax?: number;
+    readonly timeout?: Duration;
+    readonly paused?: boolean;
+  };
+
+const definitionOptionNames: readonly (keyof DefinitionOptions)[] = [
+  'cron',
+  'zone',
+  'every',
+  'at',
+  'param',
+  'paramsJson',
+  'text',
+  'url',
+  'method',
+  'header',
+  'description',
+  'label',
+  'overlap',
+  'priority',
+  'retryMax',
+  'timeout',
+  'paused',
+];
+
+/** Adds the options that define a job. */
+export function declareDefinitionOptions(command: Command): Command {
+  declareScheduleOptions(command)
+    .option('--url <url>', 'the http or https URL that is called')
+    .option('--method <method>', 'its method (default: POST)')
+    .option("--header <'name: value'>", 'a request header; repeatable', repeated(pairFromText(':')))
+    .option('--description <text>', 'a description for people')
+    .option('--label <name=value>', 'a label to select by; repeatable', repeated(pairFromText('=')))
+    .option(
+      '--overlap <policy>',
+      'when the execution before is still open: skip (default) or allow',
+      enumFromText<OverlapPolicy>(OverlapPolicy),
+    )
+    .option('--priority <n>', 'larger goes first (default: 0)', integerFromText(-1_000_000))
+    .option('--retry-max <n>', 'attempts in all (default: 3)', integerFromText(1))
+    .option('--timeout <span>', 'how long one attempt may take (default: 5m)', durationFromText)
+    .option('--paused', 'add the job with a pause');
+  declareParameterOptions(command);
+  return command.option('--file <path>', 'the definition as proto JSON of carillon.v1.Job; - is standard input');
+}
+
+/** The job that the command line defines, by options or by a file. */
+export function jobFrom(name: string | undefined, options: DefinitionOptions, command: Command): Job {
+  if (options.file !== undefined) return jobFromFile(options.file, name, options, command);
+  if (name === undefined) return command.error('error: a job needs a name, or --file');
+  if (options.url === undefined) return command.error('error: a job needs --url, or --file');
+  const { url, method, retryMax } = options;
+  return create(JobSchema, {
+    key: jobKeyFromText(name),
+    description: options.description,
+    labels: mapFromPairs(options.label),
+    schedules: schedulesFrom(options, command),
+    target: { kind: { case: 'http', value: { url, method, headers: mapFromPairs(options.header) } } },
+    parameters: parametersFrom(options),
+    priority: options.priority,
+    overlap: options.overlap,
+    retry: retryMax === undefined ? undefined : { maxAttempts: retryMax },
+    attemptTimeout: options.timeout,
+    startPaused: options.paused,
+  });
+}
+
+function jobFromFile(
+  path: string,
+  name: string | undefined,
+  options: DefinitionOptions,
+  command: Command,
+): Job {
+  if (name !== undefined || definitionOptionNames.some((option) => options[option] !== undefined)) {
+    command.error('error: --file holds the whole definition; a name or options of the definition cannot go with it');
+  }
+  try {
+    return fromJsonString(JobSchema, readFileSync(path === '-' ? 0 : path, 'utf8'));
+  } catch (error) {
+    return command.error(`error: ${path}: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}

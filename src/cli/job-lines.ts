@@ -1,0 +1,105 @@
+import type { Timestamp } from '@bufbuild/protobuf/wkt';
+import { type Job, JobState, OverlapPolicy } from '../../gen/carillon/v1/job_pb.js';
+import type { JobServicePreviewResponse } from '../../gen/carillon/v1/job_service_pb.js';
+import type { Schedule } from '../../gen/carillon/v1/schedule_pb.js';
+import { executionSummary } from './execution-lines.ts';
+import { jobKeyToText } from './job-name.ts';
+import { durationToText, instantToText } from './option-values.ts';
+
+/** The titles of `jobRow`. */
+export const jobTitles = ['NAME', 'STATE', 'NEXT FIRE TIME', 'SCHEDULES', 'TARGET', 'ID'] as const;
+
+/** A job as a row of a table. */
+export function jobRow(job: Job): readonly string[] {
+  return [
+    jobKeyToText(job.key),
+    JobState[job.state],
+    instantToText(job.nextFireTime) || '-',
+    job.schedules.map(scheduleToText).join(' + ') || '-',
+    targetToText(job),
+    String(job.id),
+  ];
+}
+
+/** A job in one line, for the reply to a change. */
+export function jobSummary(job: Job): string {
+  const next = job.nextFireTime ? `, fires next at ${instantToText(job.nextFireTime)}` : '';
+  return `${jobKeyToText(job.key)} (id ${job.id}) ${JobState[job.state]}${job.state === JobState.ACTIVE ? next : ''}`;
+}
+
+/** Everything about a job, as properties. */
+export function jobProperties(job: Job): readonly (readonly [string, string])[] {
+  const { parameters } = job;
+  const texts = (name: string, values: readonly string[]): [string, string][] =>
+    values.map((value, i) => [i === 0 ? name : ' ', value]);
+  return [
+    ['name', jobKeyToText(job.key)],
+    ['id', String(job.id)],
+    ['description', job.description],
+    ...texts(
+      'labels',
+      Object.entries(job.labels).map(([name, value]) => `${name}=${value}`),
+    ),
+    ['state', JobState[job.state]],
+    ...texts('pauses', job.pauses.map(pauseToText)),
+    ...texts('schedules', job.schedules.map((schedule) => `${schedule.name}: ${scheduleToText(schedule)}`)),
+    ['target', targetToText(job)],
+    ['parameters', parameters?.text ?? ''],
+    [parameters?.text === undefined ? 'parameters' : ' ', parameters?.object ? JSON.stringify(parameters.object) : ''],
+    ...(parameters?.list ?? []).map(({ name, value }): [string, string] => ['parameter', `${name}=${value}`]),
+    ['priority', job.priority === 0 ? '' : String(job.priority)],
+    ['overlap', OverlapPolicy[job.overlap]],
+    ['attempts', job.retry ? `up to ${job.retry.maxAttempts}` : ''],
+    ['attempt timeout', job.attemptTimeout ? durationToText(job.attemptTimeout) : ''],
+    ['next fire time', instantToText(job.nextFireTime)],
+    ['last fire time', instantToText(job.lastFireTime)],
+    ['last execution', job.lastExecution ? executionSummary(job.lastExecution) : ''],
+    ['added', instantToText(job.createTime)],
+    ['changed', `${instantToText(job.updateTime)}, generation ${job.generation}`],
+  ];
+}
+
+/** When a schedule fires, in the words of the options that make it. */
+export function scheduleToText({ kind, startTime, endTime, repeatCount }: Schedule): string {
+  const bounds = [
+    boundToText('from', startTime),
+    boundToText('until', endTime),
+    repeatCount > 0 ? ` ${repeatCount} times` : '',
+  ].join('');
+  switch (kind.case) {
+    case 'cron':
+      return `${kind.value.expression} ${kind.value.timeZone || 'UTC'}${bounds}`;
+    case 'interval':
+      return `every ${kind.value.every ? durationToText(kind.value.every) : '?'}${bounds}`;
+    case 'once':
+      return `at ${instantToText(kind.value.atTime)}${bounds}`;
+    default:
+      return '?';
+  }
+}
+
+const boundToText = (word: string, time: Timestamp | undefined): string =>
+  time ? ` ${word} ${instantToText(time)}` : '';
+
+function pauseToText({ id, reason, createTime, untilTime }: Job['pauses'][number]): string {
+  const until = untilTime ? ` until ${instantToText(untilTime)}` : '';
+  return `${id} since ${instantToText(createTime)}${until}${reason ? `: ${reason}` : ''}`;
+}
+
+function targetToText({ target }: Job): string {
+  return target?.kind.case === 'http' ? `${target.kind.value.method || 'POST'} ${target.kind.value.url}` : '?';
+}
+
+/** The titles of `previewRows`. */
+export const previewTitles = ['FIRE TIME', 'LOCAL TIME', 'ZONE', 'SCHEDULE', 'NOTE'] as const;
+
+/** Fire times as rows of a table. */
+export function previewRows({ fireTimes }: JobServicePreviewResponse): readonly (readonly string[])[] {
+  return fireTimes.map((each) => [
+    instantToText(each.fireTime),
+    each.localTime,
+    each.timeZone,
+    each.schedule,
+    each.note,
+  ]);
+}
