@@ -34,7 +34,9 @@ if (Number.parseInt(process.versions.node, 10) >= needed) {
   if (node) {
     runWith(node);
   } else {
-    process.stderr.write(`carillon needs Node ${needed}; this is ${process.version}. npm install brings one.\n`);
+    process.stderr.write(
+      `carillon needs Node ${needed}; this is ${process.version}. npm install brings one.\n`,
+    );
     process.exitCode = 1;
   }
 }

@@ -1,3 +1,9 @@
-import { serve } from './serve.ts';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { runProgram } from './cli/program.ts';
 
-await serve({ insecure: process.argv.includes('--insecure') });
+const { version } = JSON.parse(readFileSync(join(import.meta.dirname, '..', 'package.json'), 'utf8')) as {
+  version: string;
+};
+
+await runProgram(version, process.argv.slice(2));

@@ -13,6 +13,8 @@ export type ClientCall = Omit<CarillonClient, 'close'> & {
   readonly output: Output;
   /** Aborts at Ctrl-C, at SIGTERM, and when nobody reads the output any more. */
   readonly signal: AbortSignal;
+  /** Says how the process ends when nothing goes wrong; 0 unless it is called. */
+  setExitCode(code: number): void;
 };
 
 /** Declares a command that calls the service. */
@@ -36,12 +38,11 @@ export function clientCommand(group: Command, usage: string, summary: string): C
 const signalExitCodes = { SIGINT: 130, SIGTERM: 143 } as const;
 
 /**
- * Runs a command against the service and sets the exit code: what `run` answers
- * (0 when nothing), 1 when a call failed, 130 or 143 when a signal ended it.
+ * Runs a command against the service and sets the exit code: what `run` sets, else 0, 1 when a call failed, 130 or 143 when a signal ended it.
  */
 export async function callService(
   { address, json }: ClientOptions,
-  run: (call: ClientCall) => Promise<number | void>,
+  run: (call: ClientCall) => Promise<void>,
 ): Promise<void> {
   const output = new Output({ isJson: json === true });
   const { close, ...services } = createCarillonClient(address);
@@ -61,8 +62,11 @@ export async function callService(
   // A reader such as `head` that has seen enough is no failure.
   process.stdout.once('error', () => stopWith(0));
   try {
-    const code = await run({ ...services, output, signal: aborting.signal });
-    exitCode ??= code ?? 0;
+    const setExitCode = (code: number): void => {
+      exitCode ??= code;
+    };
+    await run({ ...services, output, signal: aborting.signal, setExitCode });
+    exitCode ??= 0;
   } catch (error) {
     if (!aborting.signal.aborted) {
       if (!(error instanceof ConnectError)) throw error;

@@ -32,7 +32,11 @@ export function declareScheduleOptions(command: Command): Command {
     .option('--cron <expression>', 'fire by a cron expression of 5 or 6 fields; repeatable', repeated(String))
     .option('--zone <zone>', 'the time zone of --cron, such as Europe/Berlin (default: UTC)')
     .option('--every <span>', 'fire at a steady distance, such as 90s or 1h30m', durationFromText)
-    .option('--at <instant>', 'fire once, such as 2026-12-01T10:00:00Z; repeatable', repeated(instantFromText));
+    .option(
+      '--at <instant>',
+      'fire once, such as 2026-12-01T10:00:00Z; repeatable',
+      repeated(instantFromText),
+    );
 }
 
 /** The schedules that the options describe, in the order cron, every, at. */
@@ -126,7 +130,10 @@ export function declareDefinitionOptions(command: Command): Command {
     .option('--timeout <span>', 'how long one attempt may take (default: 5m)', durationFromText)
     .option('--paused', 'add the job with a pause');
   declareParameterOptions(command);
-  return command.option('--file <path>', 'the definition as proto JSON of carillon.v1.Job; - is standard input');
+  return command.option(
+    '--file <path>',
+    'the definition as proto JSON of carillon.v1.Job; - is standard input',
+  );
 }
 
 /** The job that the command line defines, by options or by a file. */
@@ -157,7 +164,9 @@ function jobFromFile(
   command: Command,
 ): Job {
   if (name !== undefined || definitionOptionNames.some((option) => options[option] !== undefined)) {
-    command.error('error: --file holds the whole definition; a name or options of the definition cannot go with it');
+    command.error(
+      'error: --file holds the whole definition; a name or options of the definition cannot go with it',
+    );
   }
   try {
     return fromJsonString(JobSchema, readFileSync(path === '-' ? 0 : path, 'utf8'));

@@ -1,5 +1,9 @@
 import { Code, ConnectError } from '@connectrpc/connect';
-import { BadRequestSchema, ErrorInfoSchema, RequestInfoSchema } from '../../gen/google/rpc/error_details_pb.js';
+import {
+  BadRequestSchema,
+  ErrorInfoSchema,
+  RequestInfoSchema,
+} from '../../gen/google/rpc/error_details_pb.js';
 
 /**
  * What a failed call says to people: the code and the reason with the message,

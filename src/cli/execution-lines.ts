@@ -49,7 +49,10 @@ export function executionProperties(execution: Execution): readonly (readonly [s
     ['started', instantToText(execution.startTime)],
     ['finished', instantToText(execution.finishTime)],
     ['parameters', parameters?.text ?? ''],
-    [parameters?.text === undefined ? 'parameters' : ' ', parameters?.object ? JSON.stringify(parameters.object) : ''],
+    [
+      parameters?.text === undefined ? 'parameters' : ' ',
+      parameters?.object ? JSON.stringify(parameters.object) : '',
+    ],
     ...(parameters?.list ?? []).map(({ name, value }): [string, string] => ['parameter', `${name}=${value}`]),
     ['result', result ? JSON.stringify(result) : ''],
     ...execution.attempts.map((each): [string, string] => {

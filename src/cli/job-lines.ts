@@ -42,10 +42,16 @@ export function jobProperties(job: Job): readonly (readonly [string, string])[] 
     ),
     ['state', JobState[job.state]],
     ...texts('pauses', job.pauses.map(pauseToText)),
-    ...texts('schedules', job.schedules.map((schedule) => `${schedule.name}: ${scheduleToText(schedule)}`)),
+    ...texts(
+      'schedules',
+      job.schedules.map((schedule) => `${schedule.name}: ${scheduleToText(schedule)}`),
+    ),
     ['target', targetToText(job)],
     ['parameters', parameters?.text ?? ''],
-    [parameters?.text === undefined ? 'parameters' : ' ', parameters?.object ? JSON.stringify(parameters.object) : ''],
+    [
+      parameters?.text === undefined ? 'parameters' : ' ',
+      parameters?.object ? JSON.stringify(parameters.object) : '',
+    ],
     ...(parameters?.list ?? []).map(({ name, value }): [string, string] => ['parameter', `${name}=${value}`]),
     ['priority', job.priority === 0 ? '' : String(job.priority)],
     ['overlap', OverlapPolicy[job.overlap]],
@@ -87,7 +93,9 @@ function pauseToText({ id, reason, createTime, untilTime }: Job['pauses'][number
 }
 
 function targetToText({ target }: Job): string {
-  return target?.kind.case === 'http' ? `${target.kind.value.method || 'POST'} ${target.kind.value.url}` : '?';
+  return target?.kind.case === 'http'
+    ? `${target.kind.value.method || 'POST'} ${target.kind.value.url}`
+    : '?';
 }
 
 /** The titles of `previewRows`. */

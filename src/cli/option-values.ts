@@ -1,5 +1,11 @@
-import { type Duration, DurationSchema, type Timestamp, timestampDate, timestampFromDate } from '@bufbuild/protobuf/wkt';
 import { create, type JsonObject } from '@bufbuild/protobuf';
+import {
+  type Duration,
+  DurationSchema,
+  type Timestamp,
+  timestampDate,
+  timestampFromDate,
+} from '@bufbuild/protobuf/wkt';
 import { InvalidArgumentError } from 'commander';
 
 /** How values of the command line are read. Each throws commander's own error, which names the option. */
@@ -12,7 +18,9 @@ export function durationFromText(text: string): Duration {
   if (parts.length === 0 || parts.map(([part]) => part).join('') !== text) {
     throw new InvalidArgumentError('A span looks like 90s, 1h30m, 250ms or 2d.');
   }
-  const ms = Math.round(parts.reduce((sum, [, count, unit]) => sum + Number(count) * (unitMs[unit!] ?? 0), 0));
+  const ms = Math.round(
+    parts.reduce((sum, [, count, unit]) => sum + Number(count) * (unitMs[unit!] ?? 0), 0),
+  );
   return create(DurationSchema, { seconds: BigInt(Math.floor(ms / 1_000)), nanos: (ms % 1_000) * 1_000_000 });
 }
 
@@ -32,7 +40,9 @@ export function durationToText({ seconds, nanos }: Duration): string {
 export function instantFromText(text: string): Timestamp {
   const date = new Date(text);
   if (!/^\d{4}-\d{2}-\d{2}T.*(Z|[+-]\d{2}:?\d{2})$/i.test(text) || Number.isNaN(date.getTime())) {
-    throw new InvalidArgumentError('An instant looks like 2026-12-01T10:00:00Z or 2026-12-01T11:00:00+01:00.');
+    throw new InvalidArgumentError(
+      'An instant looks like 2026-12-01T10:00:00Z or 2026-12-01T11:00:00+01:00.',
+    );
   }
   return timestampFromDate(date);
 }
@@ -71,7 +81,9 @@ export function jsonObjectFromText(text: string): JsonObject {
 }
 
 /** Reads an option that may be given several times. */
-export function repeated<T>(read: (text: string) => T): (text: string, before?: readonly T[]) => readonly T[] {
+export function repeated<T>(
+  read: (text: string) => T,
+): (text: string, before?: readonly T[]) => readonly T[] {
   return (text, before = []) => [...before, read(text)];
 }
 
@@ -84,7 +96,9 @@ export function pairFromText(separator: '=' | ':'): (text: string) => Pair {
     const at = text.indexOf(separator);
     const name = text.slice(0, at).trim();
     if (at < 0 || name === '') {
-      throw new InvalidArgumentError(separator === '=' ? 'It looks like name=value.' : "It looks like 'name: value'.");
+      throw new InvalidArgumentError(
+        separator === '=' ? 'It looks like name=value.' : "It looks like 'name: value'.",
+      );
     }
     const value = text.slice(at + 1);
     return { name, value: separator === ':' ? value.trim() : value };

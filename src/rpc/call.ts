@@ -12,6 +12,7 @@
 import type { Message } from '@bufbuild/protobuf';
 import type { Caller } from '../engine/operations.ts';
 import type { ErrorDescription } from './errors.ts';
+import type { LiveCalls } from './live-calls.ts';
 import type { Method } from './services/service.ts';
 
 /** One layer around the handler. No method of it may throw except to refuse the call. */
@@ -25,10 +26,14 @@ export type Interceptor = {
   close?(call: Call): void;
 };
 
+/** What the calls of one server share. */
+export type CallContext = { readonly chain: readonly Interceptor[]; readonly live: LiveCalls };
+
 /** The state of a call and its two ends; each protocol says how headers and answers travel. */
 export abstract class Call {
   readonly method: Method;
   readonly #interceptors: readonly Interceptor[];
+  readonly #live: LiveCalls;
   /** How many interceptors are open: the first so many are closed at the end. */
   #opened = 0;
   #isSettled = false;
@@ -49,9 +54,11 @@ export abstract class Call {
   /** The failure as the caller sees it; set by the error mapping. */
   error: ErrorDescription | undefined;
 
-  constructor(method: Method, interceptors: readonly Interceptor[]) {
+  constructor(method: Method, { chain, live }: CallContext) {
     this.method = method;
-    this.#interceptors = interceptors;
+    this.#interceptors = chain;
+    this.#live = live;
+    live.add(this, method.kind !== 'unary');
   }
 
   /** A request header by its lower-case name. */
@@ -129,6 +136,7 @@ export abstract class Call {
   }
 
   #settle(response: unknown): void {
+    this.#live.delete(this);
     for (let i = this.#opened - 1; i >= 0; i--) this.#interceptors[i]?.close?.(this);
     if (this.failure !== undefined) this.#controller?.abort(this.failure);
     this.reply(response);

@@ -3,10 +3,13 @@ import type { Message } from '@bufbuild/protobuf';
 import { Code, ConnectError, type HandlerContext } from '@connectrpc/connect';
 import { DomainError } from '../domain/errors.ts';
 import type { Logger } from '../platform/logger.ts';
-import { Call, type Interceptor } from './call.ts';
+import { Call, type CallContext } from './call.ts';
 import { connectErrorFromDescription, describeError } from './errors.ts';
 import { callerIsGone, malformedRequest } from './serve.ts';
 import type { Method } from './services/service.ts';
+
+/** What the calls of the HTTP port share. */
+export type ConnectCallContext = CallContext & { readonly logger: Logger };
 
 /** A call whose answer is a promise, or an iteration that ends with its error. */
 export class ConnectCall extends Call {
@@ -16,17 +19,11 @@ export class ConnectCall extends Call {
   #isServed = false;
   #answer: { resolve(response: Message): void; reject(error: ConnectError): void } | undefined;
 
-  constructor(
-    method: Method,
-    chain: readonly Interceptor[],
-    context: HandlerContext,
-    peer: string,
-    logger: Logger,
-  ) {
-    super(method, chain);
+  constructor(method: Method, shared: ConnectCallContext, context: HandlerContext, peer: string) {
+    super(method, shared);
     this.#context = context;
     this.#peer = peer;
-    this.#logger = logger;
+    this.#logger = shared.logger;
     // connect-node aborts the context with every error before it writes the
     // error down, also with those of its own.
     context.signal.addEventListener('abort', () => this.#onAbort(context.signal.reason), { once: true });

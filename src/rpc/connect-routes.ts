@@ -20,20 +20,14 @@ import {
   universalRequestFromNodeRequest,
   universalResponseToNodeResponse,
 } from '@connectrpc/connect-node';
-import type { Logger } from '../platform/logger.ts';
-import type { Interceptor } from './call.ts';
-import { ConnectCall } from './connect-call.ts';
-import type { LiveStreams } from './live-streams.ts';
+import { ConnectCall, type ConnectCallContext } from './connect-call.ts';
 import type { HttpRequest, HttpResponse, Mount } from './mount.ts';
 import { serverIsStopping, serveStream, serveUnary } from './serve.ts';
 import type { Method, Service, StreamMethod, UnaryMethod } from './services/service.ts';
 
 /** What the routes are made with. */
-export type ConnectRoutesOptions = {
+export type ConnectRoutesOptions = ConnectCallContext & {
   readonly services: readonly Service[];
-  readonly chain: readonly Interceptor[];
-  readonly logger: Logger;
-  readonly streams: LiveStreams;
   /** The largest request, in bytes, also after decompression. */
   readonly maxReceiveBytes: number;
   isStopping(): boolean;
@@ -52,7 +46,7 @@ const peerKey = createContextKey('', { description: 'address and port of the cal
 
 /** Serves RPC paths; says whether the request was one. */
 export function createConnectRoutes(options: ConnectRoutesOptions): Mount {
-  const { services, chain, logger, streams, isStopping } = options;
+  const { services, logger, isStopping } = options;
   const methods = new Map<DescMethod, Method>(
     services.flatMap((service) => service.methods).map((method) => [method.desc, method]),
   );
@@ -76,7 +70,7 @@ export function createConnectRoutes(options: ConnectRoutesOptions): Mount {
 
   async function openCall(context: HandlerContext): Promise<void> {
     const method = methods.get(context.method) as Method;
-    const call = new ConnectCall(method, chain, context, context.values.get(peerKey), logger);
+    const call = new ConnectCall(method, options, context, context.values.get(peerKey));
     context.values.set(callKey, call);
     await call.open();
     if (isStopping()) call.fail(serverIsStopping());
@@ -101,12 +95,7 @@ export function createConnectRoutes(options: ConnectRoutesOptions): Mount {
     return async function* (request: Message, context: HandlerContext): AsyncGenerator<Message> {
       const call = callOf(context);
       call.markServed();
-      streams.add(call);
-      try {
-        yield* serveStream(method, call, request);
-      } finally {
-        streams.delete(call);
-      }
+      yield* serveStream(method, call, request);
       if (call.connectError !== undefined) throw call.connectError;
     };
   }

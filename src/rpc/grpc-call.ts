@@ -12,7 +12,7 @@ import {
 import { StatusSchema } from '../../gen/google/rpc/status_pb.js';
 import { DomainError } from '../domain/errors.ts';
 import type { Clock } from '../platform/clock.ts';
-import { Call, type Interceptor } from './call.ts';
+import { Call, type CallContext } from './call.ts';
 import { describeError, type ErrorDescription } from './errors.ts';
 import { callerIsGone } from './serve.ts';
 import type { Method } from './services/service.ts';
@@ -47,16 +47,19 @@ export function bufferOf(bytes: Uint8Array): Buffer {
 
 type Transport = ServerUnaryCall<unknown, Buffer> | ServerWritableStream<unknown, Buffer>;
 
+/** What the calls of the gRPC port share. */
+export type GrpcCallContext = CallContext & { readonly clock: Clock };
+
 abstract class GrpcCall<Carrier extends Transport> extends Call {
   protected readonly transport: Carrier;
   /** Sent before the first message; in the trailers where there is only an error. */
   protected readonly headers = new Metadata();
   readonly #clock: Clock;
 
-  constructor(method: Method, chain: readonly Interceptor[], transport: Carrier, clock: Clock) {
-    super(method, chain);
+  constructor(method: Method, context: GrpcCallContext, transport: Carrier) {
+    super(method, context);
     this.transport = transport;
-    this.#clock = clock;
+    this.#clock = context.clock;
     transport.on('cancelled', () => {
       if (!this.isSettled) this.fail(this.#isLate() ? callerIsLate() : callerIsGone());
     });
@@ -104,12 +107,11 @@ export class GrpcUnaryCall extends GrpcCall<ServerUnaryCall<unknown, Buffer>> {
 
   constructor(
     method: Method,
-    chain: readonly Interceptor[],
+    context: GrpcCallContext,
     transport: ServerUnaryCall<unknown, Buffer>,
-    clock: Clock,
     answer: sendUnaryData<Buffer>,
   ) {
-    super(method, chain, transport, clock);
+    super(method, context, transport);
     this.#answer = answer;
   }
 

@@ -15,20 +15,12 @@ import type {
   UntypedServiceImplementation,
 } from '@grpc/grpc-js';
 import type { DomainError } from '../domain/errors.ts';
-import type { Clock } from '../platform/clock.ts';
-import type { Interceptor } from './call.ts';
-import { GrpcStreamCall, GrpcUnaryCall } from './grpc-call.ts';
-import type { LiveStreams } from './live-streams.ts';
+import { type GrpcCallContext, GrpcStreamCall, GrpcUnaryCall } from './grpc-call.ts';
 import { malformedRequest, serverIsStopping, serveStream, serveUnary } from './serve.ts';
 import type { Method, Service, StreamMethod, UnaryMethod } from './services/service.ts';
 
 /** What the handlers of a server share. */
-export type GrpcContext = {
-  readonly chain: readonly Interceptor[];
-  readonly clock: Clock;
-  readonly streams: LiveStreams;
-  isStopping(): boolean;
-};
+export type GrpcContext = GrpcCallContext & { isStopping(): boolean };
 
 /** Bytes that are not the message they should be; stands in for the request, so that the chain refuses it. */
 class MalformedRequest {
@@ -92,9 +84,8 @@ function implementationOfMethod(
 }
 
 function unaryHandler(method: UnaryMethod, context: GrpcContext): handleUnaryCall<unknown, Buffer> {
-  const { chain, clock } = context;
   return (transport, answer) => {
-    const call = new GrpcUnaryCall(method, chain, transport, clock, answer);
+    const call = new GrpcUnaryCall(method, context, transport, answer);
     const request = transport.request;
     const serve = (): void => {
       const refusal = refusalOf(request, context);
@@ -111,14 +102,12 @@ function streamHandler(
   method: StreamMethod,
   context: GrpcContext,
 ): handleServerStreamingCall<unknown, Buffer> {
-  const { chain, clock, streams } = context;
   return (transport) => {
-    const call = new GrpcStreamCall(method, chain, transport, clock);
+    const call = new GrpcStreamCall(method, context, transport);
     void pump(call, transport.request);
   };
 
   async function pump(call: GrpcStreamCall, request: unknown): Promise<void> {
-    streams.add(call);
     try {
       await call.open();
       const refusal = refusalOf(request, context);
@@ -126,8 +115,6 @@ function streamHandler(
       for await (const message of serveStream(method, call, request as Message)) await call.write(message);
     } catch (error) {
       call.fail(error);
-    } finally {
-      streams.delete(call);
     }
   }
 }

@@ -21,7 +21,7 @@ import {
 import type { Clock } from '../platform/clock.ts';
 import { describeError } from './errors.ts';
 import { bufferOf, grpcStatusFromDescription } from './grpc-call.ts';
-import type { LiveStreams } from './live-streams.ts';
+import type { LiveCalls } from './live-calls.ts';
 
 /** How long a look at the readiness counts, and how often watchers look again, in milliseconds. */
 const lookEveryMs = 1_000;
@@ -33,7 +33,7 @@ export type HealthOptions = {
   /** The services that can be asked for; the empty name stands for the whole server. */
   readonly serviceNames: readonly string[];
   readonly clock: Clock;
-  readonly streams: LiveStreams;
+  readonly live: LiveCalls;
   isStopping(): boolean;
 };
 
@@ -63,7 +63,7 @@ export class GrpcHealth {
   }
 
   async #watch(call: ServerWritableStream<HealthCheckRequest, Buffer>): Promise<void> {
-    const { clock, streams } = this.#options;
+    const { clock, live } = this.#options;
     const ended = new AbortController();
     const stream = {
       fail(failure: unknown): void {
@@ -72,7 +72,7 @@ export class GrpcHealth {
       },
     };
     call.on('cancelled', () => ended.abort());
-    streams.add(stream);
+    live.add(stream, true);
     let last: HealthCheckResponse_ServingStatus | undefined;
     while (!ended.signal.aborted) {
       const now = this.#names.has(call.request.service) ? await this.#status() : Serving.SERVICE_UNKNOWN;
@@ -80,7 +80,7 @@ export class GrpcHealth {
       last = now;
       await clock.sleep(lookEveryMs, ended.signal);
     }
-    streams.delete(stream);
+    live.delete(stream);
   }
 
   #status(): Promise<HealthCheckResponse_ServingStatus> {

@@ -22,7 +22,7 @@ import { ServerReflection as ServerReflectionV1alpha } from '../../gen/grpc/refl
 import { describeError } from './errors.ts';
 import { FileIndex } from './file-index.ts';
 import { bufferOf, grpcStatusFromDescription } from './grpc-call.ts';
-import type { LiveStreams } from './live-streams.ts';
+import type { LiveCalls } from './live-calls.ts';
 
 /** The reflection services that a server has to list and serve. */
 export const reflectionServices: readonly DescService[] = [ServerReflection, ServerReflectionV1alpha];
@@ -37,7 +37,7 @@ export function decodeReflection(_desc: DescMessage, bytes: Uint8Array): ServerR
 /** The handlers of both versions for grpc-js; `services` are all that the server has. */
 export function reflectionOf(
   services: readonly DescService[],
-  streams: LiveStreams,
+  live: LiveCalls,
 ): UntypedServiceImplementation {
   const index = new FileIndex(services);
   return {
@@ -45,13 +45,13 @@ export function reflectionOf(
       const stream = {
         fail: (failure: unknown) => call.emit('error', grpcStatusFromDescription(describeError(failure, ''))),
       };
-      streams.add(stream);
+      live.add(stream, true);
       call.on('data', (request: ServerReflectionRequest) => {
         if (!call.write(answer(index, request))) call.pause();
       });
       call.on('drain', () => call.resume());
       call.on('end', () => call.end());
-      call.on('close', () => streams.delete(stream));
+      call.on('close', () => live.delete(stream));
     },
   };
 }

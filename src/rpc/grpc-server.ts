@@ -3,8 +3,8 @@
  * through connect-node costs two thirds of the rate (bench/unary-overhead.ts).
  *
  * Stopping: new calls are refused and streams are ended, both with UNAVAILABLE
- * and RetryInfo; unary calls under way may finish until the grace time is
- * over; then what is left is cut off.
+ * and RetryInfo; unary calls under way may finish until the grace time is over
+ * and then get the same answer; connections that are still there are cut off.
  */
 import type { EventEmitter } from 'node:events';
 import { type ChannelOptions, Server, ServerCredentials } from '@grpc/grpc-js';
@@ -17,7 +17,7 @@ import { decodeForChain, definitionOf, implementationOf } from './grpc-definitio
 import { GrpcHealth } from './grpc-health.ts';
 import { decodeReflection, reflectionOf, reflectionServices } from './grpc-reflection.ts';
 import { describeUnknownMethods } from './grpc-unknown-methods.ts';
-import { LiveStreams } from './live-streams.ts';
+import { LiveCalls } from './live-calls.ts';
 import { serverIsStopping } from './serve.ts';
 import type { Service } from './services/service.ts';
 import { closeSlowRequests } from './slow-requests.ts';
@@ -47,10 +47,13 @@ export type GrpcServerOptions = {
   readonly stopGraceMs?: number;
 };
 
+/** How long callers have to take their last answers before their connections are cut off, in milliseconds. */
+const cutOffMs = 500;
+
 /** Serves gRPC with health checks and reflection. */
 export class GrpcServer implements Part {
   readonly #options: GrpcServerOptions;
-  readonly #streams = new LiveStreams();
+  readonly #live = new LiveCalls();
   readonly #server: Server;
   #isStopping = false;
   #address: string | undefined;
@@ -81,22 +84,22 @@ export class GrpcServer implements Part {
 
   #addServices(): void {
     const { services, ready, clock, chain, reflection = true } = this.#options;
-    const streams = this.#streams;
+    const live = this.#live;
     const isStopping = (): boolean => this.#isStopping;
     for (const service of services) {
       this.#server.addService(
         definitionOf(service.desc, decodeForChain),
-        implementationOf(service, { chain, clock, streams, isStopping }),
+        implementationOf(service, { chain, clock, live, isStopping }),
       );
     }
     const serviceNames = services.map((service) => service.desc.typeName);
-    const health = new GrpcHealth({ ready, serviceNames, clock, streams, isStopping });
+    const health = new GrpcHealth({ ready, serviceNames, clock, live, isStopping });
     this.#server.addService(definitionOf(Health), health.implementation);
     describeUnknownMethods(this.#server);
     if (!reflection) return;
     const all = [...services.map((service) => service.desc), Health, ...reflectionServices];
     for (const desc of reflectionServices) {
-      this.#server.addService(definitionOf(desc, decodeReflection), reflectionOf(all, streams));
+      this.#server.addService(definitionOf(desc, decodeReflection), reflectionOf(all, live));
     }
   }
 
@@ -120,16 +123,18 @@ export class GrpcServer implements Part {
   }
 
   async #shutDown(): Promise<void> {
-    const { stopGraceMs = 10_000 } = this.#options;
+    const { clock, stopGraceMs = 10_000 } = this.#options;
     this.#isStopping = true;
-    this.#streams.end(serverIsStopping);
+    this.#live.endStreams(serverIsStopping);
     await this.#starting?.catch(() => undefined);
+    const cancelEnd = clock.setTimer(stopGraceMs, () => this.#live.endAll(serverIsStopping));
     // `drain` is what cuts off connections after the grace time, and must come
     // first: it waits for sessions to close that `tryShutdown` has already
     // marked as closed. `forceShutdown` then forgets the server; by itself it
     // does not reach connections while channelz is off.
-    if (this.#address !== undefined) this.#server.drain(this.#address, stopGraceMs);
+    if (this.#address !== undefined) this.#server.drain(this.#address, stopGraceMs + cutOffMs);
     await new Promise<void>((resolve) => this.#server.tryShutdown(() => resolve()));
+    cancelEnd();
     this.#server.forceShutdown();
   }
 }

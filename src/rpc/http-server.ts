@@ -3,8 +3,9 @@
  * curl, and the pages for probes, in HTTP/1.1 and HTTP/2 without TLS.
  *
  * Stopping: `/readyz` turns red, new calls are refused and streams are ended
- * with UNAVAILABLE and RetryInfo, idle connections are closed; requests under
- * way may finish until the grace time is over; then what is left is cut off.
+ * with UNAVAILABLE and RetryInfo, idle connections are closed; unary calls under
+ * way may finish until the grace time is over and then get the same answer;
+ * connections that are still there are cut off.
  */
 
 import { once } from 'node:events';
@@ -19,7 +20,7 @@ import type { Interceptor } from './call.ts';
 import { createConnectRoutes } from './connect-routes.ts';
 import { createCors } from './http-cors.ts';
 import { aboutPage, createProbes, notFoundPage, sendJson } from './http-pages.ts';
-import { LiveStreams } from './live-streams.ts';
+import { LiveCalls } from './live-calls.ts';
 import type { HttpRequest, HttpResponse, Mount } from './mount.ts';
 import { serverIsStopping } from './serve.ts';
 import type { Service } from './services/service.ts';
@@ -55,10 +56,13 @@ export type HttpServerOptions = {
 /** How often stopping looks for connections that have become idle, in milliseconds. */
 const idleLookMs = 50;
 
+/** How long callers have to take their last answers before their connections are cut off, in milliseconds. */
+const cutOffMs = 500;
+
 /** Serves HTTP. */
 export class HttpServer implements Part {
   readonly #options: HttpServerOptions;
-  readonly #streams = new LiveStreams();
+  readonly #live = new LiveCalls();
   readonly #sockets = new Set<Socket>();
   readonly #sessions = new Set<ServerHttp2Session>();
   readonly #handlers: readonly Mount[];
@@ -104,13 +108,13 @@ export class HttpServer implements Part {
   #createHandlers(): readonly Mount[] {
     const { services, chain, ready, clock, logger, mounts = [], corsOrigins = [] } = this.#options;
     const { maxReceiveBytes = 4 * 1_024 * 1_024 } = this.#options;
-    const streams = this.#streams;
+    const live = this.#live;
     const isStopping = (): boolean => this.#isStopping;
     return [
       createCors(corsOrigins),
       createProbes({ ready, clock, logger, isStopping }),
       ...mounts,
-      createConnectRoutes({ services, chain, logger, streams, maxReceiveBytes, isStopping }),
+      createConnectRoutes({ services, chain, logger, live, maxReceiveBytes, isStopping }),
       aboutPage,
       notFoundPage,
     ];
@@ -183,7 +187,7 @@ export class HttpServer implements Part {
   async #shutDown(): Promise<void> {
     const { clock, stopGraceMs = 10_000 } = this.#options;
     this.#isStopping = true;
-    this.#streams.end(serverIsStopping);
+    this.#live.endStreams(serverIsStopping);
     await this.#starting?.catch(() => undefined);
     if (!this.#http1.listening) return;
     const done = new AbortController();
@@ -191,13 +195,15 @@ export class HttpServer implements Part {
     this.#http1.close();
     this.#closeSilent();
     for (const session of this.#sessions) session.close();
-    const cancelCut = clock.setTimer(stopGraceMs, () => {
+    const cancelEnd = clock.setTimer(stopGraceMs, () => this.#live.endAll(serverIsStopping));
+    const cancelCut = clock.setTimer(stopGraceMs + cutOffMs, () => {
       for (const socket of this.#sockets) socket.destroy();
     });
     while (!done.signal.aborted) {
       this.#http1.closeIdleConnections();
       await clock.sleep(idleLookMs, done.signal);
     }
+    cancelEnd();
     cancelCut();
     await closed;
   }

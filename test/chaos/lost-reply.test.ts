@@ -98,13 +98,13 @@ describe.each<Loss>(['reply', 'request'])('when the %s is lost between an instan
   it('a claimed execution is begun, once (I9, I11)', async () => {
     await instance.jobs.add({ job: manualJob(name('claim'), callee.url('/ok')) });
     const lost = loseNext(proxy, { name: 'claim' }, loss);
-    // The claim that is lost may be one that an idle dispatcher makes; what it would have taken waits or is found.
     await instance.jobs.trigger({ job: jobRef('claim'), requestId: name('claim') });
     await lost;
     await callee.awaitHit('the run', (hit) => hit.job === name('claim'));
     await awaitAllFinal(sql);
     expect(await findStates('claim')).toMatchObject([{ state: 'SUCCEEDED', attempt: 1 }]);
     expect(callee.of(name('claim'))).toHaveLength(1);
+    if (loss === 'reply') expect(instance.log).toContain('found claims whose reply was lost');
   });
 
   it('the end of an attempt is kept, and nothing is delivered twice for it (I15, I16)', async () => {

@@ -12,6 +12,7 @@ import { silentLogger } from '../../src/platform/logger.ts';
 import { noMetrics } from '../../src/platform/metrics.ts';
 import { Call, type Interceptor } from '../../src/rpc/call.ts';
 import { createChain } from '../../src/rpc/chain.ts';
+import { LiveCalls } from '../../src/rpc/live-calls.ts';
 import { serveStream, serveUnary } from '../../src/rpc/serve.ts';
 import type { StreamMethod, UnaryMethod } from '../../src/rpc/services/service.ts';
 import { createServices } from '../../src/rpc/services/services.ts';
@@ -39,7 +40,7 @@ class TestCall extends Call {
     given: Readonly<Record<string, string>> = {},
     leftMs?: number,
   ) {
-    super(method, chain);
+    super(method, { chain, live: new LiveCalls() });
     this.given = given;
     this.leftMs = leftMs;
   }

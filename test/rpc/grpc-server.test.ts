@@ -216,7 +216,7 @@ describe('stopping the gRPC port', () => {
     expect(servers.operations.openStreams).toBe(0);
   });
 
-  it('lets unary calls under way finish, and cuts them off after the grace time', async () => {
+  it('lets unary calls under way finish, and ends them with UNAVAILABLE after the grace time', async () => {
     const servers = await start({ grpc: { stopGraceMs: 150 } });
     const jobs = createClient(JobService, grpcJs(servers));
     const slow = jobs
@@ -224,7 +224,9 @@ describe('stopping the gRPC port', () => {
       .catch((error: unknown) => error);
     await vi.waitFor(() => expect(servers.operations.asked).toHaveLength(1));
     await servers.stop();
-    expect(((await slow) as ConnectError).code).toBe(Code.Unavailable);
+    const error = (await slow) as ConnectError;
+    expect(error.code).toBe(Code.Unavailable);
+    expect(error.findDetails(RetryInfoSchema)).toHaveLength(1);
   });
 });
 

@@ -18,15 +18,19 @@ const readyForQuery = Buffer.from([0x5a, 0, 0, 0, 5, 0x49]);
 const begins = /\0begin\b|^Q....begin\b/s;
 const ends = /^Q....(commit|rollback)\b/s;
 
+/** The command tag of an answer without rows: an idle claim, say, whose loss would prove nothing. */
+const noRows = Buffer.from('SELECT 0\0');
+
 /**
  * Breaks the connection of the next statement that fits. Of a statement inside
- * a transaction it is the COMMIT that counts. Resolves when it has happened.
+ * a transaction it is the COMMIT that counts; one outside of it counts when its
+ * answer has rows. Resolves when it has happened.
  */
 export function loseNext(proxy: TcpProxy, mark: StatementMark, loss: Loss): Promise<void> {
   const marked = 'name' in mark ? `\0${mark.name}\0` : mark.text;
   const inTransaction = new Set<ProxiedConnection>();
   let chosen: ProxiedConnection | undefined;
-  let dropping = false;
+  let committing = false;
   return new Promise((resolve) => {
     const finish = (connection: ProxiedConnection): void => {
       stopClient();
@@ -39,17 +43,21 @@ export function loseNext(proxy: TcpProxy, mark: StatementMark, loss: Loss): Prom
       if (begins.test(text)) inTransaction.add(connection);
       if (!chosen && text.includes(marked)) chosen = connection;
       const isEnd = ends.test(text);
-      if (connection === chosen && !dropping && (isEnd || !inTransaction.has(connection))) {
-        dropping = true;
+      if (connection === chosen && (isEnd || !inTransaction.has(connection))) {
         if (loss === 'request') finish(connection);
-        else connection.setMode({ kind: 'one-way' });
+        committing = true;
       }
       if (isEnd) inTransaction.delete(connection);
     });
     const stopServer = proxy.onServerData((data, connection) => {
-      if (dropping && connection === chosen && data.subarray(-readyForQuery.length).equals(readyForQuery)) {
-        finish(connection);
+      if (!committing || connection !== chosen) return;
+      if (data.includes(noRows)) {
+        chosen = undefined;
+        committing = false;
+        return;
       }
+      connection.setMode({ kind: 'one-way' });
+      if (data.subarray(-readyForQuery.length).equals(readyForQuery)) finish(connection);
     });
   });
 }

@@ -56,8 +56,9 @@ export type HttpTargetClientOptions = {
    */
   readonly maxBodyBytes?: number;
   /**
-   * The most bytes of log lines that one attempt may stream. Default
-   * 16,777,216. Then one line says so, and the body is read on without logging.
+   * The most bytes of log lines that one attempt may stream, 64 added for each
+   * line. Default 16,777,216. Then one line says so, and the body is read on
+   * without logging.
    */
   readonly maxLogBytes?: number;
   /**

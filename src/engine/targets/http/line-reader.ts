@@ -65,21 +65,25 @@ export class LineReader {
 
   #endLine(chunk: Buffer, start: number, end: number): void {
     if (this.#lineLength === 0) {
-      this.#emit(chunk.subarray(start, end), end - start, chunk[end - 1]);
+      this.#emit(chunk, start, end - start, chunk[end - 1]);
       return;
     }
     if (end > start) this.#append(chunk, start, end);
-    const line = this.#kept.subarray(0, this.#keptLength);
     const length = this.#lineLength;
     this.#lineLength = 0;
     this.#keptLength = 0;
-    this.#emit(line, length, this.#lastByte);
+    this.#emit(this.#kept, 0, length, this.#lastByte);
   }
 
-  #emit(line: Buffer, length: number, lastByte: number | undefined): void {
+  /** Hands over the line of `length` bytes that begins at `start`; of a long one the source may hold a part. */
+  #emit(source: Buffer, start: number, length: number, lastByte: number | undefined): void {
     const { maxLineBytes, crEndsLine, onLine } = this.#options;
     const bytes = !crEndsLine && length > 0 && lastByte === CR ? length - 1 : length;
-    const text = cutUtf8(line.subarray(0, bytes), maxLineBytes).toString('utf8');
+    // No Buffer for a line that is kept whole: a stream of tiny lines would be made of them.
+    const text =
+      bytes <= maxLineBytes
+        ? source.toString('utf8', start, start + bytes)
+        : cutUtf8(source.subarray(start, start + maxLineBytes + 1), maxLineBytes).toString('utf8');
     onLine(this.#first && text.startsWith('\ufeff') ? text.slice(1) : text, bytes);
     this.#first = false;
   }

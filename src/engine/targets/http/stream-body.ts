@@ -32,7 +32,8 @@
  * Bounds. A line or an event of more than `maxLineBytes` becomes an INFO line
  * of its beginning with `… (cut, N bytes)` and has no other meaning. When the
  * lines of an attempt reach `maxLogBytes`, one WARN line `log limit reached`
- * follows and no more; result and error still count. A JSON object that nests
+ * follows and no more; result and error still count. A line counts its bytes
+ * and 64 for being one: 16 MiB of empty-looking lines would be 16 million rows. A JSON object that nests
  * deeper than 32 levels is text.
  *
  * Invariants. Where the chunks break never matters. What is kept between two
@@ -54,6 +55,9 @@ export type StreamBodyOptions = {
 };
 
 const heardEvents: ReadonlySet<string> = new Set(['', 'log', 'message', 'result', 'error']);
+
+/** What a line costs besides its text, towards the log limit. */
+const lineOverheadBytes = 64;
 
 // What may still say `result` or `error` when nothing is logged any more.
 const maySettle = /^\s*\{\s*"(?:result|error)"/;
@@ -142,8 +146,8 @@ export class StreamBody implements ResponseBody {
     const { maxLineBytes } = this.#options;
     if (bytes > maxLineBytes) {
       const cut = cutUtf8(Buffer.from(text), maxLineBytes).toString() + cutMarker(bytes);
-      if (event === 'error') this.#onError(cut, maxLineBytes);
-      else this.#log(textLine(cut), maxLineBytes);
+      if (event === 'error') this.#onError(cut, bytes);
+      else this.#log(textLine(cut), bytes);
       return;
     }
     if (this.#limitReached && event === '' && !maySettle.test(text)) return;
@@ -160,12 +164,13 @@ export class StreamBody implements ResponseBody {
 
   #log(line: LogLine, bytes: number): void {
     if (this.#limitReached) return;
-    if (this.#loggedBytes + bytes > this.#options.maxLogBytes) {
+    const cost = Math.min(bytes, this.#options.maxLineBytes) + lineOverheadBytes;
+    if (this.#loggedBytes + cost > this.#options.maxLogBytes) {
       this.#limitReached = true;
       this.#lines.push({ level: 'WARN', message: 'log limit reached' });
       return;
     }
-    this.#loggedBytes += bytes;
+    this.#loggedBytes += cost;
     this.#lines.push(line);
   }
 }

@@ -2,6 +2,8 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
 setFlagsFromString('--expose-gc');
+// Otherwise the buffers that a collection has freed are still counted for a while.
+setFlagsFromString('--no-concurrent-array-buffer-sweeping');
 const collect = runInNewContext('gc') as () => void;
 
 /**

@@ -1,0 +1,30 @@
+/** Something under way that can be ended from outside. */
+export type LiveCall = { fail(failure: unknown): void };
+
+/**
+ * What a server has under way, so that stopping can end it: streams at once,
+ * because they do not end by themselves, the rest when its time is over.
+ */
+export class LiveCalls {
+  readonly #streams = new Set<LiveCall>();
+  readonly #unary = new Set<LiveCall>();
+
+  add(call: LiveCall, isStream: boolean): void {
+    (isStream ? this.#streams : this.#unary).add(call);
+  }
+
+  delete(call: LiveCall): void {
+    if (!this.#unary.delete(call)) this.#streams.delete(call);
+  }
+
+  /** Ends every stream with a failure that is made for each. */
+  endStreams(failure: () => unknown): void {
+    for (const call of [...this.#streams]) call.fail(failure());
+  }
+
+  /** Ends everything with a failure that is made for each. */
+  endAll(failure: () => unknown): void {
+    this.endStreams(failure);
+    for (const call of [...this.#unary]) call.fail(failure());
+  }
+}
