@@ -255,7 +255,7 @@ export class ExecutionFeed implements Service {
         for (const { index, event, filled } of slice) {
           const seenLines = index === fromEvent ? afterSeq : 0;
           if (event.kind === 'state' && index === fromEvent && seenLines > 0) continue;
-          yield* watcher.messagesOf(filled, { since, until, index }, [], seenLines);
+          yield* watcher.messagesOf(filled, { since, until, index }, seenLines);
         }
       }
     }

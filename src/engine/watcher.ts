@@ -4,7 +4,7 @@ import type { FeedPosition } from '../domain/feed-position.ts';
 import type { FeedEvent } from '../store/feed-store.ts';
 import type { FilledEvent } from './feed-contents.ts';
 import type { StreamEvent, StreamMessage } from './operations.ts';
-import { type BacklogEntry, cursorText } from './stream-cursor.ts';
+import { cursorText } from './stream-cursor.ts';
 
 /** Where in the feed a filled event stands. */
 export type BatchPlace = {
@@ -22,7 +22,16 @@ export type WatcherOptions = {
   readonly wants: (event: { readonly executionId: number; readonly jobId: number }) => boolean;
 };
 
-type Queued = { readonly message: StreamMessage; readonly bytes: number };
+/** A message that the client gets unless it has seen what it says. */
+type Candidate = {
+  readonly message: StreamMessage;
+  /** Of its batch: what the batch finished may come again until the feed has moved on from here. */
+  readonly since: FeedPosition;
+  /** Of the execution whose state it tells. */
+  readonly stage: number;
+};
+
+type Queued = Candidate & { readonly bytes: number };
 
 const levels: readonly LogLevel[] = ['DEBUG', 'INFO', 'WARN', 'ERROR'];
 
@@ -32,15 +41,21 @@ const maxMessages = 100_000;
 /**
  * One client's place in what happens.
  *
- * Remembers for each execution that it shows how far it has come (state and
- * line), so that what is read from the tables and what arrives from the feed
- * may overlap. Messages wait in a queue for the client; when the lines in it
- * exceed the byte bound, the oldest are dropped and a gap message takes their
- * place, so a slow client costs bounded memory and holds nobody up.
+ * Remembers for each execution that it shows how far the client has come (state
+ * and line), so that what is read from the tables and what arrives from the feed
+ * may overlap. Live messages arrive while the past is still being shown: only
+ * when one is taken from the queue is it compared with what was shown before
+ * it, else a live line would hide the lines of the past that come before it.
+ * Messages wait in a queue for the client; when the lines in it exceed the byte
+ * bound, the oldest are dropped and a gap message takes their place, so a slow
+ * client costs bounded memory and holds nobody up.
  */
 export class Watcher {
   readonly #options: WatcherOptions;
   readonly #shown = new Map<number, { seq: number; stage: number }>();
+  /** Executions whose final state was shown in the batch that begins at `#finishedSince`. */
+  readonly #finished: number[] = [];
+  #finishedSince: FeedPosition | undefined;
   #queue: Queued[] = [];
   #bytes = 0;
   #wake: (() => void) | undefined;
@@ -69,50 +84,18 @@ export class Watcher {
     }
   }
 
-  /**
-   * Turns a filled event into the messages that the client has not seen, from
-   * line `afterSeq` on, and notes them as seen.
-   */
-  messagesOf(
-    filled: FilledEvent,
-    place: BatchPlace,
-    backlog: readonly BacklogEntry[] = [],
-    afterSeq = 0,
-  ): StreamMessage[] {
-    const messages: StreamMessage[] = [];
-    const { epoch } = this.#options;
-    const cursorAt = (seq: number): string =>
-      cursorText({
-        epoch,
-        since: place.since,
-        backlog,
-        batch: { until: place.until, event: place.index, seq },
-      });
-    if (filled.kind === 'execution') {
-      const { execution, stage } = filled;
-      const shown = this.#shown.get(execution.id);
-      if (shown && shown.stage >= stage) return messages;
-      if (isFinal(execution.state)) this.#shown.delete(execution.id);
-      else this.note(execution.id, 0, stage);
-      // Past every line: the event is seen whole.
-      messages.push({ cursor: cursorAt(Number.MAX_SAFE_INTEGER), event: { kind: 'execution', execution } });
-      return messages;
-    }
-    const seen = Math.max(this.#shown.get(filled.executionId)?.seq ?? 0, afterSeq);
-    for (const entry of filled.entries) {
-      if (entry.seq <= seen) continue;
-      this.note(entry.executionId, entry.seq, 0);
-      if (!this.shows(entry.level)) continue;
-      messages.push({ cursor: cursorAt(entry.seq), event: { kind: 'log', entry } });
-    }
-    return messages;
+  /** The messages of a filled event that the client has not seen, from behind line `afterSeq` on; notes them as seen. */
+  messagesOf(filled: FilledEvent, place: BatchPlace, afterSeq = 0): StreamMessage[] {
+    return this.#candidatesOf(filled, place)
+      .filter(({ message: { event } }) => event.kind !== 'log' || event.entry.seq > afterSeq)
+      .flatMap((candidate) => this.#admit(candidate) ?? []);
   }
 
   /** Queues what a live event has for the client. */
   offer(filled: FilledEvent, place: BatchPlace): void {
-    for (const message of this.messagesOf(filled, place)) {
-      const bytes = bytesOf(message.event);
-      this.#queue.push({ message, bytes });
+    for (const candidate of this.#candidatesOf(filled, place)) {
+      const bytes = bytesOf(candidate.message.event);
+      this.#queue.push({ ...candidate, bytes });
       this.#bytes += bytes;
     }
     if (this.#bytes > this.#options.maxBytes) this.#dropOldestLines();
@@ -134,16 +117,80 @@ export class Watcher {
 
   /** The next message; undefined when there is none now. */
   take(): StreamMessage | undefined {
-    const queued = this.#queue.shift();
-    if (queued) this.#bytes -= queued.bytes;
-    else if (this.#failure) throw this.#failure;
-    return queued?.message;
+    for (let queued = this.#queue.shift(); queued; queued = this.#queue.shift()) {
+      this.#bytes -= queued.bytes;
+      const message = this.#admit(queued);
+      if (message) return message;
+    }
+    if (this.#failure) throw this.#failure;
+    return undefined;
   }
 
   /** Calls back when there may be a message. */
   onMessage(wake: (() => void) | undefined): void {
     this.#wake = wake;
     if (wake && (this.#queue.length > 0 || this.#failure)) wake();
+  }
+
+  #candidatesOf(filled: FilledEvent, { since, until, index }: BatchPlace): Candidate[] {
+    const { epoch } = this.#options;
+    const cursorAt = (seq: number): string =>
+      cursorText({ epoch, since, backlog: [], batch: { until, event: index, seq } });
+    if (filled.kind === 'execution') {
+      const { execution, stage } = filled;
+      // Past every line: the event is seen whole.
+      const cursor = cursorAt(Number.MAX_SAFE_INTEGER);
+      return [{ message: { cursor, event: { kind: 'execution', execution } }, since, stage }];
+    }
+    return filled.entries
+      .filter((entry) => this.shows(entry.level))
+      .map((entry) => ({
+        message: { cursor: cursorAt(entry.seq), event: { kind: 'log', entry } },
+        since,
+        stage: 0,
+      }));
+  }
+
+  /** The message for the client, noted as seen; undefined when it has seen all that the message says. */
+  #admit({ message, since, stage }: Candidate): StreamMessage | undefined {
+    this.#forgetFinished(since);
+    const { event } = message;
+    switch (event.kind) {
+      case 'execution': {
+        const { id, state } = event.execution;
+        if ((this.#shown.get(id)?.stage ?? -1) >= stage) return undefined;
+        this.note(id, 0, stage);
+        if (isFinal(state)) this.#finished.push(id);
+        return message;
+      }
+      case 'log': {
+        const { executionId, seq } = event.entry;
+        if ((this.#shown.get(executionId)?.seq ?? 0) >= seq) return undefined;
+        this.note(executionId, seq, 0);
+        return message;
+      }
+      case 'gap': {
+        const { executionId, firstSeq, lastSeq, count } = event;
+        const seen = this.#shown.get(executionId)?.seq ?? 0;
+        if (seen >= lastSeq) return undefined;
+        this.note(executionId, lastSeq, 0);
+        if (seen < firstSeq) return message;
+        const left = { firstSeq: seen + 1, count: Math.min(count, lastSeq - seen) };
+        return { ...message, event: { ...event, ...left } };
+      }
+      default:
+        return message;
+    }
+  }
+
+  /**
+   * Lets go of executions that are over, once the feed has moved on: a batch
+   * whose handing out failed half-way comes again from the same position.
+   */
+  #forgetFinished(since: FeedPosition): void {
+    if (since === this.#finishedSince) return;
+    this.#finishedSince = since;
+    for (const id of this.#finished.splice(0)) this.#shown.delete(id);
   }
 
   #dropOldestLines(): void {
@@ -159,10 +206,10 @@ export class Watcher {
       const last = kept.at(-1)?.message.event;
       if (last?.kind === 'gap' && last.executionId === executionId) {
         const gap = { ...last, lastSeq: seq, count: last.count + 1 };
-        kept[kept.length - 1] = { message: { cursor: queued.message.cursor, event: gap }, bytes: 0 };
+        kept[kept.length - 1] = { ...queued, message: { cursor: queued.message.cursor, event: gap }, bytes: 0 };
       } else {
         const gap = { kind: 'gap', executionId, firstSeq: seq, lastSeq: seq, count: 1 } as const;
-        kept.push({ message: { cursor: queued.message.cursor, event: gap }, bytes: 0 });
+        kept.push({ ...queued, message: { cursor: queued.message.cursor, event: gap }, bytes: 0 });
       }
     }
     this.#queue = kept;

@@ -62,7 +62,7 @@ describe.each<Loss>(['reply', 'request'])('when the %s is lost between an instan
   }
 
   it('Add is answered with UNAVAILABLE, and its repetition with the one job that there is (I4)', async () => {
-    const lost = loseNext(proxy, { text: 'insert into carillon.job ' }, loss);
+    const lost = loseNext(proxy, { text: 'insert into "carillon"."job"' }, loss);
     const request = { job: manualJob(name('add'), callee.url('/ok')), requestId: name('add') };
     const { reply, failures } = await retry(() => instance.jobs.add(request));
     await lost;

@@ -207,16 +207,10 @@ describe('chunks', () => {
         (parts, cuts, endsOpen) => {
           const text = parts.flat().join('');
           const bytes = Buffer.from(endsOpen ? text.trimEnd() : text);
-          const whole = read(format, [bytes], 40, 500);
-          expect(read(format, chunked(bytes, cuts), 40, 500)).toEqual(whole);
-          expect(
-            read(
-              format,
-              [...bytes].map((byte) => Buffer.of(byte)),
-              40,
-              200,
-            ),
-          ).toEqual(whole);
+          const readIn = (chunks: readonly Buffer[]) => read(format, chunks, 40, 500);
+          const whole = readIn([bytes]);
+          expect(readIn(chunked(bytes, cuts))).toEqual(whole);
+          expect(readIn([...bytes].map((byte) => Buffer.of(byte)))).toEqual(whole);
         },
       ),
       { numRuns: 300 },
