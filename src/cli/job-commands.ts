@@ -65,7 +65,8 @@ function declareAdd(group: Command): void {
         const { replace, requestId } = options;
         const reply = await jobs.add({ job, replace, requestId });
         if (output.isJson) return output.message(JobServiceAddResponseSchema, reply);
-        await output.line(`${reply.created ? 'added' : 'kept'} ${reply.job ? jobSummary(reply.job) : ''}`);
+        const word = reply.created ? 'added' : replace ? 'replaced' : 'was added before:';
+        await output.line(`${word} ${reply.job ? jobSummary(reply.job) : ''}`);
         for (const warning of reply.warnings) output.remark(`warning: ${warning}`);
       });
     });

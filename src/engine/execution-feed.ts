@@ -6,14 +6,16 @@
  * only while there are watchers. What an event speaks of is read once, however
  * many watch it, and queued for each of them.
  *
- * A stream begins with the loop's position P: the watcher is entered there and
- * gets every event behind P. Meanwhile its past is shown from the tables:
- *   - without a cursor, the backlog: the execution, or the job's open ones, or
- *     with `tail` the newest ones, each with its lines;
- *   - with a cursor, what is left of that backlog, then the feed from the
- *     cursor to P.
- * The watcher knows how far it has shown each execution, so past and live may
- * overlap. A stream of one execution ends behind its final state.
+ * A stream without a cursor begins with one snapshot of the tables, whose
+ * position in the feed is P. It shows the backlog as it was at P (the execution,
+ * or the job's open ones, or with `tail` the newest ones, each with its lines up
+ * to then), then the feed from P on. A stream with a cursor goes on there: what
+ * is left of the backlog, still as of P, then the feed from the cursor on. The
+ * feed is read from the tables up to a position Q, at which the watcher entered
+ * the loop; behind Q it gets every event live. Q is read after P and after
+ * whatever made the cursor, so no event is on both sides, also when another
+ * instance, whose loop was ahead, wrote the cursor. A stream of one execution
+ * ends behind its final state.
  *
  * The loop's read fails: it is tried again from the same position. The
  * notification is lost: the safety interval reads. The client is slow: see
@@ -21,7 +23,7 @@
  * works on any other instance.
  */
 import { DomainError } from '../domain/errors.ts';
-import { type Execution, isFinal } from '../domain/execution.ts';
+import { isFinal } from '../domain/execution.ts';
 import type { FeedPosition } from '../domain/feed-position.ts';
 import { selects } from '../domain/selector.ts';
 import type { Clock } from '../platform/clock.ts';
@@ -32,14 +34,14 @@ import type { FeedEvent } from '../store/feed-store.ts';
 import type { StoredDefinition } from '../store/job-store.ts';
 import type { Notifier } from '../store/notifier.ts';
 import type { Store } from '../store/store.ts';
-import { fillEvents, stageOf } from './feed-contents.ts';
+import { executionAtStage, fillEvents, isFinalStage, stageOf } from './feed-contents.ts';
 import type { StreamMessage, StreamRequest } from './operations.ts';
 import { executionNotFound, jobNotFound } from './refusals.ts';
 import { type BacklogEntry, cursorFromText, cursorText, type StreamCursor } from './stream-cursor.ts';
 import { Watcher } from './watcher.ts';
 
 export type ExecutionFeedOptions = {
-  readonly store: Pick<Store, 'db' | 'feed' | 'jobs' | 'ledger' | 'logs'>;
+  readonly store: Pick<Store, 'db' | 'snapshot' | 'feed' | 'jobs' | 'ledger' | 'logs'>;
   readonly notifier: Pick<Notifier, 'on'>;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -103,16 +105,27 @@ export class ExecutionFeed implements Service {
   /** One pass: hands every watcher what came since the last one. Returns how long to wait. */
   async tick(): Promise<number> {
     const { store, safetyIntervalMs } = this.#options;
+    // Whoever enters now does so behind this read: their cursors must not be ahead of where they enter.
+    const entering = this.#entering.splice(0);
     if (this.#watchers.size === 0) this.#position = undefined;
-    if (this.#entering.length > 0) {
-      this.#position ??= (await store.feed.readPosition(store.db)).position;
-      for (const { watcher, resolve } of this.#entering.splice(0)) {
-        this.#watchers.add(watcher);
-        resolve(this.#position);
-      }
+    try {
+      if (this.#position !== undefined) this.#position = await this.#handOut(this.#position);
+      else if (entering.length > 0) this.#position = (await store.feed.readPosition(store.db)).position;
+    } catch (error) {
+      this.#entering.unshift(...entering);
+      throw error;
     }
-    const since = this.#position;
-    if (since === undefined) return safetyIntervalMs;
+    for (const { watcher, resolve } of entering) {
+      this.#watchers.add(watcher);
+      resolve(this.#position!);
+    }
+    // What changed while nobody watched yet woke nobody.
+    return entering.length > 0 ? 0 : safetyIntervalMs;
+  }
+
+  /** Hands every watcher what lies behind a position; returns up to where. */
+  async #handOut(since: FeedPosition): Promise<FeedPosition> {
+    const { store } = this.#options;
     const watchers = [...this.#watchers];
     this.#handing = true;
     const { position: until, events } = await store.feed.readSince(store.db, since);
@@ -127,9 +140,8 @@ export class ExecutionFeed implements Service {
         }
       }
     }
-    this.#position = until;
     this.#handing = false;
-    return safetyIntervalMs;
+    return until;
   }
 
   async *stream(request: StreamRequest, signal: AbortSignal): AsyncGenerator<StreamMessage> {
@@ -145,9 +157,9 @@ export class ExecutionFeed implements Service {
     if (cursor && !(await store.feed.isKept(store.db, cursor.since, cursor.epoch))) throw cursorExpired();
     const watcher = new Watcher({ epoch, minLevel: request.minLevel, maxBytes: bufferBytes, wants });
     try {
-      const live = follow ? await this.#enter(watcher) : position;
-      const backlog = cursor ? cursor.backlog : await this.#backlogOf(request);
-      for await (const message of this.#past(watcher, backlog, cursor, { epoch, live })) {
+      const start = cursor ?? { epoch, ...(await this.#beginningOf(request)) };
+      const live = follow ? await this.#enter(watcher) : cursor ? position : start.since;
+      for await (const message of this.#past(watcher, start, live)) {
         yield message;
         if (signal.aborted || endsStream(message, only)) return;
       }
@@ -161,7 +173,7 @@ export class ExecutionFeed implements Service {
     }
   }
 
-  /** Enters a watcher at the loop's next pass; resolves to the position from which on it gets live events. */
+  /** Enters a watcher at the end of the loop's next pass; resolves to the position from which on it gets live events. */
   #enter(watcher: Watcher): Promise<FeedPosition> {
     return new Promise((resolve, reject) => {
       this.#entering.push({ watcher, resolve, reject });
@@ -169,48 +181,39 @@ export class ExecutionFeed implements Service {
     });
   }
 
-  /** Shows what lies behind the live events: what is left of the backlog, then the feed from the cursor on. */
-  async *#past(
-    watcher: Watcher,
-    backlog: readonly BacklogEntry[],
-    cursor: StreamCursor | undefined,
-    { epoch, live }: { epoch: string; live: FeedPosition },
-  ): AsyncGenerator<StreamMessage> {
-    const since = cursor?.since ?? live;
-    for (let i = 0; i < backlog.length; i++) yield* this.#pastOf(watcher, backlog, i, { epoch, since });
-    if (!cursor) return;
-    const { batch } = cursor;
-    if (batch) yield* this.#between(watcher, cursor.since, batch.until, batch.event, batch.seq);
-    yield* this.#between(watcher, batch?.until ?? cursor.since, live, 0, 0);
+  /** Shows what lies before the live events: what is left of the backlog, then the feed. */
+  async *#past(watcher: Watcher, start: StreamCursor, live: FeedPosition): AsyncGenerator<StreamMessage> {
+    const { since, backlog, batch } = start;
+    for (let i = 0; i < backlog.length; i++) yield* this.#pastOf(watcher, start, i);
+    if (batch) yield* this.#between(watcher, since, batch.until, batch.event, batch.seq);
+    yield* this.#between(watcher, batch?.until ?? since, live, 0, 0);
   }
 
   /** Shows one execution of the backlog: its state unless final, its lines, then its final state. */
   async *#pastOf(
     watcher: Watcher,
-    backlog: readonly BacklogEntry[],
+    { epoch, since, backlog }: StreamCursor,
     index: number,
-    place: { epoch: string; since: FeedPosition },
   ): AsyncGenerator<StreamMessage> {
     const { store } = this.#options;
     const entry = backlog[index]!;
+    const { executionId, untilSeq, untilStage } = entry;
     const rest = backlog.slice(index + 1);
     let { seq, stage } = entry;
     const cursor = (): string =>
-      cursorText({ ...place, backlog: [{ executionId: entry.executionId, seq, stage }, ...rest] });
-    const [execution] = await store.ledger.listByIds(store.db, [entry.executionId]);
-    if (!execution) return;
-    const present = stageOf(execution.state, execution.attempt);
-    watcher.note(execution.id, seq, stage);
-    if (!isFinal(execution.state) && present > stage) {
-      stage = present;
-      watcher.note(execution.id, seq, stage);
+      cursorText({ epoch, since, backlog: [{ executionId, seq, stage, untilSeq, untilStage }, ...rest] });
+    const [present] = await store.ledger.listByIds(store.db, [executionId]);
+    if (!present) return;
+    const execution = executionAtStage(present, untilStage);
+    if (!isFinal(execution.state) && untilStage > stage) {
+      stage = untilStage;
       yield { cursor: cursor(), event: { kind: 'execution', execution } };
     }
-    for (;;) {
+    while (seq < untilSeq) {
       const lines = await store.logs.list(store.db, {
-        executionId: execution.id,
+        executionId,
         afterSeq: seq,
-        beforeSeq: null,
+        beforeSeq: untilSeq + 1,
         minLevel: 'DEBUG',
         attempt: 0,
         newestFirst: false,
@@ -218,20 +221,13 @@ export class ExecutionFeed implements Service {
       });
       for (const line of lines) {
         seq = line.seq;
-        watcher.note(execution.id, seq, stage);
         if (watcher.shows(line.level)) yield { cursor: cursor(), event: { kind: 'log', entry: line } };
       }
       if (lines.length < pageLines) break;
     }
-    if (isFinal(execution.state) && present > stage) {
-      watcher.note(execution.id, seq, present);
-      yield {
-        cursor: cursorText({
-          ...place,
-          backlog: [{ executionId: execution.id, seq, stage: present }, ...rest],
-        }),
-        event: { kind: 'execution', execution },
-      };
+    if (isFinal(execution.state) && untilStage > stage) {
+      stage = untilStage;
+      yield { cursor: cursor(), event: { kind: 'execution', execution } };
     }
   }
 
@@ -285,46 +281,39 @@ export class ExecutionFeed implements Service {
     }
   }
 
-  /** The executions whose past a new stream shows, oldest first. */
-  async #backlogOf(request: StreamRequest): Promise<readonly BacklogEntry[]> {
+  /** Where a new stream begins: a position, and as of then the executions whose past it shows, oldest first. */
+  async #beginningOf({
+    source,
+    tail,
+  }: StreamRequest): Promise<{ readonly since: FeedPosition; readonly backlog: readonly BacklogEntry[] }> {
     const { store } = this.#options;
-    const { source, tail } = request;
-    let executions: readonly Execution[];
-    if ('executionId' in source) {
-      executions = await store.ledger.listByIds(store.db, [source.executionId]);
-    } else {
-      const choice =
-        'job' in source ? { jobIds: [(await this.#findJob(source.job)).id] } : { selector: source.selector };
-      executions =
-        tail === undefined
-          ? await store.ledger.listOpen(store.db, choice, maxBacklog)
-          : await store.ledger.listNewest(store.db, choice, maxBacklog);
-    }
-    if (tail === undefined) return executions.map(({ id }) => ({ executionId: id, seq: 0, stage: 0 }));
-    return this.#tailOf(executions, tail, 'executionId' in source);
-  }
-
-  /** Cuts a backlog to its last lines: executions without any of them are left out, unless they are open. */
-  async #tailOf(
-    executions: readonly Execution[],
-    tail: number,
-    keepAll: boolean,
-  ): Promise<readonly BacklogEntry[]> {
-    const { store } = this.#options;
-    const lastSeqs = await store.logs.listLastSeqs(
-      store.db,
-      executions.map(({ id }) => id),
-    );
-    const backlog: BacklogEntry[] = [];
-    let left = tail;
-    for (const { id, state } of executions.toReversed()) {
-      const lastSeq = lastSeqs.get(id) ?? 0;
-      const lines = Math.min(left, lastSeq);
-      if (lines === 0 && isFinal(state) && !keepAll) continue;
-      left -= lines;
-      backlog.unshift({ executionId: id, seq: lastSeq - lines, stage: 0 });
-    }
-    return backlog;
+    const only = 'executionId' in source ? [source.executionId] : undefined;
+    const jobs =
+      'job' in source
+        ? { jobIds: [(await this.#findJob(source.job)).id] }
+        : 'selector' in source
+          ? { selector: source.selector }
+          : { jobIds: [] };
+    return store.snapshot(async (tx) => {
+      const { position: since } = await store.feed.readPosition(tx);
+      const executions = only
+        ? await store.ledger.listByIds(tx, only)
+        : tail === undefined
+          ? await store.ledger.listOpen(tx, jobs, maxBacklog)
+          : await store.ledger.listNewest(tx, jobs, maxBacklog);
+      const lastSeqs = await store.logs.listLastSeqs(
+        tx,
+        executions.map(({ id }) => id),
+      );
+      const backlog = executions.map(({ id, state, attempt }) => ({
+        executionId: id,
+        seq: 0,
+        stage: 0,
+        untilSeq: lastSeqs.get(id) ?? 0,
+        untilStage: stageOf(state, attempt),
+      }));
+      return { since, backlog: tail === undefined ? backlog : cutToTail(backlog, tail, only !== undefined) };
+    });
   }
 
   async #matcherOf(
@@ -369,6 +358,19 @@ export class ExecutionFeed implements Service {
     const [execution] = await store.ledger.listByIds(store.db, [executionId]);
     return execution !== undefined && isFinal(execution.state);
   }
+}
+
+/** Cuts a backlog to its last lines: executions without any of them are left out, unless they are open. */
+function cutToTail(backlog: readonly BacklogEntry[], tail: number, keepAll: boolean): BacklogEntry[] {
+  const kept: BacklogEntry[] = [];
+  let left = tail;
+  for (const entry of backlog.toReversed()) {
+    const lines = Math.min(left, entry.untilSeq);
+    if (lines === 0 && isFinalStage(entry.untilStage) && !keepAll) continue;
+    left -= lines;
+    kept.unshift({ ...entry, seq: entry.untilSeq - lines });
+  }
+  return kept;
 }
 
 type Entering = {

@@ -14,6 +14,17 @@ export function stageOf(state: ExecutionState, attempt: number): number {
   return attempt * 4 + 3;
 }
 
+/** Whether a stage is that of a final state. */
+export const isFinalStage = (stage: number): boolean => stage % 4 === 3;
+
+/** An execution as it was at a stage, as far as later states have not overwritten it. */
+export function executionAtStage(execution: Execution, stage: number): Execution {
+  const attempt = Math.floor(stage / 4);
+  if (stage % 4 === 1) return executionAt(execution, 'RUNNING', attempt);
+  if (stage % 4 === 2) return executionAt(execution, 'PENDING', attempt);
+  return execution;
+}
+
 /** A feed event with what it speaks of. */
 export type FilledEvent =
   | { readonly kind: 'execution'; readonly execution: Execution; readonly stage: number }

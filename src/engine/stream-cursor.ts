@@ -1,8 +1,20 @@
 import { DomainError } from '../domain/errors.ts';
 import { type FeedPosition, isFeedPosition } from '../domain/feed-position.ts';
 
-/** An execution whose past is still to be shown: its lines behind `seq`, its state if newer than `stage`. */
-export type BacklogEntry = { readonly executionId: number; readonly seq: number; readonly stage: number };
+/**
+ * An execution whose past is still to be shown: its lines behind `seq`, its
+ * state if newer than `stage`. The past ends where the feed of the cursor
+ * begins: at line `untilSeq` and stage `untilStage`. What came later comes from
+ * the feed, so the two neither overlap nor leave a gap, also when the client
+ * leaves between them.
+ */
+export type BacklogEntry = {
+  readonly executionId: number;
+  readonly seq: number;
+  readonly stage: number;
+  readonly untilSeq: number;
+  readonly untilStage: number;
+};
 
 /**
  * Where a stream goes on. First comes what is left of the backlog: executions
@@ -23,7 +35,13 @@ export function cursorText({ epoch, since, backlog, batch }: StreamCursor): stri
   const parts: unknown[] = [
     epoch,
     since,
-    backlog.flatMap(({ executionId, seq, stage }) => [executionId, seq, stage]),
+    backlog.flatMap(({ executionId, seq, stage, untilSeq, untilStage }) => [
+      executionId,
+      seq,
+      stage,
+      untilSeq,
+      untilStage,
+    ]),
   ];
   if (batch) parts.push(batch.until, batch.event, batch.seq);
   return Buffer.from(JSON.stringify(parts)).toString('base64url');
@@ -47,10 +65,20 @@ export function cursorFromText(text: string): StreamCursor {
   return { ...cursor, batch: { until, event, seq } };
 }
 
+/** The numbers of one backlog entry. */
+const entryCounts = 5;
+
 function backlogOf(counts: readonly number[]): BacklogEntry[] {
   const backlog: BacklogEntry[] = [];
-  for (let i = 0; i + 2 < counts.length; i += 3) {
-    backlog.push({ executionId: counts[i]!, seq: counts[i + 1]!, stage: counts[i + 2]! });
+  for (let i = 0; i < counts.length; i += entryCounts) {
+    const [executionId, seq, stage, untilSeq, untilStage] = counts.slice(i, i + entryCounts);
+    backlog.push({
+      executionId: executionId!,
+      seq: seq!,
+      stage: stage!,
+      untilSeq: untilSeq!,
+      untilStage: untilStage!,
+    });
   }
   return backlog;
 }
@@ -58,7 +86,10 @@ function backlogOf(counts: readonly number[]): BacklogEntry[] {
 const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
 
 const isCounts = (value: unknown): value is number[] =>
-  Array.isArray(value) && value.length % 3 === 0 && value.length <= 3_000 && value.every(isCount);
+  Array.isArray(value) &&
+  value.length % entryCounts === 0 &&
+  value.length <= 1_000 * entryCounts &&
+  value.every(isCount);
 
 const isPosition = (value: unknown): value is string => typeof value === 'string' && isFeedPosition(value);
 

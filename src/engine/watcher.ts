@@ -41,11 +41,8 @@ const maxMessages = 100_000;
 /**
  * One client's place in what happens.
  *
- * Remembers for each execution that it shows how far the client has come (state
- * and line), so that what is read from the tables and what arrives from the feed
- * may overlap. Live messages arrive while the past is still being shown: only
- * when one is taken from the queue is it compared with what was shown before
- * it, else a live line would hide the lines of the past that come before it.
+ * Remembers for each execution how far the feed has brought the client (state
+ * and line): a batch whose handing out failed half-way comes again as a whole.
  * Messages wait in a queue for the client; when the lines in it exceed the byte
  * bound, the oldest are dropped and a gap message takes their place, so a slow
  * client costs bounded memory and holds nobody up.
@@ -206,7 +203,11 @@ export class Watcher {
       const last = kept.at(-1)?.message.event;
       if (last?.kind === 'gap' && last.executionId === executionId) {
         const gap = { ...last, lastSeq: seq, count: last.count + 1 };
-        kept[kept.length - 1] = { ...queued, message: { cursor: queued.message.cursor, event: gap }, bytes: 0 };
+        kept[kept.length - 1] = {
+          ...queued,
+          message: { cursor: queued.message.cursor, event: gap },
+          bytes: 0,
+        };
       } else {
         const gap = { kind: 'gap', executionId, firstSeq: seq, lastSeq: seq, count: 1 } as const;
         kept.push({ ...queued, message: { cursor: queued.message.cursor, event: gap }, bytes: 0 });

@@ -127,6 +127,9 @@ export class HttpServer implements Part {
       headersTimeout: headersTimeoutMs,
       requestTimeout: requestTimeoutMs,
       keepAliveTimeout: idleTimeoutMs,
+      // TCP's own, so that watchers whose machine is gone are noticed.
+      keepAlive: true,
+      keepAliveInitialDelay: 30_000,
       connectionsCheckingInterval: Math.min(1_000, headersTimeoutMs),
     });
     server.on('request', (request, response) => {

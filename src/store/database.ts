@@ -114,6 +114,12 @@ export class Database {
     }
   }
 
+  /** Reads with several statements what was committed at one moment: all of them see the same snapshot. */
+  async snapshot<T>(body: (tx: Tx) => Promise<T>): Promise<T> {
+    const transaction = this.db.transaction().setIsolationLevel('repeatable read').setAccessMode('read only');
+    return transaction.execute(body);
+  }
+
   /** A connection outside the pool, for sessions that listen or hold a lock. The caller ends it. */
   async connect(applicationName: string): Promise<pg.Client> {
     const client = new pg.Client({ ...sessionOptions(this.#options), application_name: applicationName });

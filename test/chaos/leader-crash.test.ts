@@ -33,7 +33,11 @@ describe('a leader', () => {
   });
 
   /** Adds jobs that fire in a span, with the distance of their fire times. */
-  async function addJobs(instance: InstanceProcess, prefix: string, span: Span): Promise<Map<string, number>> {
+  async function addJobs(
+    instance: InstanceProcess,
+    prefix: string,
+    span: Span,
+  ): Promise<Map<string, number>> {
     const ok = callee.url('/ok');
     const drafts: [JobDraft, number][] = [
       [everySecondJob(`${prefix}-a`, ok, span), 1_000],
@@ -56,7 +60,10 @@ describe('a leader', () => {
       );
       const owed = owedFireTimes(span, everyMs);
       // I1, I2, I3: each owed fire time once, and no other.
-      expect(rows.map((row) => row.fire_ms), name).toEqual(owed);
+      expect(
+        rows.map((row) => row.fire_ms),
+        name,
+      ).toEqual(owed);
       const hits = callee.of(name);
       for (const row of rows) {
         const own = hits.filter((hit) => hit.executionId === Number(row.id));
@@ -66,12 +73,16 @@ describe('a leader', () => {
         }
         // I9, I10, I11: delivered, under one key, each attempt number once, not before its time (I14).
         expect(row.state, name).toBe('SUCCEEDED');
-        expect(own.length, `${name} at ${new Date(row.fire_ms).toISOString()} is delivered`).toBeGreaterThan(0);
+        expect(own.length, `${name} at ${new Date(row.fire_ms).toISOString()} is delivered`).toBeGreaterThan(
+          0,
+        );
         expect(new Set(own.map((hit) => hit.key)).size).toBe(1);
         expect(new Set(own.map((hit) => hit.attempt)).size).toBe(own.length);
         expect(own.every((hit) => hit.fireAtMs === row.fire_ms && hit.arrivedAtMs >= row.fire_ms)).toBe(true);
       }
-      expect(new Set(hits.map((hit) => hit.key)).size).toBe(rows.filter((row) => row.state !== 'SKIPPED').length);
+      expect(new Set(hits.map((hit) => hit.key)).size).toBe(
+        rows.filter((row) => row.state !== 'SKIPPED').length,
+      );
     }
   }
 
@@ -108,7 +119,9 @@ describe('a leader', () => {
     await awaitAllFinal(sql);
     await expectOwed(jobs, span);
     const gapMs = await findGapMs('killed-often');
-    console.log(`killed leader: next term after ${takenOverMs.toFixed()} ms, firing paused for ${gapMs.toFixed()} ms`);
+    console.log(
+      `killed leader: next term after ${takenOverMs.toFixed()} ms, firing paused for ${gapMs.toFixed()} ms`,
+    );
     expect(gapMs).toBeLessThan(3_000);
   });
 
@@ -145,7 +158,9 @@ describe('a leader', () => {
     );
     expect(ran.length, 'the one that woke up runs attempts again').toBe(1);
     const gapMs = await findGapMs('stopped-often');
-    console.log(`stopped leader: next term after ${takenOverMs.toFixed()} ms, firing paused for ${gapMs.toFixed()} ms`);
+    console.log(
+      `stopped leader: next term after ${takenOverMs.toFixed()} ms, firing paused for ${gapMs.toFixed()} ms`,
+    );
     // It leads again when its turn comes.
     await other.stop();
     const again = await awaitLeader(sql, [zombie], { afterTerm: next.term });

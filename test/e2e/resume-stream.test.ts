@@ -51,7 +51,8 @@ describe('a stream client that leaves at random and resumes by cursor', () => {
   async function addAndTrigger(name: string, count: number): Promise<bigint[]> {
     await runner.jobs.add({ job: manualJob(name, callee.url(`/lines?count=${lineCount}&ms=${lineMs}`)) });
     const ids: bigint[] = [];
-    for (let n = 0; n < count; n++) ids.push((await runner.jobs.trigger({ job: jobRef(name) })).execution!.id);
+    for (let n = 0; n < count; n++)
+      ids.push((await runner.jobs.trigger({ job: jobRef(name) })).execution!.id);
     return ids;
   }
 
@@ -81,7 +82,9 @@ describe('a stream client that leaves at random and resumes by cursor', () => {
       // Nothing follows the final state, which is shown once.
       expect(own.at(-1)).toMatchObject({ kind: 'state' });
       expect(follower.finished().filter((finished) => finished === id)).toHaveLength(1);
-      const states = own.filter((item) => item.kind === 'state').map((item) => item.kind === 'state' && item.state);
+      const states = own
+        .filter((item) => item.kind === 'state')
+        .map((item) => item.kind === 'state' && item.state);
       expect(states).toEqual([...new Set(states)].toSorted());
     }
     expect([...seqs.keys()].toSorted()).toEqual(ids.map(Number).toSorted());

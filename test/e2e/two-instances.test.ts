@@ -1,14 +1,10 @@
 /** What two instances on one database do for each other, and how one leaves in order. */
 import type pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import {
-  type Execution,
-  ExecutionReason,
-  ExecutionState,
-} from '../../gen/carillon/v1/execution_pb.js';
+import { type Execution, ExecutionReason, ExecutionState } from '../../gen/carillon/v1/execution_pb.js';
 import { awaitThat } from '../support/await-that.ts';
 import { awaitLeader, connectPg, type InstanceProcess, useInstances } from '../support/instance-process.ts';
-import { manualJob } from '../support/job-drafts.ts';
+import { everyMsJob, manualJob, owedFireTimes, spanFrom } from '../support/job-drafts.ts';
 import { auditLedger, awaitAllFinal } from '../support/ledger-audit.ts';
 import { useTestDatabase } from '../support/postgres.ts';
 import { useRecordingCallee } from '../support/recording-callee.ts';
@@ -36,7 +32,8 @@ describe('two instances', () => {
   const start = (more: Readonly<Record<string, string | number>> = {}): Promise<InstanceProcess> =>
     instances.start({ databaseUrl: database.url, env: { ...env, ...more } });
 
-  const startApi = (): Promise<InstanceProcess> => instances.start({ databaseUrl: database.url, env: apiOnly });
+  const startApi = (): Promise<InstanceProcess> =>
+    instances.start({ databaseUrl: database.url, env: apiOnly });
 
   /** Adds a manual job through an instance and triggers it there. */
   async function trigger(instance: InstanceProcess, name: string, path: string): Promise<bigint> {
@@ -50,7 +47,7 @@ describe('two instances', () => {
       `execution ${executionId} is final`,
       async () => {
         const { execution } = await instance.executions.get({ executionId });
-        return execution && execution.finishTime ? execution : undefined;
+        return execution?.finishTime ? execution : undefined;
       },
       limitMs,
     );
@@ -60,17 +57,26 @@ describe('two instances', () => {
     await awaitLeader(sql, [runner]);
     const ids: bigint[] = [];
     for (let n = 1; n <= 5; n++) ids.push(await trigger(runner, `lost-${n}`, '/held'));
-    await awaitThat('all five run', () => callee.hits.filter((hit) => hit.job.startsWith('lost-')).length === 5);
+    await awaitThat(
+      'all five run',
+      () => callee.hits.filter((hit) => hit.job.startsWith('lost-')).length === 5,
+    );
     const other = await start();
     runner.kill('SIGKILL');
     const killedAtMs = Date.now();
-    await awaitThat('all five run again', () => callee.hits.filter((hit) => hit.attempt === 2).length === 5, 15_000);
+    await awaitThat(
+      'all five run again',
+      () => callee.hits.filter((hit) => hit.attempt === 2).length === 5,
+      15_000,
+    );
     const againMs = Date.now() - killedAtMs;
     callee.release();
     for (const id of ids) {
       const execution = await awaitFinal(other, id);
       expect(execution.state).toBe(ExecutionState.SUCCEEDED);
-      expect(execution.attempts.map(({ attempt, outcome, reason }) => ({ attempt, outcome, reason }))).toEqual([
+      expect(
+        execution.attempts.map(({ attempt, outcome, reason }) => ({ attempt, outcome, reason })),
+      ).toEqual([
         { attempt: 1, outcome: ExecutionState.FAILED, reason: ExecutionReason.WORKER_LOST },
         { attempt: 2, outcome: ExecutionState.SUCCEEDED, reason: ExecutionReason.UNSPECIFIED },
       ]);
@@ -115,13 +121,20 @@ describe('two instances', () => {
     const hits = callee.of('live');
     expect(hits).toHaveLength(2);
     for (const hit of hits) {
-      const lines = follower.shown.filter((item) => item.kind === 'line' && item.executionId === hit.executionId);
+      const lines = follower.shown.filter(
+        (item) => item.kind === 'line' && item.executionId === hit.executionId,
+      );
       expect(lines.map((line) => line.kind === 'line' && line.message)).toEqual(
         Array.from({ length: 20 }, (_, i) => `line ${i + 1}`),
       );
       const [first] = lines;
-      expect(first?.kind === 'line' && first.atMs < hit.answeredAtMs!, 'the first line comes before the end').toBe(true);
-      const states = follower.shown.filter((item) => item.kind === 'state' && item.executionId === hit.executionId);
+      expect(
+        first?.kind === 'line' && first.atMs < hit.answeredAtMs!,
+        'the first line comes before the end',
+      ).toBe(true);
+      const states = follower.shown.filter(
+        (item) => item.kind === 'state' && item.executionId === hit.executionId,
+      );
       expect(states.map((item) => item.kind === 'state' && item.state)).toEqual([
         ExecutionState.PENDING,
         ExecutionState.RUNNING,
@@ -135,12 +148,13 @@ describe('two instances', () => {
     const { term } = await awaitLeader(sql, [leaving]);
     const other = await start();
     const api = await startApi();
+    const span = spanFrom(100, 4);
+    await api.jobs.add({ job: everyMsJob('handover', callee.url('/ok'), span, 50) });
     const executionId = await trigger(leaving, 'short', '/lines?count=10&ms=100');
     await callee.awaitHit('the run', ({ job }) => job === 'short');
-    const askedAtMs = performance.now();
+    await callee.awaitHit('a fire time', ({ job }) => job === 'handover');
     leaving.kill('SIGTERM');
     await awaitLeader(sql, [other], { afterTerm: term, limitMs: 5_000 });
-    const handOverMs = performance.now() - askedAtMs;
     expect(await leaving.ended).toEqual({ code: 0, signal: null });
     const { execution } = await api.executions.get({ executionId });
     expect(execution!.state).toBe(ExecutionState.SUCCEEDED);
@@ -148,7 +162,28 @@ describe('two instances', () => {
     expect(execution!.attempt).toBe(1);
     const { rows } = await sql.query('select name from carillon.instance where name = $1', [leaving.name]);
     expect(rows).toEqual([]);
-    console.log(`graceful stop: next term after ${handOverMs.toFixed()} ms`);
+    await callee.awaitHit(
+      'the last fire time',
+      (hit) => hit.job === 'handover' && hit.fireAtMs === span.endMs,
+    );
+    await awaitAllFinal(sql);
+    const { rows: fires } = await sql.query<{
+      fire_ms: number;
+      gap_ms: number;
+      attempt: number;
+      term: string;
+    }>(
+      `select (extract(epoch from e.fire_at) * 1000)::float8 as fire_ms, e.attempt, e.term,
+              (extract(epoch from e.created_at - lag(e.created_at) over (order by e.created_at)) * 1000)::float8 as gap_ms
+         from carillon.execution e join carillon.job j on j.id = e.job_id where j.name = 'handover' order by e.fire_at`,
+    );
+    expect(fires.map((fire) => fire.fire_ms)).toEqual(owedFireTimes(span, 50));
+    // Nothing is given back on the way: the one that leaves ends what it began.
+    expect(new Set(fires.map((fire) => fire.attempt))).toEqual(new Set([1]));
+    expect(new Set(fires.map((fire) => fire.term)).size).toBe(2);
+    const gapMs = Math.max(...fires.map((fire) => fire.gap_ms ?? 0));
+    console.log(`graceful stop: firing paused for ${gapMs.toFixed()} ms`);
+    expect(gapMs).toBeLessThan(2_000);
   });
 
   it('an attempt that outlasts the grace is given back and run by the other at once, as attempt 2 (F31)', async () => {
@@ -181,7 +216,11 @@ describe('two instances', () => {
     await awaitThat('it waits for the attempt', () => leaving.log.includes('waiting for attempts to end'));
     leaving.kill('SIGTERM');
     expect(await leaving.ended).toEqual({ code: 1, signal: null });
-    await callee.awaitHit('the second attempt', ({ job, attempt }) => job === 'impatient' && attempt === 2, 15_000);
+    await callee.awaitHit(
+      'the second attempt',
+      ({ job, attempt }) => job === 'impatient' && attempt === 2,
+      15_000,
+    );
     callee.release();
     expect((await awaitFinal(other, executionId)).state).toBe(ExecutionState.SUCCEEDED);
   });

@@ -92,7 +92,9 @@ export class InstanceProcess implements InstanceClient {
       'an instance is up',
       () => {
         if (end) throw new Error(`the instance ended with ${end.code ?? end.signal}:\n${output.stderr}`);
-        return /gRPC\s+(\S+)[\s\S]*HTTP\s+(\S+)[\s\S]*database\s+\S+[^\n]*\n/.exec(output.stdout) ?? undefined;
+        return (
+          /gRPC\s+(\S+)[\s\S]*HTTP\s+(\S+)[\s\S]*database\s+\S+[^\n]*\n/.exec(output.stdout) ?? undefined
+        );
       },
       startLimitMs,
     ).catch((error: unknown) => {

@@ -1,6 +1,7 @@
 /** A client that follows a stream and writes down what it was shown. */
-import { type CallOptions, Code, ConnectError } from '@connectrpc/connect';
+
 import type { MessageInitShape } from '@bufbuild/protobuf';
+import { type CallOptions, Code, ConnectError } from '@connectrpc/connect';
 import { ExecutionState } from '../../gen/carillon/v1/execution_pb.js';
 import type {
   ExecutionServiceStreamRequestSchema,
@@ -13,8 +14,19 @@ export type StreamRequest = MessageInitShape<typeof ExecutionServiceStreamReques
 
 /** One thing that a follower was shown. */
 export type Shown =
-  | { readonly kind: 'line'; readonly executionId: number; readonly seq: number; readonly message: string; readonly atMs: number }
-  | { readonly kind: 'state'; readonly executionId: number; readonly state: ExecutionState; readonly attempt: number }
+  | {
+      readonly kind: 'line';
+      readonly executionId: number;
+      readonly seq: number;
+      readonly message: string;
+      readonly atMs: number;
+    }
+  | {
+      readonly kind: 'state';
+      readonly executionId: number;
+      readonly state: ExecutionState;
+      readonly attempt: number;
+    }
   | { readonly kind: 'gap'; readonly executionId: number; readonly count: number };
 
 /** Follows one source over any number of connections, from cursor to cursor. */
@@ -37,11 +49,20 @@ export class StreamFollower {
    * of the stream. True when the server ended the stream itself; false when the
    * follower left or the connection broke.
    */
-  async follow(client: InstanceClient, enough: (follower: this) => boolean, signal?: AbortSignal): Promise<boolean> {
+  async follow(
+    client: InstanceClient,
+    enough: (follower: this) => boolean,
+    signal?: AbortSignal,
+  ): Promise<boolean> {
     const leaving = new AbortController();
-    const options: CallOptions = { signal: signal ? AbortSignal.any([signal, leaving.signal]) : leaving.signal };
+    const options: CallOptions = {
+      signal: signal ? AbortSignal.any([signal, leaving.signal]) : leaving.signal,
+    };
     try {
-      for await (const message of client.executions.stream({ ...this.#request, cursor: this.#cursor }, options)) {
+      for await (const message of client.executions.stream(
+        { ...this.#request, cursor: this.#cursor },
+        options,
+      )) {
         this.#cursor = message.cursor;
         this.#show(message);
         if (enough(this)) {
@@ -93,7 +114,11 @@ export class StreamFollower {
         break;
       }
       case 'gap':
-        this.shown.push({ kind: 'gap', executionId: Number(event.value.executionId), count: Number(event.value.count) });
+        this.shown.push({
+          kind: 'gap',
+          executionId: Number(event.value.executionId),
+          count: Number(event.value.count),
+        });
         break;
       default:
     }

@@ -66,7 +66,11 @@ export type HttpTargetClientOptions = {
    * 1,000. The dispatcher has drained by then; it is for what was left behind.
    */
   readonly closeGraceMs?: number;
-  /** Resolves names, in place of the system's resolver; the place to judge addresses. */
+  /**
+   * Resolves names, in place of the system's resolver. It is not asked for a
+   * URL whose host is an address, in any notation (`127.0.0.1`, `2130706433`):
+   * whoever judges addresses here must judge those, too, when it connects.
+   */
   readonly lookup?: ConnectOptions['lookup'];
   /** Certificates (PEM) to trust in place of the ones that come with Node. */
   readonly ca?: ConnectOptions['ca'];

@@ -2,14 +2,7 @@ import { getEventListeners } from 'node:events';
 import { connect } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import type { HttpTarget } from '../../../src/domain/job.ts';
-import {
-  createClient,
-  deliverTo,
-  HandClock,
-  httpTarget,
-  recordedContext,
-  sampleDelivery,
-} from './http/attempt.ts';
+import { createClient, deliverTo, httpTarget, recordedContext, sampleDelivery } from './http/attempt.ts';
 import { startCallee, unusedPort } from './http/callee.ts';
 
 const succeeded = { outcome: 'SUCCEEDED', message: '', retryable: false };
@@ -86,7 +79,7 @@ describe('the request', () => {
     expect(callee.received[0]?.headers['content-type']).toBe('text/plain');
   });
 
-  it('adds the user’s headers, text beyond ASCII as UTF-8, and keeps its own', async () => {
+  it('adds the user’s headers, text beyond ASCII as UTF-8; theirs stand in for what it says of itself', async () => {
     const callee = await answering(200);
     const headers = {
       Authorization: 'Bearer x',
@@ -98,8 +91,8 @@ describe('the request', () => {
     const received = callee.received[0]?.headers;
     expect(received?.authorization).toBe('Bearer x');
     expect(Buffer.from(received?.['x-name'] as string, 'latin1').toString()).toBe('Zoë');
-    expect(received?.['user-agent']).toBe('carillon/1.2.3');
-    expect(received?.accept).not.toContain('text/html');
+    expect(received?.['user-agent']).toBe('other');
+    expect(received?.accept).toBe('text/html');
   });
 
   it.each<[string, Partial<HttpTarget>]>([
@@ -137,110 +130,6 @@ describe('the request', () => {
         else process.env[name] = before[i];
       });
     }
-  });
-});
-
-describe('the status', () => {
-  it.each([
-    [200, [], true],
-    [202, [], true],
-    [299, [], true],
-    [404, [404], true],
-    [302, [302], true],
-    [200, [201], false],
-  ] as [number, number[], boolean][])(
-    '%d with success codes %j succeeds: %s',
-    async (status, successCodes, fine) => {
-      const callee = await answering(status);
-      const { result } = await deliverTo(httpTarget(callee.origin, { successCodes }));
-      expect(result.outcome).toBe(fine ? 'SUCCEEDED' : 'FAILED');
-    },
-  );
-
-  it('fails by 404 with the text of the body, which is not logged', async () => {
-    const callee = await answering(404, { 'content-type': 'text/html' }, '<h1>No\n\u001b[1msuch</h1>');
-    expect(await deliverTo(httpTarget(callee.origin))).toEqual({
-      result: {
-        outcome: 'FAILED',
-        reason: 'TARGET_ERROR',
-        message: 'HTTP 404 Not Found: <h1>No [1msuch</h1>',
-        retryable: false,
-      },
-      lines: [],
-    });
-  });
-
-  it('waits as long as a 429 asks for', async () => {
-    const callee = await answering(429, { 'retry-after': '30' }, 'slow down');
-    expect((await deliverTo(httpTarget(callee.origin))).result).toEqual({
-      outcome: 'FAILED',
-      reason: 'TARGET_ERROR',
-      message: 'HTTP 429 Too Many Requests: slow down',
-      retryable: true,
-      retryAfterMs: 30_000,
-    });
-  });
-
-  it('counts a Retry-After date from now', async () => {
-    const callee = await answering(503, { 'retry-after': 'Sun, 29 Mar 2026 01:31:00 GMT' });
-    const { result } = await deliverTo(httpTarget(callee.origin), { clock: new HandClock() });
-    expect(result).toMatchObject({ retryable: true, retryAfterMs: 60_000 });
-  });
-
-  it.each([301, 302, 303, 307, 308])('%d is a failure and not followed', async (status) => {
-    const elsewhere = await answering(200);
-    const callee = await answering(status, { location: `${elsewhere.origin}/secret` });
-    const { result } = await deliverTo(httpTarget(callee.origin));
-    expect(result).toMatchObject({ outcome: 'FAILED', retryable: false });
-    expect(result.message).toMatch(/^HTTP 30\d [A-Z][A-Za-z ]+ \(redirects are not followed\)$/);
-    expect(callee.received).toHaveLength(1);
-    expect(elsewhere.accepted()).toBe(0);
-  });
-
-  it('is the final one: interim responses are passed over', async () => {
-    const callee = await startCallee((_request, response) => {
-      response.writeEarlyHints({ link: '</a.css>; rel=preload' });
-      response.writeProcessing();
-      response.writeHead(404).end('nothing here');
-    });
-    expect((await deliverTo(httpTarget(callee.origin))).result.message).toBe(
-      'HTTP 404 Not Found: nothing here',
-    );
-  });
-});
-
-describe('the body', () => {
-  it.each<[string, string, string, object, string[]]>([
-    ['a JSON object', 'application/json', ' {"a":{"b":[1]}}\n', { result: { a: { b: [1] } } }, []],
-    ['a JSON object of any type', 'text/plain', '{"a":1}', { result: { a: 1 } }, []],
-    ['a JSON list', 'application/json', '[1,2]\n', {}, ['[1,2]']],
-    ['text of two lines', 'text/plain; charset=utf-8', 'done ü\nbye\n', {}, ['done ü\nbye']],
-    ['blanks', 'text/plain', ' \n', {}, []],
-    ['nothing', 'application/json', '', {}, []],
-    ['broken JSON', 'application/json', '{"a":', {}, ['{"a":']],
-  ])('of %s', async (_what, type, body, rest, messages) => {
-    const callee = await answering(200, { 'content-type': type }, body);
-    const { result, lines } = await deliverTo(httpTarget(callee.origin));
-    expect(result).toEqual({ ...succeeded, ...rest });
-    expect(lines).toEqual(messages.map((message) => ({ level: 'INFO', message })));
-  });
-
-  it('without a type is read like any other', async () => {
-    const callee = await answering(200, {}, '{"a":1}');
-    expect((await deliverTo(httpTarget(callee.origin))).result).toEqual({ ...succeeded, result: { a: 1 } });
-  });
-
-  it('that arrives in many chunks is one', async () => {
-    const callee = await startCallee((_request, response) => {
-      const bytes = Buffer.from(JSON.stringify({ text: 'ä😀'.repeat(50) }));
-      const writeFrom = (at: number): void => {
-        if (at >= bytes.length) response.end();
-        else response.write(bytes.subarray(at, at + 7), () => writeFrom(at + 7));
-      };
-      writeFrom(0);
-    });
-    const { result } = await deliverTo(httpTarget(callee.origin));
-    expect(result).toEqual({ ...succeeded, result: { text: 'ä😀'.repeat(50) } });
   });
 });
 

@@ -3,7 +3,7 @@ import { buildConnector, Client, type Dispatcher } from 'undici';
 
 /** How connections are opened; a subset of what node:tls takes. */
 export type ConnectOptions = {
-  /** Resolves names, in place of the system's resolver; where addresses are judged before a socket is opened. */
+  /** Resolves names, in place of the system's resolver. Not asked for a URL whose host is an address. */
   readonly lookup?: LookupFunction;
   /** Certificates (PEM) to trust in place of the ones that come with Node. */
   readonly ca?: string | readonly string[];

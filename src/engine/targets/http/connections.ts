@@ -5,10 +5,11 @@
  * gives it back. Own lists of single undici Clients in place of undici's Pool:
  * an attempt that is cancelled while it waits or connects leaves at once (a
  * Pool keeps its place in the queue and its socket opening), and idle Clients
- * go with their socket (a Pool keeps them). It costs nothing: with 256 in
- * flight against a trivial callee, medians of five alternating runs, single
- * Clients make 35,900 requests per second of CPU, Pool.dispatch 33,900,
- * Pool.request 25,200, Agent.request 25,200; all of deliver() 24,800.
+ * go with their socket (a Pool keeps them). It costs nothing. Requests per
+ * second of CPU against a trivial callee in another process, medians of five
+ * alternating runs with 64 and 256 in flight: single Clients 44,000 and 39,900,
+ * Pool.dispatch 44,200 and 37,300, Pool.request 31,200 and 27,400,
+ * Agent.request 29,200 and 28,300; all of deliver() 29,900 and 28,200.
  *
  * Invariants.
  * - A connection is idle or lent to one exchange. Per origin at most

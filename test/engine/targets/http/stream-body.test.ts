@@ -115,6 +115,14 @@ describe('NDJSON', () => {
 });
 
 describe('event stream', () => {
+  it('lets no line past the log limit once it is reached, however short', () => {
+    const text = `data: 12345\n\nevent: log\ndata: ${'x'.repeat(900)}\n\nevent: log\ndata: a\n\nevent: log\ndata: b\n\n`;
+    expect(read('event-stream', [Buffer.from(text)], 1_000, 400).lines).toEqual([
+      info('12345'),
+      { level: 'WARN', message: 'log limit reached' },
+    ]);
+  });
+
   it.each<[string, LogLine[]]>([
     ['data: a\n\n', [info('a')]],
     ['data:a\n\n', [info('a')]],
