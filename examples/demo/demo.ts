@@ -46,8 +46,8 @@ async function main(): Promise<void> {
       process.exitCode = 1;
     }
   } finally {
-    client?.close();
     const exitCode = await instance?.stop();
+    client?.close();
     callee?.close();
     if (instance) say(`Carillon drained and stopped with exit code ${exitCode}; its data is removed`);
     if (exitCode !== undefined && exitCode !== 0) process.exitCode = 1;

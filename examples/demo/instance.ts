@@ -33,7 +33,7 @@ export async function startInstance(signal: AbortSignal): Promise<Instance> {
       CARILLON_DATA_DIR: dataDir,
       CARILLON_GRPC_ADDRESS: '127.0.0.1:0',
       CARILLON_HTTP_ADDRESS: '127.0.0.1:0',
-      CARILLON_LOG_LEVEL: 'warn',
+      CARILLON_LOG_LEVEL: 'error',
     },
   });
   const exited = once(child, 'exit');

@@ -31,7 +31,8 @@ export function executionRow(execution: Execution): readonly string[] {
 export function executionSummary(execution: Execution): string {
   const took = spanToText(execution.startTime, execution.finishTime);
   const why = whyToText(execution);
-  return `${execution.id} ${ExecutionState[execution.state]}${took && ` after ${took}`}${why && `: ${why}`}`;
+  const attempt = execution.attempt > 1 ? ` (attempt ${execution.attempt})` : '';
+  return `${execution.id} ${ExecutionState[execution.state]}${attempt}${took && ` after ${took}`}${why && `: ${why}`}`;
 }
 
 /** Everything about an execution, as properties. */

@@ -67,8 +67,14 @@ async function printLines(
 ): Promise<Execution | undefined> {
   const { output } = call;
   let last: Execution | undefined;
+  let attempt = 1;
   for await (const { event } of follow(call, request)) {
     if (event.case === 'execution') last = event.value;
+    const newest = event.case === 'log' || event.case === 'execution' ? event.value.attempt : attempt;
+    if (newest > attempt) {
+      attempt = newest;
+      output.remark(`attempt ${attempt}`);
+    }
     if (event.case === 'gap') output.remark(gapLine(event.value));
     if (event.case !== 'log') continue;
     if (output.isJson) await output.message(LogEntrySchema, event.value);

@@ -8,7 +8,8 @@
  *
  * Failure cases. The reply to a claim is lost: the database says that this
  * instance holds executions which it does not know of; after any failed claim
- * it lists those and begins them. The reply to an end is lost: it is written
+ * it lists those and begins them. It looks again every few seconds, since a
+ * claim whose connection broke may go on in the database and commit later. The reply to an end is lost: it is written
  * again, and changes nothing when it had been. The database is away: ends are
  * kept and tried again, attempts under way go on, none begins. This instance is
  * given up for lost (cut off, stopped): its attempts are aborted, and what they
@@ -56,6 +57,9 @@ export type DispatcherOptions = {
   readonly random: () => number;
 };
 
+/** How often claims whose reply was lost are looked for: what one that commits late costs. */
+const lookEveryMs = 5_000;
+
 /** Why an attempt is aborted. */
 type AbortCause = 'cancel' | 'timeout' | 'lost' | 'stop';
 
@@ -67,7 +71,11 @@ export class Dispatcher implements Service {
   readonly #cancelLoop: Loop;
   readonly #running = new Map<number, Running>();
   readonly #stopListening: (() => void)[] = [];
+  /** Whether the last claim failed or its executions could not be begun. */
   #claimFailed = false;
+  #failing = false;
+  /** When to look for claims whose reply was lost, whether or not one failed. */
+  #lookAtMs = 0;
   #promoteAtMs = 0;
   #idle: (() => void) | undefined;
   #stopped: Promise<void> | undefined;
@@ -79,8 +87,8 @@ export class Dispatcher implements Service {
       clock,
       tick: () => this.tick(),
       onError: (error) => {
-        if (!this.#claimFailed) logger.warn({ error }, 'claim failed, trying again');
-        this.#claimFailed = true;
+        if (!this.#failing) logger.warn({ error }, 'claim failed, trying again');
+        this.#failing = true;
       },
     });
     this.#cancelLoop = new Loop({
@@ -119,7 +127,7 @@ export class Dispatcher implements Service {
   async tick(): Promise<number> {
     const { store, clock, maxRunning, batchSize, safetyIntervalMs, instanceId, isAlive } = this.#options;
     if (!isAlive()) return safetyIntervalMs / 10;
-    if (this.#claimFailed) await this.#beginUnknown();
+    if (this.#claimFailed || clock.monotonicMs() >= this.#lookAtMs) await this.#beginUnknown();
     if (clock.monotonicMs() >= this.#promoteAtMs) {
       const { promoted, nextMs } = await store.attempts.promoteDue(store.db);
       const waitMs = promoted === 1_000 ? 0 : Math.min(nextMs ?? safetyIntervalMs, safetyIntervalMs);
@@ -130,6 +138,7 @@ export class Dispatcher implements Service {
     this.#claimFailed = true;
     const claimed = await store.attempts.claim(store.db, instanceId(), limit);
     this.#claimFailed = false;
+    this.#failing = false;
     if (claimed.length > 0) await this.#begin(claimed);
     if (claimed.length === limit) return 0;
     return Math.max(Math.min(this.#promoteAtMs - clock.monotonicMs(), safetyIntervalMs), 1);
@@ -145,10 +154,11 @@ export class Dispatcher implements Service {
 
   /** Begins what the database says this instance holds and it does not know of. */
   async #beginUnknown(): Promise<void> {
-    const { store, instanceId, logger } = this.#options;
+    const { store, clock, instanceId, logger } = this.#options;
     const held = await store.attempts.listHeld(store.db, instanceId(), [...this.#running.keys()]);
     const unknown = held.filter((claimed) => !this.#running.has(claimed.executionId));
     this.#claimFailed = false;
+    this.#lookAtMs = clock.monotonicMs() + lookEveryMs;
     if (unknown.length === 0) return;
     logger.warn({ count: unknown.length }, 'found claims whose reply was lost');
     await this.#begin(unknown);

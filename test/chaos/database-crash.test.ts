@@ -62,7 +62,7 @@ describe('when Postgres is killed under load and comes back (F6)', () => {
     await first.end();
     const [instance] = both;
     await instance.jobs.add({ job: manualJob('triggered', callee.url('/ok')) });
-    const span = spanFrom(500, 9);
+    const span = spanFrom(300, 7);
     const fired = new Map([
       ['second', 1_000],
       ['often', 100],

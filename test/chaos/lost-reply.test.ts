@@ -23,7 +23,10 @@ describe.each<Loss>(['reply', 'request'])(
     beforeAll(async () => {
       sql = await connectPg(database.url);
       proxy = await TcpProxy.start({ port: Number(new URL(database.url).port) });
-      instance = await InstanceProcess.start({ databaseUrl: proxy.through(database.url) });
+      instance = await InstanceProcess.start({
+        databaseUrl: proxy.through(database.url),
+        env: { CARILLON_ENGINE_LEASE_RENEW_MS: 300 },
+      });
       await awaitLeader(sql, [instance]);
     });
     afterAll(async () => {
@@ -140,7 +143,7 @@ describe.each<Loss>(['reply', 'request'])(
 
     it('a leader whose renewal is lost leads again under a higher term, and firing goes on (I8)', async () => {
       const { term } = await awaitLeader(sql, [instance]);
-      const span = spanFrom(300, 4);
+      const span = spanFrom(300, 2);
       await instance.jobs.add({ job: everySecondJob(name('renew'), callee.url('/ok'), span) });
       const renewal = 'update carillon.leader_lease\n          set expires_at = clock_timestamp() +';
       await loseNext(proxy, { text: renewal }, loss);

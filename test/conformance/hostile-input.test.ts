@@ -9,6 +9,8 @@ import {
   type DescField,
   type DescMessage,
   type DescMethod,
+  type DescMethodServerStreaming,
+  type DescMethodUnary,
   fromJson,
   type JsonObject,
   type JsonValue,
@@ -249,12 +251,18 @@ describe.each(methods)('%s', (name, method) => {
 
   async function answerOf(message: Message): Promise<void> {
     if (method.methodKind === 'unary') {
-      await binary.unary(method, undefined, 5_000, undefined, message);
+      await binary.unary(method as DescMethodUnary, undefined, 5_000, undefined, message);
     } else {
       const input = (async function* () {
         yield message;
       })();
-      const { message: messages } = await binary.stream(method, undefined, 5_000, undefined, input);
+      const { message: messages } = await binary.stream(
+        method as DescMethodServerStreaming,
+        undefined,
+        5_000,
+        undefined,
+        input,
+      );
       for await (const _ of messages);
     }
   }

@@ -148,9 +148,9 @@ describe('two instances', () => {
     const { term } = await awaitLeader(sql, [leaving]);
     const other = await start();
     const api = await startApi();
-    const span = spanFrom(100, 4);
+    const span = spanFrom(100, 2);
     await api.jobs.add({ job: everyMsJob('handover', callee.url('/ok'), span, 50) });
-    const executionId = await trigger(leaving, 'short', '/lines?count=10&ms=100');
+    const executionId = await trigger(leaving, 'short', '/lines?count=10&ms=60');
     await callee.awaitHit('the run', ({ job }) => job === 'short');
     await callee.awaitHit('a fire time', ({ job }) => job === 'handover');
     leaving.kill('SIGTERM');

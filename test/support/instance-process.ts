@@ -192,10 +192,7 @@ export function useInstances(): {
   };
   return {
     start,
-    startTwo: async (options) => {
-      const first = await start(options);
-      return [first, await start(options)];
-    },
+    startTwo: (options) => Promise.all([start(options), start(options)]),
   };
 }
 

@@ -40,9 +40,9 @@ export function validateRequests(services: readonly Service[]): Interceptor {
 
 /**
  * The rules' patterns are constants of our own protos, without nested
- * repetition, so the platform's engine matches them in linear time; the
- * validator's default engine takes twice as long for a whole Trigger
- * (13 µs against 7 µs, bench/unary-overhead.ts).
+ * repetition, so the platform's engine matches them in linear time. It halves
+ * the checks of a Trigger with key, request_id and parameters: 7 µs against 13
+ * with the validator's default engine; bench/unary-overhead.ts times them.
  */
 const validator = createValidator({
   regexMatch(pattern, text) {
