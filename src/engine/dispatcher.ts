@@ -9,14 +9,14 @@
  * Failure cases. The reply to a claim is lost: the database says that this
  * instance holds executions which it does not know of; after any failed claim
  * it lists those and begins them. It looks again every few seconds, since a
- * claim whose connection broke may go on in the database and commit later. The reply to an end is lost: it is written
- * again, and changes nothing when it had been. The database is away: ends are
- * kept and tried again, attempts under way go on, none begins. This instance is
- * given up for lost (cut off, stopped): its attempts are aborted, and what they
- * still report is refused by instance and attempt number. A cancel meets the
- * end: whichever the database sees first stands. Stop: nothing more is claimed,
- * attempts may end within the grace time; the others are aborted and given
- * back at once, for another instance to run.
+ * claim whose connection broke may go on in the database and commit later. The
+ * reply to an end is lost: it is written again, and changes nothing when it had
+ * been. The database is away: ends are kept and tried again, attempts under way
+ * go on, none begins. This instance is given up for lost (cut off, stopped): its
+ * attempts are aborted, and what they still report is refused by instance and
+ * attempt number. A cancel meets the end: whichever the database sees first
+ * stands. Stop: nothing more is claimed, attempts may end within the grace time;
+ * the others are aborted and given back at once, for another instance to run.
  */
 import type { Parameters, Retry } from '../domain/job.ts';
 import { mergeParameters } from '../domain/parameters.ts';

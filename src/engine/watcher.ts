@@ -72,7 +72,7 @@ export class Watcher {
   }
 
   /** Notes what the client has seen of an execution. */
-  note(executionId: number, seq: number, stage: number): void {
+  #note(executionId: number, seq: number, stage: number): void {
     const shown = this.#shown.get(executionId);
     if (!shown) this.#shown.set(executionId, { seq, stage });
     else {
@@ -156,21 +156,21 @@ export class Watcher {
       case 'execution': {
         const { id, state } = event.execution;
         if ((this.#shown.get(id)?.stage ?? -1) >= stage) return undefined;
-        this.note(id, 0, stage);
+        this.#note(id, 0, stage);
         if (isFinal(state)) this.#finished.push(id);
         return message;
       }
       case 'log': {
         const { executionId, seq } = event.entry;
         if ((this.#shown.get(executionId)?.seq ?? 0) >= seq) return undefined;
-        this.note(executionId, seq, 0);
+        this.#note(executionId, seq, 0);
         return message;
       }
       case 'gap': {
         const { executionId, firstSeq, lastSeq, count } = event;
         const seen = this.#shown.get(executionId)?.seq ?? 0;
         if (seen >= lastSeq) return undefined;
-        this.note(executionId, lastSeq, 0);
+        this.#note(executionId, lastSeq, 0);
         if (seen < firstSeq) return message;
         const left = { firstSeq: seen + 1, count: Math.min(count, lastSeq - seen) };
         return { ...message, event: { ...event, ...left } };

@@ -21,6 +21,9 @@ const leaseName = 'scheduler';
 /** First half of the advisory lock's key; the term is the second. */
 const lockSpace = 1_667_330_677;
 
+/** lock_not_available and query_canceled: the wait for a lock has met its own limit, or that of statements. */
+const timeIsOver: ReadonlySet<unknown> = new Set(['55P03', '57014']);
+
 export type LeaseState = {
   readonly instanceId: number;
   readonly term: number;
@@ -137,7 +140,8 @@ export class PgLeaseStore {
 
   /**
    * Waits until the session that leads in a term is gone, at most `waitMs`.
-   * True when it is gone; false when the time is over first.
+   * True when it is gone; false when the time is over first, be it that of the
+   * session's statements, which are cut before a whole lease has passed.
    */
   async awaitSessionEnd(session: pg.Client, term: number, waitMs: number): Promise<boolean> {
     await session.query(`select set_config('lock_timeout', $1, false)`, [
@@ -146,7 +150,7 @@ export class PgLeaseStore {
     try {
       await session.query('select pg_advisory_lock_shared($1, $2)', [lockSpace, term]);
     } catch (error) {
-      if (error instanceof Error && 'code' in error && error.code === '55P03') return false;
+      if (error instanceof Error && 'code' in error && timeIsOver.has(error.code)) return false;
       throw error;
     }
     await session.query('select pg_advisory_unlock_shared($1, $2)', [lockSpace, term]);

@@ -15,6 +15,8 @@ describe('a claim that commits after its connection broke', () => {
 
   it('is found and begun, once (I9, I11, I21)', async () => {
     const sql = await connectPg(database.url);
+    // A transaction sees the activity of one moment only, so looking takes another session.
+    const watch = await connectPg(database.url);
     const proxy = await TcpProxy.start({ port: Number(new URL(database.url).port) });
     try {
       const api = await instances.start({ databaseUrl: database.url, env: { CARILLON_ROLES: 'api' } });
@@ -31,7 +33,7 @@ describe('a claim that commits after its connection broke', () => {
       });
       await instances.start({ databaseUrl: proxy.through(database.url) });
       await awaitThat('the claim waits for the row', async () => {
-        const { rows } = await sql.query(
+        const { rows } = await watch.query(
           `select 1 from pg_stat_activity where wait_event_type = 'Lock' and query like '/* claim */%'
               and datname = current_database()`,
         );
@@ -48,6 +50,7 @@ describe('a claim that commits after its connection broke', () => {
     } finally {
       await proxy.close();
       await sql.end();
+      await watch.end();
     }
   });
 });

@@ -1,0 +1,68 @@
+/** Calls over native gRPC, by grpc-js. */
+import {
+  create,
+  type DescMethodUnary,
+  fromBinary,
+  type MessageInitShape,
+  toBinary,
+} from '@bufbuild/protobuf';
+import { Client, credentials } from '@grpc/grpc-js';
+import type { Job, JobSchema } from '../../gen/carillon/v1/job_pb.js';
+import { JobService } from '../../gen/carillon/v1/job_service_pb.js';
+
+/** What Add takes as a job. */
+export type JobDraft = Exclude<MessageInitShape<typeof JobSchema>, Job>;
+
+const same = (bytes: Buffer): Buffer => bytes;
+
+/** One connection to Carillon. */
+export const connect = (address: string): Client => new Client(address, credentials.createInsecure());
+
+/** Calls with bytes that are encoded already. */
+export const callRaw = (client: Client, path: string, bytes: Buffer): Promise<Buffer> =>
+  new Promise((resolve, reject) =>
+    client.makeUnaryRequest(path, same, same, bytes, (error, answer) =>
+      error ? reject(error) : resolve(answer!),
+    ),
+  );
+
+/** The path of a method. */
+export const pathOf = (method: DescMethodUnary): string => `/${method.parent.typeName}/${method.name}`;
+
+/** Does something for each number below `count`, a few at a time. */
+export async function eachOf(
+  count: number,
+  inFlight: number,
+  body: (index: number) => Promise<void>,
+): Promise<void> {
+  let next = 0;
+  const work = async (): Promise<void> => {
+    while (next < count) await body(next++);
+  };
+  await Promise.all(Array.from({ length: inFlight }, work));
+}
+
+/** Adds jobs; returns their ids in order. */
+export async function addJobs(
+  client: Client,
+  count: number,
+  draft: (index: number) => JobDraft,
+): Promise<readonly bigint[]> {
+  const { input, output } = JobService.method.add;
+  const ids: bigint[] = [];
+  await eachOf(count, 32, async (index) => {
+    const bytes = toBinary(input, create(input, { job: draft(index) }));
+    const answer = fromBinary(
+      output,
+      await callRaw(client, pathOf(JobService.method.add), Buffer.from(bytes)),
+    );
+    ids[index] = answer.job!.id;
+  });
+  return ids;
+}
+
+/** A Trigger of a job, encoded. */
+export function triggerOf(jobId: bigint): Buffer {
+  const { input } = JobService.method.trigger;
+  return Buffer.from(toBinary(input, create(input, { job: { ref: { case: 'id', value: jobId } } })));
+}

@@ -1,0 +1,63 @@
+/** A Carillon of the benchmark's own, started the way operators do it. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+
+const mainPath = join(import.meta.dirname, '..', '..', 'src', 'main.ts');
+
+/** A running `carillon serve` in a process of its own. */
+export class CarillonProcess {
+  readonly #child: ChildProcess;
+  readonly #log: () => string;
+  /** Where native gRPC listens. */
+  readonly grpc: string;
+
+  private constructor(child: ChildProcess, log: () => string, grpc: string) {
+    this.#child = child;
+    this.#log = log;
+    this.grpc = grpc;
+  }
+
+  /** Starts one on a database; resolves when it is up. `BENCH_NODE_FLAGS` reaches node, for example --cpu-prof. */
+  static async start(
+    databaseUrl: string,
+    env: Readonly<Record<string, string>> = {},
+  ): Promise<CarillonProcess> {
+    const flags = (process.env.BENCH_NODE_FLAGS ?? '').split(' ').filter((flag) => flag !== '');
+    const child = spawn(process.execPath, [...flags, mainPath, 'serve'], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: {
+        PATH: process.env.PATH,
+        DATABASE_URL: databaseUrl,
+        CARILLON_GRPC_ADDRESS: '127.0.0.1:0',
+        CARILLON_HTTP_ADDRESS: '127.0.0.1:0',
+        CARILLON_LOG_LEVEL: 'warn',
+        ...env,
+      },
+    });
+    let stdout = '';
+    let stderr = '';
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      stderr += text;
+    });
+    const grpc = await new Promise<string>((resolve, reject) => {
+      child.once('exit', () => reject(new Error(`carillon did not start:\n${stderr}`)));
+      child.stdout.setEncoding('utf8').on('data', (text: string) => {
+        stdout += text;
+        const address = /gRPC\s+(\S+)/.exec(stdout)?.[1];
+        if (address && stdout.includes('database')) resolve(address);
+      });
+    });
+    return new CarillonProcess(child, () => stderr, grpc);
+  }
+
+  /** Stops it in order; prints what it complained about. */
+  async stop(): Promise<void> {
+    if (this.#child.exitCode === null && this.#child.signalCode === null) {
+      const ended = once(this.#child, 'exit');
+      this.#child.kill('SIGTERM');
+      await ended;
+    }
+    if (this.#log() !== '') process.stderr.write(`carillon logged:\n${this.#log().slice(0, 4_000)}\n`);
+  }
+}
