@@ -25,8 +25,8 @@ export type FireTimes = {
     afterMs: number,
     runsMade: readonly number[],
   ): { readonly atMs: number; readonly schedules: readonly number[]; readonly name: string } | undefined;
-  /** How many fire times lie in (after, until], counted up to a cap. */
-  count(afterMs: number, untilMs: number, cap: number): number;
+  /** How many fire times lie in (after, until], counted up to a cap, without schedules that have made all their runs. */
+  count(afterMs: number, untilMs: number, cap: number, runsMade: readonly number[]): number;
 };
 
 /** One ledger row to be written. */
@@ -108,7 +108,7 @@ class Planner {
       this.#doneMs = untilMs;
       return;
     }
-    const count = this.#situation.fireTimes.count(this.#doneMs, untilMs, maxCounted);
+    const count = this.#count(this.#doneMs, untilMs, maxCounted);
     if (count <= maxSingleRows) {
       for (let next = this.#peek(untilMs); next; next = this.#peek(untilMs)) this.#skip(next, reason, why, 0);
     } else {
@@ -123,8 +123,8 @@ class Planner {
 
   /** Applies the misfire policy to the fire times up to an instant, and to what would be a burst behind it. */
   handleMissed(untilMs: number): void {
-    const { misfire, nowMs, fireTimes } = this.#situation;
-    const onTime = fireTimes.count(Math.max(untilMs, this.#doneMs), nowMs, misfire.maxCatchUp + 1);
+    const { misfire, nowMs } = this.#situation;
+    const onTime = this.#count(Math.max(untilMs, this.#doneMs), nowMs, misfire.maxCatchUp + 1);
     const cutoffMs = onTime > misfire.maxCatchUp ? this.#latestBefore(nowMs, misfire.maxCatchUp) : untilMs;
     if (cutoffMs <= this.#doneMs) return;
     const first = this.#peek(cutoffMs);
@@ -197,32 +197,34 @@ class Planner {
     this.#lastFireMs = at.atMs;
   }
 
-  /** The last fire time up to an instant: looks back over spans that double until one holds a fire time. */
+  #count(afterMs: number, untilMs: number, cap: number): number {
+    return this.#situation.fireTimes.count(afterMs, untilMs, cap, this.#runsMade);
+  }
+
+  /** The last fire time up to an instant, given that `first` lies within it: halves the span that holds it. */
   #lastUntil(untilMs: number, first: Occurrence): Occurrence {
     const { fireTimes } = this.#situation;
-    for (let spanMs = 1_000; ; spanMs *= 2) {
-      const fromMs = Math.max(untilMs - spanMs, first.atMs - 1);
-      let last = fireTimes.next(fromMs, this.#runsMade);
-      if (!last || last.atMs > untilMs) continue;
-      for (let next = last; next && next.atMs <= untilMs; ) {
-        last = next;
-        const after = fireTimes.next(next.atMs, this.#runsMade);
-        if (!after) break;
-        next = after;
-      }
-      return last;
+    let last = first;
+    let highMs = untilMs;
+    while (highMs - last.atMs > 1) {
+      const middleMs = Math.floor((last.atMs + highMs) / 2);
+      const next = fireTimes.next(middleMs, this.#runsMade);
+      if (next && next.atMs <= untilMs) last = next;
+      else highMs = middleMs;
     }
+    // Only the instant 1 ms behind is left to ask for.
+    const next = fireTimes.next(last.atMs, this.#runsMade);
+    return next && next.atMs <= untilMs ? next : last;
   }
 
   /** An instant behind which at most `count` fire times lie up to `untilMs`. */
   #latestBefore(untilMs: number, count: number): number {
-    const { fireTimes } = this.#situation;
     let lowMs = this.#doneMs;
     let highMs = untilMs;
-    if (fireTimes.count(lowMs, untilMs, count + 1) <= count) return lowMs;
+    if (this.#count(lowMs, untilMs, count + 1) <= count) return lowMs;
     while (highMs - lowMs > 1) {
       const middleMs = Math.floor((lowMs + highMs) / 2);
-      if (fireTimes.count(middleMs, untilMs, count + 1) <= count) highMs = middleMs;
+      if (this.#count(middleMs, untilMs, count + 1) <= count) highMs = middleMs;
       else lowMs = middleMs;
     }
     return highMs;

@@ -27,10 +27,17 @@ export function createLogger(options: LoggerOptions): Logger {
       errorKey: 'error',
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
-      serializers: { error: pino.stdSerializers.errWithCause },
+      serializers: { error: serializeError },
     },
     options.destination ?? pino.destination({ dest: 2, sync: true }),
   );
+}
+
+/** An error for the log. The database driver hangs its whole connection, secrets included, on its errors: left out. */
+function serializeError(error: unknown): unknown {
+  if (!(error instanceof Error)) return error;
+  const { client: _, ...shown } = pino.stdSerializers.errWithCause(error) as Record<string, unknown>;
+  return shown;
 }
 
 /** Keeps nothing; for tests and for parts that are used without a log. */

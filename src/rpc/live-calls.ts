@@ -8,13 +8,21 @@ export type LiveCall = { fail(failure: unknown): void };
 export class LiveCalls {
   readonly #streams = new Set<LiveCall>();
   readonly #unary = new Set<LiveCall>();
+  readonly #waiting: (() => void)[] = [];
 
   add(call: LiveCall, isStream: boolean): void {
     (isStream ? this.#streams : this.#unary).add(call);
   }
 
+  /** Resolves when no call is under way. */
+  async idle(): Promise<void> {
+    if (this.#streams.size + this.#unary.size === 0) return;
+    await new Promise<void>((resolve) => this.#waiting.push(resolve));
+  }
+
   delete(call: LiveCall): void {
     if (!this.#unary.delete(call)) this.#streams.delete(call);
+    if (this.#streams.size + this.#unary.size === 0) for (const resolve of this.#waiting.splice(0)) resolve();
   }
 
   /** Ends every stream with a failure that is made for each. */

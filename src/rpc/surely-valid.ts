@@ -10,12 +10,14 @@
  * holds the two against each other.
  */
 import {
+  type DescEnum,
   type DescField,
   type DescMessage,
   type DescOneof,
   getOption,
   isFieldSet,
   type Message,
+  ScalarType,
 } from '@bufbuild/protobuf';
 import {
   EnumRulesSchema,
@@ -93,8 +95,7 @@ function checkOfField(field: DescField): Sure {
 }
 
 function checkOfValue(field: DescField, rules: FieldRules): Sure {
-  const isPlain = rules.cel.length === 0 && rules.celExpression.length === 0 && rules.$unknown === undefined;
-  if (!isPlain || rules.ignore === Ignore.IF_ZERO_VALUE || rules.ignore === Ignore.ALWAYS) return unsure;
+  if (!isPlain(rules)) return unsure;
   const { type } = rules;
   switch (field.fieldKind) {
     case 'message':
@@ -104,11 +105,11 @@ function checkOfValue(field: DescField, rules: FieldRules): Sure {
     case 'map':
       return checkOfMap(field, type);
     default:
-      return checkOfScalar(type);
+      return checkOfScalar(type, field.enum);
   }
 }
 
-function checkOfScalar(type: FieldRules['type']): Sure {
+function checkOfScalar(type: FieldRules['type'], desc: DescEnum | undefined): Sure {
   switch (type.case) {
     case undefined:
       return always;
@@ -122,15 +123,20 @@ function checkOfScalar(type: FieldRules['type']): Sure {
       return setsOnly(Int64RulesSchema, type.value, ['lt', 'lte', 'gt', 'gte', 'in'])
         ? checkOfNumber(type.value)
         : unsure;
-    case 'enum': {
-      // Whether a number is defined takes the descriptor; 0 always is.
-      if (!setsOnly(EnumRulesSchema, type.value, ['defined_only', 'in'])) return unsure;
-      const allowed = type.value.in;
-      return (value) => value === 0 && (allowed.length === 0 || allowed.includes(0));
-    }
+    case 'enum':
+      return desc === undefined ? unsure : checkOfEnum(type.value, desc);
     default:
       return unsure;
   }
+}
+
+function checkOfEnum(rules: Extract<FieldRules['type'], { case: 'enum' }>['value'], desc: DescEnum): Sure {
+  if (!setsOnly(EnumRulesSchema, rules, ['defined_only', 'in', 'not_in'])) return unsure;
+  const allowed = desc.values
+    .map((value) => value.number)
+    .filter((number) => rules.in.length === 0 || rules.in.includes(number))
+    .filter((number) => !rules.notIn.includes(number));
+  return (value) => allowed.includes(value as number);
 }
 
 /** Lengths are code points in the rules and UTF-16 units here: a code point is one or two of them, up to 4 bytes. */
@@ -181,7 +187,7 @@ function checkOfList(field: DescField & { fieldKind: 'list' }, type: FieldRules[
   const rules = type.value;
   if (!setsOnly(RepeatedRulesSchema, rules, ['min_items', 'max_items', 'items'])) return unsure;
   if (isMessage && rules.items !== undefined) return unsure;
-  const item = isMessage ? checkOfMessage(field.message) : checkOfPart(rules.items);
+  const item = isMessage ? checkOfMessage(field.message) : checkOfPart(rules.items, field.enum);
   return everyItem(
     item,
     Number(rules.minItems),
@@ -197,13 +203,13 @@ function everyItem(item: Sure, min: number, max: number): Sure {
 }
 
 function checkOfMap(field: DescField & { fieldKind: 'map' }, type: FieldRules['type']): Sure {
-  if (field.mapKind === 'message') return unsure;
+  if (field.mapKind === 'message' || field.mapKey !== ScalarType.STRING) return unsure;
   if (type.case === undefined) return always;
   if (type.case !== 'map') return unsure;
   const rules = type.value;
   if (!setsOnly(MapRulesSchema, rules, ['min_pairs', 'max_pairs', 'keys', 'values'])) return unsure;
-  const key = checkOfPart(rules.keys);
-  const each = checkOfPart(rules.values);
+  const key = checkOfPart(rules.keys, undefined);
+  const each = checkOfPart(rules.values, field.enum);
   const min = Number(rules.minPairs);
   const max = maxOf(rules, MapRulesSchema.field.maxPairs, rules.maxPairs);
   return (value) => {
@@ -213,13 +219,16 @@ function checkOfMap(field: DescField & { fieldKind: 'map' }, type: FieldRules['t
   };
 }
 
+/** Whether the rules are nothing but rules of the type. */
+function isPlain(rules: FieldRules): boolean {
+  const hasCode = rules.cel.length > 0 || rules.celExpression.length > 0;
+  return !hasCode && rules.$unknown === undefined && rules.ignore === Ignore.UNSPECIFIED;
+}
+
 /** The check of an item, a key or a value by the rules for it. */
-function checkOfPart(rules: FieldRules | undefined): Sure {
+function checkOfPart(rules: FieldRules | undefined, desc: DescEnum | undefined): Sure {
   if (rules === undefined) return always;
-  const isPlain = rules.cel.length === 0 && rules.celExpression.length === 0 && rules.$unknown === undefined;
-  return isPlain && rules.ignore === Ignore.UNSPECIFIED && !rules.required
-    ? checkOfScalar(rules.type)
-    : unsure;
+  return isPlain(rules) && !rules.required ? checkOfScalar(rules.type, desc) : unsure;
 }
 
 function maxOf(rules: Message, field: DescField, value: bigint): number {

@@ -6,7 +6,10 @@
  * found by fields: day by day inside a month's bit mask, months that do not fit
  * are jumped over, and the time of day is three table look-ups. The search is
  * bounded: dates repeat after 400 years, so a pattern without a date in that
- * time has none.
+ * time has none. A pattern whose every date falls on a change of clocks that
+ * leaves its time out ("30 2 * 3 SUNL" in Berlin) is given up 40 years behind
+ * the first of them; after 28 years, or 40 around a turn of the century, dates
+ * fall on the same weekdays again.
  *
  * Where spans meet, clocks change:
  *   - Forward (a gap): the local times in between do not exist. A frequent
@@ -32,6 +35,9 @@ const dayMs = 86_400_000;
 /** 400 years in days: after that the calendar repeats, weekdays included. */
 const calendarCycleDays = 146_097;
 
+/** How long the search goes on behind a date that clocks jump over. */
+const giveUpMs = 40 * 366 * dayMs;
+
 /** What a fire time is when clocks have changed around it. */
 export type ClockNote =
   | { readonly kind: 'gap'; readonly fromLocalMs: number; readonly untilLocalMs: number }
@@ -53,16 +59,19 @@ export class CronSearch {
     this.#ambiguous = ambiguous;
   }
 
-  /** The first fire time strictly after an instant; undefined when there is none within 400 years. */
+  /** The first fire time strictly after an instant; undefined when there is none within the bounds of the search. */
   next(afterMs: number): number | undefined {
     let span = this.#zone.spanAt(afterMs);
     let fromMs = afterMs;
+    let lastMs: number | undefined;
     for (;;) {
       const localAfter = fromMs + span.offsetMs;
       const local = this.#nextLocal(localAfter);
       if (local === undefined) return undefined;
       const found = this.#withinSpan(span, local);
       if (found !== undefined) return found;
+      lastMs ??= local + giveUpMs;
+      if (local > lastMs) return undefined;
       // Nothing fits before `local`; only the last days before it can hold a change that matters.
       const jumpMs = Math.max(span.untilMs, local - span.offsetMs - 2 * dayMs);
       const next = this.#zone.spanAt(jumpMs);

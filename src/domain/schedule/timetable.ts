@@ -41,8 +41,7 @@ export class Timetable {
     let schedules: number[] = [];
     for (let i = 0; i < this.#sources.length; i++) {
       const source = this.#sources[i]!;
-      const { repeatCount } = source.schedule;
-      if (repeatCount > 0 && (runsMade[i] ?? 0) >= repeatCount) continue;
+      if (isUsedUp(source, runsMade[i])) continue;
       const next = nextWithin(source, afterMs);
       if (next === undefined || next > atMs) continue;
       if (next < atMs) {
@@ -54,12 +53,21 @@ export class Timetable {
     return { atMs, schedules, name: this.#sources[schedules[0]!]!.schedule.name };
   }
 
-  /** How many fire times lie in (after, until], counted up to a cap; repeat counts are not considered. */
-  count(afterMs: number, untilMs: number, cap: number): number {
-    if (this.#sources.length === 1) return countWithin(this.#sources[0]!, afterMs, untilMs, cap);
+  /**
+   * How many fire times lie in (after, until], counted up to a cap. Schedules
+   * that have made all their runs do not count; the others count in full, as if
+   * none of these fire times made a run.
+   */
+  count(afterMs: number, untilMs: number, cap: number, runsMade: readonly number[] = []): number {
+    const alive = this.#sources.filter((source, i) => !isUsedUp(source, runsMade[i]));
+    if (alive.length === 1) return countWithin(alive[0]!, afterMs, untilMs, cap);
     let count = 0;
-    for (let fire = this.next(afterMs, []); fire && fire.atMs <= untilMs && count < cap; count++) {
-      fire = this.next(fire.atMs, []);
+    for (
+      let fire = this.next(afterMs, runsMade);
+      fire && fire.atMs <= untilMs && count < cap;
+      fire = this.next(fire.atMs, runsMade)
+    ) {
+      count++;
     }
     return count;
   }
@@ -141,6 +149,10 @@ function zoneOf(name: string, field: string): Zone {
     'INVALID_SCHEDULE',
   );
 }
+
+/** Whether a schedule has made all the runs that it is to make. */
+const isUsedUp = ({ schedule: { repeatCount } }: Source, runsMade = 0): boolean =>
+  repeatCount > 0 && runsMade >= repeatCount;
 
 /** Both bounds are inclusive. */
 function nextWithin(source: Source, afterMs: number): number | undefined {
