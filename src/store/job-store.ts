@@ -143,13 +143,20 @@ export class PgJobStore {
   /** Definitions by id, also of deleted jobs: what is open of them still runs. */
   async listDefinitions(db: Db, ids: readonly number[]): Promise<readonly StoredDefinition[]> {
     if (ids.length === 0) return [];
-    const rows = await jobRows(db)
-      .where(sql<SqlBool>`j.id = any (${numberArray(ids)}::bigint[])`)
-      .execute();
-    return rows.map((row) => {
-      const { id, key, generation, ...definition } = jobFromRow(row);
-      return { id, key, generation, definition };
-    });
+    const rows = await run<DefinitionRow>(
+      db,
+      `/* definitions */
+       select id, namespace, group_name, name, generation, description, labels, schedules, target, parameters, priority,
+              overlap, misfire, retry, attempt_timeout_ms, queue_timeout_ms
+         from carillon.job where id = any ($1::bigint[])`,
+      [numberArray(ids)],
+    );
+    return rows.map((row) => ({
+      id: row.id,
+      key: { namespace: row.namespace, group: row.group_name, name: row.name },
+      generation: row.generation,
+      definition: definitionFromRow(row),
+    }));
   }
 
   /** Saves a new definition; `timing` as well when the edit touches it. */
@@ -301,10 +308,11 @@ function jobRows(db: Db) {
 
 type JobRow = Awaited<ReturnType<ReturnType<typeof jobRows>['execute']>>[number];
 
-function jobFromRow(row: JobRow): Job {
+/** The columns that make a definition, with the key. */
+type DefinitionRow = Omit<JobRow, 'state' | 'pauses' | 'next_fire_at' | 'last_fire_at'>;
+
+function definitionFromRow(row: DefinitionRow): JobDefinition {
   return {
-    id: row.id,
-    key: { namespace: row.namespace, group: row.group_name, name: row.name },
     description: row.description,
     labels: row.labels,
     schedules: row.schedules,
@@ -316,6 +324,14 @@ function jobFromRow(row: JobRow): Job {
     retry: row.retry,
     attemptTimeoutMs: row.attempt_timeout_ms,
     queueTimeoutMs: row.queue_timeout_ms ?? undefined,
+  };
+}
+
+function jobFromRow(row: JobRow): Job {
+  return {
+    ...definitionFromRow(row),
+    id: row.id,
+    key: { namespace: row.namespace, group: row.group_name, name: row.name },
     state: row.state,
     pauses: (row.pauses ?? []).map(
       (pause): Pause => ({

@@ -1,0 +1,160 @@
+import { describe, expect, it } from 'vitest';
+import { type FireSituation, type PlannedRow, planFires } from '../../src/domain/fire-plan.ts';
+import { jobDefaults } from '../../src/domain/job.ts';
+import type { Schedule } from '../../src/domain/schedule/schedule.ts';
+import { compileTimetable } from '../../src/domain/schedule/timetable.ts';
+
+const noon = Date.parse('2026-11-21T12:00:00Z');
+const second = 1_000;
+const minute = 60 * second;
+
+/** A schedule every so many milliseconds, from noon. */
+const every = (everyMs: number, more: Partial<Schedule> = {}): Schedule => ({
+  name: 'tick',
+  repeatCount: 0,
+  spec: { kind: 'interval', everyMs, mode: 'FIXED_RATE', anchorMs: noon },
+  ...more,
+});
+
+function plan(schedule: Schedule, situation: Partial<FireSituation>) {
+  return planFires({
+    fireTimes: compileTimetable([schedule], 1),
+    runsMade: [0],
+    nextFireMs: noon,
+    nowMs: noon,
+    misfire: jobDefaults.misfire,
+    overlap: 'SKIP',
+    ...situation,
+  });
+}
+
+/** A row in short: seconds after noon, what became of it, how many it stands for. */
+const short = ({ fireMs, cause, state, reason, skippedCount }: PlannedRow): string =>
+  [(fireMs - noon) / second, state === 'PENDING' ? cause : reason, skippedCount || ''].join(' ').trim();
+
+describe('planning the fires of a due job', () => {
+  it('runs a fire time that is due and computes the next one', () => {
+    const planned = plan(every(10 * second), { nowMs: noon + 3 });
+    expect(planned.rows.map(short)).toEqual(['0 SCHEDULE']);
+    expect(planned.nextFireMs).toBe(noon + 10 * second);
+    expect(planned.lastFireMs).toBe(noon);
+  });
+
+  it('fires late ones within the grace as if on time, each through the overlap policy', () => {
+    const planned = plan(every(10 * second), { nowMs: noon + 25 * second });
+    expect(planned.rows.map(short)).toEqual(['0 SCHEDULE', '10 OVERLAP', '20 OVERLAP']);
+    expect(plan(every(10 * second), { nowMs: noon + 25 * second, overlap: 'ALLOW' }).rows.map(short)).toEqual(
+      ['0 SCHEDULE', '10 SCHEDULE', '20 SCHEDULE'],
+    );
+  });
+
+  it('advances from now, never step by step from the old value', () => {
+    expect(plan(every(7 * second), { nowMs: noon + 24 * 3600 * second }).nextFireMs).toBeGreaterThan(
+      noon + 24 * 3600 * second,
+    );
+  });
+
+  it.each([
+    ['SKIP', ['0 MISFIRE', '60 MISFIRE', '120 MISFIRE', '180 SCHEDULE']],
+    ['RUN_LAST', ['0 MISFIRE', '60 MISFIRE', '120 CATCH_UP', '180 SCHEDULE']],
+    ['RUN_ALL', ['0 CATCH_UP', '60 CATCH_UP', '120 CATCH_UP', '180 SCHEDULE']],
+  ] as const)('handles missed fire times by %s', (policy, rows) => {
+    const misfire = { ...jobDefaults.misfire, policy, graceMs: 30 * second };
+    const planned = plan(every(minute), { nowMs: noon + 190 * second, misfire, overlap: 'ALLOW' });
+    expect(planned.rows.map(short)).toEqual(rows);
+  });
+
+  it('bounds RUN_ALL by its count, latest first to be kept, oldest first to run', () => {
+    const misfire = { ...jobDefaults.misfire, policy: 'RUN_ALL', graceMs: 0, maxCatchUp: 2 } as const;
+    const planned = plan(every(minute), { nowMs: noon + 4.5 * minute, misfire, overlap: 'ALLOW' });
+    expect(planned.rows.map(short)).toEqual([
+      '0 MISFIRE',
+      '60 MISFIRE',
+      '120 MISFIRE',
+      '180 CATCH_UP',
+      '240 CATCH_UP',
+    ]);
+  });
+
+  it('bounds RUN_ALL by its window', () => {
+    const misfire = {
+      ...jobDefaults.misfire,
+      policy: 'RUN_ALL',
+      graceMs: 0,
+      catchUpWindowMs: 2 * minute,
+    } as const;
+    const planned = plan(every(minute), { nowMs: noon + 4.5 * minute, misfire, overlap: 'ALLOW' });
+    expect(planned.rows.map(short)).toEqual([
+      '0 MISFIRE',
+      '60 MISFIRE',
+      '120 MISFIRE',
+      '180 CATCH_UP',
+      '240 CATCH_UP',
+    ]);
+  });
+
+  it('collapses a long gap into one counted row that names its range', () => {
+    const planned = plan(every(second), { nowMs: noon + 3 * 3600 * second + 500 });
+    const [gap, ...rest] = planned.rows;
+    expect(short(gap!)).toBe('0 MISFIRE 10740');
+    expect(gap?.message).toContain(
+      '10740 fire times from 2026-11-21T12:00:00.000Z to 2026-11-21T14:58:59.000Z',
+    );
+    expect(short(rest[0]!)).toBe('10740 CATCH_UP');
+    const accounted = planned.rows.reduce((sum, row) => sum + (row.skippedCount || 1), 0);
+    expect(accounted).toBe(3 * 3600 + 1);
+  });
+
+  it('makes no burst of what lies within the grace: the older ones count as missed', () => {
+    const planned = plan(every(10), { nowMs: noon + 30 * second, overlap: 'ALLOW' });
+    expect(planned.rows.filter((row) => row.cause === 'SCHEDULE' && row.state === 'PENDING')).toHaveLength(
+      100,
+    );
+    expect(planned.rows.filter((row) => row.cause === 'CATCH_UP')).toHaveLength(1);
+    expect(planned.rows.reduce((sum, row) => sum + (row.skippedCount || 1), 0)).toBe(3_001);
+  });
+
+  it('skips while an execution is open, and says which', () => {
+    const planned = plan(every(second), { openExecutionId: 77 });
+    expect(planned.rows.map(short)).toEqual(['0 OVERLAP']);
+    expect(planned.rows[0]?.message).toBe('execution 77 was still open');
+  });
+
+  it('holds what falls into a pause, and runs what comes behind its end', () => {
+    const held = plan(every(second), { nowMs: noon + 2 * second, pausedUntilMs: Number.POSITIVE_INFINITY });
+    expect(held.rows.map(short)).toEqual(['0 PAUSED', '1 PAUSED', '2 PAUSED']);
+    expect(held.nextFireMs).toBe(noon + 3 * second);
+    const lifted = plan(every(second), { nowMs: noon + 2 * second, pausedUntilMs: noon + 2 * second });
+    expect(lifted.rows.map(short)).toEqual(['0 PAUSED', '1 PAUSED', '2 SCHEDULE']);
+    expect(plan(every(second), { pausedUntilMs: noon - second }).rows.map(short)).toEqual(['0 SCHEDULE']);
+  });
+
+  it('makes exactly as many runs as the repeat count says; skipped ones do not use it up', () => {
+    const three = every(second, { repeatCount: 3 });
+    const all = plan(three, { nowMs: noon + 9 * second, overlap: 'ALLOW' });
+    expect(all.rows.map(short)).toEqual(['0 SCHEDULE', '1 SCHEDULE', '2 SCHEDULE']);
+    expect(all.nextFireMs).toBeUndefined();
+    expect(all.runsMade).toEqual([3]);
+    const skipped = plan(three, { nowMs: noon + 2 * second, openExecutionId: 1 });
+    expect(skipped.runsMade).toEqual([0]);
+    expect(skipped.nextFireMs).toBe(noon + 3 * second);
+  });
+
+  it('finishes when no schedule fires again', () => {
+    const once: Schedule = { name: 'once', repeatCount: 0, spec: { kind: 'once', atMs: noon } };
+    expect(plan(once, {})).toMatchObject({ nextFireMs: undefined, lastFireMs: noon });
+    const ended = plan(every(second, { endMs: noon }), {});
+    expect(ended.rows.map(short)).toEqual(['0 SCHEDULE']);
+    expect(ended.nextFireMs).toBeUndefined();
+  });
+
+  it('writes one row for an instant that two schedules name, and counts it for both', () => {
+    const timetable = compileTimetable(
+      [every(second, { repeatCount: 2 }), every(2 * second, { name: 'b', repeatCount: 2 })],
+      1,
+    );
+    const planned = plan(every(second), { fireTimes: timetable, runsMade: [0, 0], overlap: 'ALLOW' });
+    expect(planned.rows.map((row) => row.schedule)).toEqual(['tick']);
+    expect(planned.runsMade).toEqual([1, 1]);
+  });
+});
