@@ -220,7 +220,8 @@ class Planner {
   /** An instant behind which at most `count` fire times lie up to `untilMs`. */
   #latestBefore(untilMs: number, count: number): number {
     let lowMs = this.#doneMs;
-    let highMs = untilMs;
+    // Fire times are whole milliseconds; a fraction, which the database's clock has, would keep the span from closing.
+    let highMs = Math.floor(untilMs);
     if (this.#count(lowMs, untilMs, count + 1) <= count) return lowMs;
     while (highMs - lowMs > 1) {
       const middleMs = Math.floor((lowMs + highMs) / 2);

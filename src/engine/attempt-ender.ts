@@ -7,7 +7,7 @@ import type { Notifier } from '../store/notifier.ts';
 import type { Store } from '../store/store.ts';
 
 export type AttemptEnderOptions = {
-  readonly store: Pick<Store, 'transaction' | 'attempts'>;
+  readonly store: Pick<Store, 'db' | 'attempts'>;
   readonly notifier: Pick<Notifier, 'notify'>;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -47,7 +47,7 @@ export class AttemptEnder {
     const { signal } = this.#stopping;
     for (let n = 1; ; n++) {
       try {
-        const written = await store.transaction((tx) => store.attempts.end(tx, instanceId(), ends));
+        const written = await store.attempts.end(store.db, instanceId(), ends);
         if (written.length < ends.length) {
           logger.debug(
             { refused: ends.length - written.length },

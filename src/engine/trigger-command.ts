@@ -54,7 +54,7 @@ export class TriggerCommand {
 
   constructor(options: TriggerCommandOptions) {
     this.#options = options;
-    this.#batcher = new Batcher({ flush: (requests) => this.#triggerAll(requests), maxItems: 500, lanes: 2 });
+    this.#batcher = new Batcher({ flush: (requests) => this.#triggerAll(requests), maxItems: 500, lanes: 4 });
   }
 
   async trigger(request: TriggerJob): Promise<Reply> {
@@ -73,16 +73,18 @@ export class TriggerCommand {
 
   async #triggerAll(requests: readonly TriggerJob[]): Promise<readonly Outcome[]> {
     const { store, jobs, notifier } = this.#options;
-    const resolved = await store.ledger.resolveJobs(
-      store.db,
-      requests.map((request) => request.job),
-    );
+    const [resolved, ids] = await Promise.all([
+      store.ledger.resolveJobs(
+        store.db,
+        requests.map((request) => request.job),
+      ),
+      store.ledger.drawIds(store.db, requests.length),
+    ]);
     const known = resolved.filter((job) => job !== undefined);
     const cached = await jobs.load(
       store.db,
       known.map((job) => ({ jobId: job.id, generation: job.generation })),
     );
-    const ids = known.length === 0 ? [] : await store.ledger.drawIds(store.db, requests.length);
     const outcomes = new Map<number, Outcome>();
     const calls: Call[] = [];
     requests.forEach((request, place) => {

@@ -3,7 +3,7 @@ export type BatcherOptions<Item, Result> = {
   readonly flush: (items: readonly Item[]) => Promise<readonly Result[]>;
   /** The most items of one batch. */
   readonly maxItems: number;
-  /** How many batches may be under way at once. Default 1. */
+  /** How many batches may be under way at once. Default 1. What waits is shared out among the free ones. */
   readonly lanes?: number;
 };
 
@@ -52,7 +52,8 @@ export class Batcher<Item, Result> {
   #flush(): void {
     const { lanes = 1, maxItems } = this.#options;
     while (this.#underWay < lanes && this.#waiting.length > 0) {
-      const batch = this.#waiting.splice(0, maxItems);
+      const share = Math.ceil(this.#waiting.length / (lanes - this.#underWay));
+      const batch = this.#waiting.splice(0, Math.min(share, maxItems));
       this.#underWay++;
       void this.#flushBatch(batch);
     }

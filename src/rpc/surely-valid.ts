@@ -185,14 +185,12 @@ function checkOfList(field: DescField & { fieldKind: 'list' }, type: FieldRules[
     return isMessage ? everyItem(checkOfMessage(field.message), 0, Infinity) : always;
   if (type.case !== 'repeated') return unsure;
   const rules = type.value;
-  if (!setsOnly(RepeatedRulesSchema, rules, ['min_items', 'max_items', 'items'])) return unsure;
+  if (!setsOnly(RepeatedRulesSchema, rules, ['min_items', 'max_items', 'unique', 'items'])) return unsure;
   if (isMessage && rules.items !== undefined) return unsure;
   const item = isMessage ? checkOfMessage(field.message) : checkOfPart(rules.items, field.enum);
-  return everyItem(
-    item,
-    Number(rules.minItems),
-    maxOf(rules, RepeatedRulesSchema.field.maxItems, rules.maxItems),
-  );
+  const max = maxOf(rules, RepeatedRulesSchema.field.maxItems, rules.maxItems);
+  // Comparing items is the validator's work; one alone is unique.
+  return everyItem(item, Number(rules.minItems), rules.unique ? Math.min(max, 1) : max);
 }
 
 function everyItem(item: Sure, min: number, max: number): Sure {
