@@ -54,7 +54,7 @@ export class TriggerCommand {
 
   constructor(options: TriggerCommandOptions) {
     this.#options = options;
-    this.#batcher = new Batcher({ flush: (requests) => this.#triggerAll(requests), maxItems: 500, lanes: 4 });
+    this.#batcher = new Batcher({ flush: (requests) => this.#triggerAll(requests), maxItems: 500, lanes: 2 });
   }
 
   async trigger(request: TriggerJob): Promise<Reply> {

@@ -7,6 +7,7 @@
  * and then get the same answer; connections that are still there are cut off.
  */
 import type { EventEmitter } from 'node:events';
+import type { Http2Session } from 'node:http2';
 import { type ChannelOptions, Server, ServerCredentials } from '@grpc/grpc-js';
 import { Health } from '../../gen/grpc/health/v1/health_pb.js';
 import type { Clock } from '../platform/clock.ts';
@@ -113,7 +114,7 @@ export class GrpcServer implements Part {
       });
     });
     this.#address = formatAddress({ host, port });
-    for (const server of http2ServersOf(this.#server)) {
+    for (const server of http2ServersOf(this.#server).keys()) {
       closeSlowRequests(server, {
         clock,
         timeoutMs: requestTimeoutMs,
@@ -138,6 +139,9 @@ export class GrpcServer implements Part {
     const noCalls = this.#live.idle().then(() => clock.sleep(lingerMs));
     await Promise.race([noCalls, new Promise<void>((resolve) => this.#server.tryShutdown(() => resolve()))]);
     cancelEnd();
+    for (const { sessions } of http2ServersOf(this.#server).values()) {
+      for (const session of sessions) session.destroy();
+    }
     this.#server.forceShutdown();
   }
 }
@@ -157,7 +161,13 @@ function channelOptions(options: GrpcServerOptions): ChannelOptions {
   };
 }
 
-/** The HTTP/2 servers inside grpc-js, which has no option for slow requests. The member is private there; a test holds it. */
-function http2ServersOf(server: Server): Iterable<EventEmitter> {
-  return (server as unknown as { readonly http2Servers: Map<EventEmitter, unknown> }).http2Servers.keys();
+/**
+ * The HTTP/2 servers inside grpc-js with their sessions, which it has no options
+ * for. The member is private there; tests of slow requests and of stopping hold it.
+ */
+function http2ServersOf(
+  server: Server,
+): ReadonlyMap<EventEmitter, { readonly sessions: ReadonlySet<Http2Session> }> {
+  const inside = server as unknown as { readonly http2Servers: ReturnType<typeof http2ServersOf> };
+  return inside.http2Servers;
 }

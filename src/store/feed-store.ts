@@ -98,13 +98,17 @@ export class PgFeedStore {
   }
 
   /**
-   * Whether all rows since a position are still there: it comes from this epoch
-   * and is not older than what was cleaned away.
+   * Whether all rows since a position are still there: it comes from this
+   * epoch, and none of the transactions that it has not seen may have been
+   * cleaned away. One that is still under way has not, however old it is: any
+   * database of the cluster may hold one open for hours.
    */
   async isKept(db: Db, position: FeedPosition, epoch: string): Promise<boolean> {
     const [row] = await run<{ kept: boolean }>(
       db,
-      `select epoch = $2 and pg_snapshot_xmin($1::pg_snapshot) > floor_xid
+      `select epoch = $2 and pg_snapshot_xmax($1::pg_snapshot) > floor_xid
+              and not exists (select 1 from pg_snapshot_xip($1::pg_snapshot) xid
+                               where xid <= floor_xid and pg_visible_in_snapshot(xid, pg_current_snapshot()))
               and pg_snapshot_xmax($1::pg_snapshot) <= pg_snapshot_xmax(pg_current_snapshot()) as kept
          from carillon.feed_epoch`,
       [position, epoch],

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { LogEntry } from '../../src/domain/execution.ts';
 import { type JobDefinition, jobDefaults } from '../../src/domain/job.ts';
 import { systemClock } from '../../src/platform/clock.ts';
@@ -26,6 +26,12 @@ beforeAll(() => {
 
 afterAll(() => database.close());
 
+/** No test meets what another one left open or due. */
+beforeEach(async () => {
+  await rows('truncate carillon.execution, carillon.open_execution');
+  await rows('update carillon.timer set next_fire_at = null');
+});
+
 const definition: JobDefinition = {
   description: '',
   labels: {},
@@ -41,8 +47,15 @@ const definition: JobDefinition = {
 
 let names = 0;
 
+async function drawIds(count: number): Promise<readonly number[]> {
+  const drawn = await rows<{ id: number }>('select carillon.next_id() as id from generate_series(1, $1)', [
+    count,
+  ]);
+  return drawn.map((row) => row.id);
+}
+
 async function addJob(nextFireMs: number | null = null, runsMade: readonly number[] = []): Promise<number> {
-  const [id] = await store.ledger.drawIds(store.db, 1);
+  const [id] = await drawIds(1);
   const key = { namespace: 'default', group: 'default', name: `job ${names++}` };
   await store.transaction((tx) => store.jobs.insert(tx, id!, key, definition, { nextFireMs, runsMade }));
   return id!;
@@ -53,7 +66,7 @@ const addInstance = (ttlMs = 60_000): Promise<number> =>
 
 /** Triggers executions of a job, one for each priority; returns their ids, oldest first. */
 async function trigger(jobId: number, priorities: readonly number[]): Promise<readonly number[]> {
-  const ids = await store.ledger.drawIds(store.db, priorities.length);
+  const ids = await drawIds(priorities.length);
   await store.transaction((tx) =>
     store.ledger.insertTriggered(
       tx,

@@ -20,7 +20,11 @@ export function cronSpec(expression: string, more: Partial<CronSchedule> = {}): 
 }
 
 /** The timetable of one cron schedule. */
-export function cronTimetable(expression: string, more: Partial<CronSchedule> = {}, spreadSeed = 1): Timetable {
+export function cronTimetable(
+  expression: string,
+  more: Partial<CronSchedule> = {},
+  spreadSeed = 1,
+): Timetable {
   return compileTimetable([scheduleOf(cronSpec(expression, more))], spreadSeed);
 }
 
