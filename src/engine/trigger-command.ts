@@ -73,13 +73,10 @@ export class TriggerCommand {
 
   async #triggerAll(requests: readonly TriggerJob[]): Promise<readonly Outcome[]> {
     const { store, jobs, notifier } = this.#options;
-    const [resolved, ids] = await Promise.all([
-      store.ledger.resolveJobs(
-        store.db,
-        requests.map((request) => request.job),
-      ),
-      store.ledger.drawIds(store.db, requests.length),
-    ]);
+    const resolved = await store.ledger.resolveAndDraw(
+      store.db,
+      requests.map((request) => request.job),
+    );
     const known = resolved.filter((job) => job !== undefined);
     const cached = await jobs.load(
       store.db,
@@ -101,7 +98,7 @@ export class TriggerCommand {
         request,
         job,
         namespace: target.namespace,
-        executionId: ids[place]!,
+        executionId: target.executionId,
         skipsOverlap,
       });
     });

@@ -57,34 +57,20 @@ export class PgLedgerStore {
 
   /** Finds the jobs that references name; undefined in the place of one that does not exist. */
   async resolveJobs(db: Db, refs: readonly JobRef[]): Promise<readonly (ResolvedJob | undefined)[]> {
-    const rows = await run<ResolvedJob & { place: number }>(
+    return resolve<ResolvedJob>(db, refs, `/* resolve_jobs */ ${resolveStatement}`);
+  }
+
+  /** Finds jobs and draws an id for an execution of each in the same statement, in the order of the references. */
+  async resolveAndDraw(
+    db: Db,
+    refs: readonly JobRef[],
+  ): Promise<readonly ((ResolvedJob & { readonly executionId: number }) | undefined)[]> {
+    return resolve(
       db,
-      `/* resolve_jobs */
-       with asked as (
-         select * from unnest($1::bigint[], $2::text[], $3::text[], $4::text[])
-           with ordinality as a (id, namespace, group_name, name, place)
-       ), found as (
-         select a.place, j.id, j.namespace from asked a join carillon.job j on j.id = a.id
-          where a.id is not null and j.deleted_at is null
-         union all
-         select a.place, j.id, j.namespace from asked a
-           join carillon.job j on j.namespace = a.namespace and j.group_name = a.group_name and j.name = a.name
-          where a.id is null and j.deleted_at is null
-       )
-       select f.place, f.id, f.namespace, t.generation, t.next_fire_at is not null as "firesAgain",
-              exists (select 1 from carillon.pause p where p.job_id = f.id
-                         and (p.until_at is null or p.until_at > clock_timestamp())) as paused
-         from found f join carillon.timer t on t.job_id = f.id`,
-      [
-        numberArray(refs.map((ref) => ('id' in ref ? ref.id : null))),
-        refs.map((ref) => ('key' in ref ? ref.key.namespace : null)),
-        refs.map((ref) => ('key' in ref ? ref.key.group : null)),
-        refs.map((ref) => ('key' in ref ? ref.key.name : null)),
-      ],
+      refs,
+      `/* resolve_and_draw */
+       select r.*, carillon.next_id() as "executionId" from (${resolveStatement} order by f.place) r`,
     );
-    const found: (ResolvedJob | undefined)[] = refs.map(() => undefined);
-    for (const { place, ...job } of rows) found[place - 1] = job;
-    return found;
   }
 
   /** Writes executions that were asked for, and opens those that are to run. Returns when they were made. */
@@ -372,6 +358,39 @@ function waitingFor(row: LedgerRow): string {
   if (row.due_at) return `attempt ${row.attempt + 1} is due at ${row.due_at.toISOString()}`;
   return 'an instance with a free slot';
 }
+
+async function resolve<Job extends ResolvedJob>(
+  db: Db,
+  refs: readonly JobRef[],
+  statement: string,
+): Promise<readonly (Job | undefined)[]> {
+  const rows = await run<Job & { place: number }>(db, statement, [
+    numberArray(refs.map((ref) => ('id' in ref ? ref.id : null))),
+    refs.map((ref) => ('key' in ref ? ref.key.namespace : null)),
+    refs.map((ref) => ('key' in ref ? ref.key.group : null)),
+    refs.map((ref) => ('key' in ref ? ref.key.name : null)),
+  ]);
+  const found: (Job | undefined)[] = refs.map(() => undefined);
+  for (const row of rows) found[row.place - 1] = row;
+  return found;
+}
+
+const resolveStatement = `
+  with asked as (
+    select * from unnest($1::bigint[], $2::text[], $3::text[], $4::text[])
+      with ordinality as a (id, namespace, group_name, name, place)
+  ), found as (
+    select a.place, j.id, j.namespace from asked a join carillon.job j on j.id = a.id
+     where a.id is not null and j.deleted_at is null
+    union all
+    select a.place, j.id, j.namespace from asked a
+      join carillon.job j on j.namespace = a.namespace and j.group_name = a.group_name and j.name = a.name
+     where a.id is null and j.deleted_at is null
+  )
+  select f.place, f.id, f.namespace, t.generation, t.next_fire_at is not null as "firesAgain",
+         exists (select 1 from carillon.pause p where p.job_id = f.id
+                    and (p.until_at is null or p.until_at > clock_timestamp())) as paused
+    from found f join carillon.timer t on t.job_id = f.id`;
 
 const insertTriggeredStatement = `/* insert_triggered */
   with made as materialized (
