@@ -62,7 +62,7 @@ export function checkDefinition(
   fromMs: number,
   spreadSeed: number,
 ): Timetable {
-  const violations: FieldViolation[] = [...validateHttpTarget(definition.target, `${path}.target`)];
+  const violations: FieldViolation[] = [...validateHttpTarget(definition.target, `${path}.target.http`)];
   const { initialBackoffMs, maxBackoffMs } = definition.retry;
   if (maxBackoffMs < initialBackoffMs) {
     violations.push({

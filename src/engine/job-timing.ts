@@ -12,9 +12,13 @@ export function firesAlike(a: readonly Schedule[], b: readonly Schedule[]): bool
   return JSON.stringify(a.map(canonical)) === JSON.stringify(b.map(canonical));
 }
 
+/** A spec as text; what was stored comes back with its members in another order. */
+const textOf = (spec: Schedule['spec']): string =>
+  JSON.stringify(Object.entries(spec).sort(([x], [y]) => (x < y ? -1 : 1)));
+
 const canonical = (schedule: Schedule): unknown => [
   schedule.name,
-  Object.entries(schedule.spec).sort(([x], [y]) => (x < y ? -1 : 1)),
+  textOf(schedule.spec),
   schedule.startMs ?? null,
   schedule.endMs ?? null,
   schedule.repeatCount,
@@ -35,7 +39,7 @@ export function timingFrom(
   const { schedules, misfire } = definition;
   const runsMade = schedules.map((schedule) => {
     const i = before?.schedules.findIndex(
-      ({ name, spec }) => name === schedule.name && JSON.stringify(spec) === JSON.stringify(schedule.spec),
+      ({ name, spec }) => name === schedule.name && textOf(spec) === textOf(schedule.spec),
     );
     return (i === undefined || i < 0 ? 0 : before?.runsMade[i]) ?? 0;
   });

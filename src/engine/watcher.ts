@@ -202,6 +202,8 @@ export class Watcher {
       const { executionId, seq } = event.entry;
       const last = kept.at(-1)?.message.event;
       if (last?.kind === 'gap' && last.executionId === executionId) {
+        // A line that waits twice, because its batch was read again, is missing once.
+        if (seq <= last.lastSeq) continue;
         const gap = { ...last, lastSeq: seq, count: last.count + 1 };
         kept[kept.length - 1] = {
           ...queued,

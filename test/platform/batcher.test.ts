@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest';
 import { Batcher } from '../../src/platform/batcher.ts';
-import { ManualClock, settle } from './manual-clock.ts';
 
 /** A batcher whose batches end when the test says so. */
 function batcherOf(options: { readonly maxItems?: number; readonly lanes?: number } = {}) {
@@ -77,31 +76,6 @@ describe('a batcher', () => {
     expect(sizes()).toEqual([3, 2, 2]);
     for (const batch of batches) batch.end();
     expect(await results).toHaveLength(7);
-  });
-
-  it('rests behind a batch, so that the next one grows, and not behind a rest', async () => {
-    const clock = new ManualClock();
-    const sizes: number[] = [];
-    const batcher = new Batcher<number, number>({
-      maxItems: 100,
-      rest: { clock, ms: 5 },
-      flush: async (items) => {
-        sizes.push(items.length);
-        return items;
-      },
-    });
-    expect(await batcher.add(1)).toBe(1);
-    const resting = [batcher.add(2), batcher.add(3)];
-    await clock.advance(4);
-    resting.push(batcher.add(4));
-    expect(sizes).toEqual([1]);
-    await clock.advance(1);
-    expect(await Promise.all(resting)).toEqual([2, 3, 4]);
-    await clock.advance(5);
-    expect(await batcher.add(5)).toBe(5);
-    expect(sizes).toEqual([1, 3, 1]);
-    await clock.advance(5);
-    await batcher.drain();
   });
 
   it('rejects every item of a batch that fails, and goes on with the next', async () => {
