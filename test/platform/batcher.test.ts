@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { Batcher } from '../../src/platform/batcher.ts';
+import { settle } from './manual-clock.ts';
 
 /** A batcher whose batches end when the test says so. */
 function batcherOf(options: { readonly maxItems?: number; readonly lanes?: number } = {}) {
