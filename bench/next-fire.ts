@@ -85,13 +85,15 @@ function ratePerSecond(next: Next): number {
   return best;
 }
 
-/** A figure, or why there is none. */
+/** A figure; an expression that the library does not know has none. */
 function figure(make: (expression: string) => Next, expression: string): string {
+  let next: Next;
   try {
-    return Math.round(ratePerSecond(make(expression))).toLocaleString('en-US');
-  } catch (error) {
-    return error instanceof Error ? `no: ${error.message.slice(0, 40)}` : 'no';
+    next = make(expression);
+  } catch {
+    return 'refused';
   }
+  return Math.round(ratePerSecond(next)).toLocaleString('en-US');
 }
 
 console.table(

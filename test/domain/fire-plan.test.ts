@@ -1,6 +1,7 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type FireSituation, type PlannedRow, planFires } from '../../src/domain/fire-plan.ts';
-import { jobDefaults } from '../../src/domain/job.ts';
+import { jobDefaults, type MisfirePolicy } from '../../src/domain/job.ts';
 import type { Schedule } from '../../src/domain/schedule/schedule.ts';
 import { compileTimetable } from '../../src/domain/schedule/timetable.ts';
 
@@ -156,5 +157,123 @@ describe('planning the fires of a due job', () => {
     const planned = plan(every(second), { fireTimes: timetable, runsMade: [0, 0], overlap: 'ALLOW' });
     expect(planned.rows.map((row) => row.schedule)).toEqual(['tick']);
     expect(planned.runsMade).toEqual([1, 1]);
+  });
+});
+
+describe('accounting for every fire time', () => {
+  it('writes one row or counts it in one, in order, whatever the situation (I2)', () => {
+    const situations = fc.record({
+      everyMs: fc.constantFrom(10, 700, second, 7 * second, minute),
+      lateMs: fc.oneof(
+        fc.integer({ min: 0, max: 300_000 }),
+        fc.integer({ min: 0, max: 40_000 }).map((eighths) => eighths / 8),
+      ),
+      graceMs: fc.constantFrom(0, second, 60 * second),
+      policy: fc.constantFrom<MisfirePolicy>('SKIP', 'RUN_LAST', 'RUN_ALL'),
+      maxCatchUp: fc.integer({ min: 1, max: 5 }),
+      catchUpWindowMs: fc.constantFrom(0, 10 * second, 3_600 * second),
+      overlap: fc.constantFrom('SKIP' as const, 'ALLOW' as const),
+      pausedUntilMs: fc.option(fc.integer({ min: noon - minute, max: noon + 400 * second }), {
+        nil: undefined,
+      }),
+      openExecutionId: fc.option(fc.constant(7), { nil: undefined }),
+    });
+    fc.assert(
+      fc.property(situations, ({ everyMs, lateMs, pausedUntilMs, openExecutionId, overlap, ...misfire }) => {
+        const nowMs = noon + lateMs;
+        const planned = plan(every(everyMs), { nowMs, misfire, overlap, pausedUntilMs, openExecutionId });
+        const accounted = planned.rows.reduce((sum, row) => sum + (row.skippedCount || 1), 0);
+        expect(accounted).toBe(Math.floor(lateMs / everyMs) + 1);
+        const fireTimes = planned.rows.map((row) => row.fireMs);
+        expect(fireTimes).toEqual([...new Set(fireTimes)].sort((a, b) => a - b));
+        expect(planned.lastFireMs).toBe(noon + Math.floor(lateMs / everyMs) * everyMs);
+        expect(planned.nextFireMs).toBe(planned.lastFireMs! + everyMs);
+        const runs = planned.rows.filter((row) => row.state === 'PENDING');
+        expect(runs.length).toBeLessThanOrEqual(2 * misfire.maxCatchUp + 1);
+        const heldUntil = pausedUntilMs ?? Number.NEGATIVE_INFINITY;
+        expect(runs.filter((row) => row.fireMs < heldUntil)).toEqual([]);
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it('holds what a pause covered and treats the rest by the misfire policy when it ended inside the gap', () => {
+    const planned = plan(every(minute), {
+      nowMs: noon + 10.5 * minute,
+      pausedUntilMs: noon + 3 * minute,
+      misfire: { ...jobDefaults.misfire, graceMs: minute },
+      overlap: 'ALLOW',
+    });
+    expect(planned.rows.map(short)).toEqual([
+      ...['0 PAUSED', '60 PAUSED', '120 PAUSED'],
+      ...['180 MISFIRE', '240 MISFIRE', '300 MISFIRE', '360 MISFIRE', '420 MISFIRE', '480 MISFIRE'],
+      ...['540 CATCH_UP', '600 SCHEDULE'],
+    ]);
+  });
+
+  it('counts a fire time within the grace as on time to the millisecond', () => {
+    const misfire = { ...jobDefaults.misfire, graceMs: minute };
+    const at = (lateMs: number) =>
+      plan(every(3_600 * second), { nowMs: noon + lateMs, misfire }).rows.map(short);
+    expect(at(minute)).toEqual(['0 SCHEDULE']);
+    expect(at(minute + 1)).toEqual(['0 CATCH_UP']);
+  });
+
+  it('leaves schedules that have made all their runs out of the count', () => {
+    const often = every(second, { name: 'often', repeatCount: 2 });
+    const timetable = compileTimetable([often, every(minute, { name: 'minutely' })], 1);
+    const situation = { fireTimes: timetable, runsMade: [2, 0], overlap: 'ALLOW' } as const;
+    const missed = plan(often, { ...situation, nowMs: noon + 4.5 * minute });
+    expect(missed.rows.map(short)).toEqual([
+      '0 MISFIRE',
+      '60 MISFIRE',
+      '120 MISFIRE',
+      '180 CATCH_UP',
+      '240 SCHEDULE',
+    ]);
+    const onTime = plan(often, {
+      ...situation,
+      nowMs: noon + 59 * second,
+      misfire: { ...jobDefaults.misfire, maxCatchUp: 5 },
+    });
+    expect(onTime.rows.map(short)).toEqual(['0 SCHEDULE']);
+  });
+
+  it('ends for fire times a millisecond apart and a clock with fractions', () => {
+    const schedules = [0, 1, 2].map((ms) =>
+      every(10, {
+        name: `${ms}`,
+        spec: { kind: 'interval', everyMs: 10, mode: 'FIXED_RATE', anchorMs: noon + ms },
+      }),
+    );
+    const planned = plan(schedules[0]!, {
+      fireTimes: compileTimetable(schedules, 1),
+      runsMade: [],
+      nowMs: noon + 2.5,
+      misfire: { ...jobDefaults.misfire, maxCatchUp: 1 },
+      overlap: 'ALLOW',
+    });
+    expect(planned.rows.map(({ fireMs, cause }) => [fireMs - noon, cause])).toEqual([
+      [0, 'SCHEDULE'],
+      [1, 'CATCH_UP'],
+      [2, 'SCHEDULE'],
+    ]);
+  });
+
+  it('looks for the last fire time of a long gap in few steps, also when it lies far back', () => {
+    const until = noon + 30 * 86_400 * second;
+    const dense = compileTimetable([every(second, { endMs: until })], 1);
+    let steps = 0;
+    const fireTimes = {
+      next: (afterMs: number, runsMade: readonly number[]) => {
+        steps++;
+        return dense.next(afterMs, runsMade);
+      },
+      count: dense.count.bind(dense),
+    };
+    const planned = plan(every(second), { fireTimes, nowMs: until + 100 * 86_400 * second });
+    expect(planned.rows.map(short)).toEqual(['0 MISFIRE 2592000', '2592000 CATCH_UP']);
+    expect(planned.nextFireMs).toBeUndefined();
+    expect(steps).toBeLessThan(300);
   });
 });

@@ -72,8 +72,10 @@ export class CronSearch {
       if (found !== undefined) return found;
       lastMs ??= local + giveUpMs;
       if (local > lastMs) return undefined;
-      // Nothing fits before `local`; only the last days before it can hold a change that matters.
-      const jumpMs = Math.max(span.untilMs, local - span.offsetMs - 2 * dayMs);
+      // Nothing fits before `local`; only the last days before it can hold a change that matters. A change that comes
+      // soon matters as well: when clocks go back, local times before `fromMs` come again.
+      const isSoon = span.untilMs - fromMs < 2 * dayMs;
+      const jumpMs = isSoon ? span.untilMs : Math.max(span.untilMs, local - span.offsetMs - 2 * dayMs);
       const next = this.#zone.spanAt(jumpMs);
       if (next.fromMs === jumpMs && next.offsetMs > next.offsetBeforeMs) {
         const gapEnd = this.#gapFire(next);

@@ -37,12 +37,13 @@ function minutesAround(zone: string, change: string): Minutes {
 function scan(
   minutes: Minutes,
   times: readonly string[],
+  weekdays: readonly number[],
   { gap, ambiguous }: { readonly gap: GapPolicy; readonly ambiguous: AmbiguousPolicy },
 ): number[] {
   const shownDates = new Set(minutes.map(({ shown }) => shown.slice(0, 10)));
   const dates = Array.from({ length: 7 }, (_, i) =>
     new Date(minutes[0]!.atMs + (i - 1) * 24 * hourMs).toISOString().slice(0, 10),
-  );
+  ).filter((date) => weekdays.length === 0 || weekdays.includes(new Date(date).getUTCDay()));
   const fires = new Set<number>();
   for (const wanted of dates.flatMap((date) => times.map((time) => `${date} ${time}`))) {
     const hits = minutes.filter(({ shown }) => shown === wanted).map(({ atMs }) => atMs);
@@ -78,6 +79,8 @@ const changes = fc.constantFrom<[zone: string, change: string]>(
 const times = fc.record({
   minutes: fc.uniqueArray(fc.constantFrom(0, 1, 15, 29, 30, 31, 45, 59), { minLength: 1, maxLength: 3 }),
   hours: fc.uniqueArray(fc.constantFrom(0, 1, 2, 3, 4, 12, 22, 23), { minLength: 1, maxLength: 4 }),
+  // Days apart, so that the search has far to jump.
+  weekdays: fc.uniqueArray(fc.integer({ min: 0, max: 6 }), { maxLength: 2 }),
 });
 
 const policies = fc.record({
@@ -85,26 +88,43 @@ const policies = fc.record({
   ambiguous: fc.constantFrom<AmbiguousPolicy>('FIRST', 'SECOND', 'BOTH'),
 });
 
+/** From a day before a change until just behind it. */
+const starts = fc.oneof(
+  fc.integer({ min: -20 * hourMs, max: hourMs }),
+  fc.integer({ min: -90 * minuteMs, max: 0 }),
+);
+
 const two = (n: number): string => String(n).padStart(2, '0');
 
 describe('a fixed-time schedule', () => {
   it('fires around changes of clocks when a look at every minute says so', () => {
     fc.assert(
-      fc.property(changes, times, policies, ([zone, change], { minutes, hours }, policy) => {
-        const wanted = hours.flatMap((hour) => minutes.map((minute) => `${two(hour)}:${two(minute)}`));
-        const table = minutesAround(zone, change);
-        const [fromMs, untilMs] = [Date.parse(change) - 20 * hourMs, Date.parse(change) + 20 * hourMs];
-        const expected = scan(table, wanted, policy).filter((atMs) => atMs > fromMs && atMs <= untilMs);
-        const timetable = cronTimetable(`${minutes} ${hours} * * *`, { timeZone: zone, ...policy });
-        const found: number[] = [];
-        let fire = timetable.next(fromMs, []);
-        for (; fire && fire.atMs <= untilMs; fire = timetable.next(fire.atMs, [])) found.push(fire.atMs);
-        expect(found.map((ms) => new Date(ms).toISOString())).toEqual(
-          expected.map((ms) => new Date(ms).toISOString()),
-        );
-        expect(timetable.count(fromMs, untilMs, 1_000)).toBe(found.length);
-      }),
-      { numRuns: 250 },
+      fc.property(
+        changes,
+        times,
+        policies,
+        starts,
+        ([zone, change], { minutes, hours, weekdays }, policy, startMs) => {
+          const wanted = hours.flatMap((hour) => minutes.map((minute) => `${two(hour)}:${two(minute)}`));
+          const table = minutesAround(zone, change);
+          const [fromMs, untilMs] = [Date.parse(change) + startMs, Date.parse(change) + 20 * hourMs];
+          const expected = scan(table, wanted, weekdays, policy).filter(
+            (atMs) => atMs > fromMs && atMs <= untilMs,
+          );
+          const timetable = cronTimetable(`${minutes} ${hours} * * ${weekdays.join(',') || '*'}`, {
+            timeZone: zone,
+            ...policy,
+          });
+          const found: number[] = [];
+          let fire = timetable.next(fromMs, []);
+          for (; fire && fire.atMs <= untilMs; fire = timetable.next(fire.atMs, [])) found.push(fire.atMs);
+          expect(found.map((ms) => new Date(ms).toISOString())).toEqual(
+            expected.map((ms) => new Date(ms).toISOString()),
+          );
+          expect(timetable.count(fromMs, untilMs, 1_000)).toBe(found.length);
+        },
+      ),
+      { numRuns: 400 },
     );
   });
 
