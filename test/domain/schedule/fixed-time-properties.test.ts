@@ -3,7 +3,7 @@ import { Cron } from 'croner';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { AmbiguousPolicy, GapPolicy } from '../../../src/domain/schedule/schedule.ts';
-import { cronTimetable } from './schedules.ts';
+import { cronTimetable, firesAfter } from './schedules.ts';
 
 const minuteMs = 60_000;
 const hourMs = 60 * minuteMs;
@@ -149,6 +149,21 @@ describe('a fixed-time schedule', () => {
     );
   });
 });
+
+// Clocks go back at 06:00Z on Sunday, 1 November 2026; a week, a month or a year lies between the dates.
+it.each([
+  ['BOTH', '30 1 * * SUN', '2026-11-01T05:30:00Z', ['2026-11-01T06:30:00Z', '2026-11-08T06:30:00Z']],
+  ['SECOND', '30 1 * * SUN', '2026-11-01T05:45:00Z', ['2026-11-01T06:30:00Z', '2026-11-08T06:30:00Z']],
+  ['SECOND', '30 1 1 11 *', '2026-11-01T05:59:59.999Z', ['2026-11-01T06:30:00Z', '2027-11-01T05:30:00Z']],
+  ['FIRST', '30 1 1 * *', '2026-11-01T05:45:00Z', ['2026-12-01T06:30:00Z', '2027-01-01T06:30:00Z']],
+  ['FIRST', '*/30 1 * * SUN', '2026-11-01T05:30:00Z', ['2026-11-01T06:00:00Z', '2026-11-01T06:30:00Z']],
+] as const)(
+  'between the two, finds the second of two times that are rare: %s %s',
+  (ambiguous, expression, after, fires) => {
+    const timetable = cronTimetable(expression, { timeZone: 'America/New_York', ambiguous });
+    expect(firesAfter(timetable, after, fires.length)).toEqual(fires);
+  },
+);
 
 describe('the standard grammar away from changes of clocks', () => {
   /** A field of numbers, ranges and steps. */
