@@ -17,6 +17,7 @@ import { measureExecutions } from './figures/executions.ts';
 import { measureHerd } from './figures/herd.ts';
 import { measureLateness } from './figures/lateness.ts';
 import { measureLogs } from './figures/logs.ts';
+import { measureMillionJobs } from './figures/million-jobs.ts';
 import { measureTriggers } from './figures/triggers.ts';
 import { BenchDatabase } from './support/bench-database.ts';
 import { Callee } from './support/callee.ts';
@@ -36,6 +37,7 @@ const measures: Readonly<Record<string, (bench: Bench) => Promise<readonly Figur
   lateness: measureLateness,
   herd: measureHerd,
   logs: measureLogs,
+  million: measureMillionJobs,
 };
 
 const asked = process.argv.slice(2);

@@ -70,6 +70,7 @@ const operations: Operations = {
     trigger: () => Promise.resolve({ execution, replayed: false }),
   } as Partial<JobOperations> as JobOperations,
   executions: {} as Operations['executions'],
+  calendars: {} as Operations['calendars'],
   ready: () => Promise.resolve(),
 };
 

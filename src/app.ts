@@ -12,20 +12,27 @@ import { hostname } from 'node:os';
 import type { Config } from './config/config.ts';
 import { listenAddressToText } from './config/listen-address.ts';
 import { AttemptEnder } from './engine/attempt-ender.ts';
+import { BackfillCommand } from './engine/backfill-command.ts';
+import { CalendarCache } from './engine/calendar-cache.ts';
+import { CalendarDesk } from './engine/calendar-desk.ts';
 import { Dispatcher } from './engine/dispatcher.ts';
 import { ExecutionFeed } from './engine/execution-feed.ts';
 import { LedgerOperations } from './engine/execution-operations.ts';
+import { FirePlanning } from './engine/fire-planning.ts';
 import { JobCache } from './engine/job-cache.ts';
 import { JobCommands } from './engine/job-commands.ts';
+import { JobContinuation } from './engine/job-continuation.ts';
 import { JobDesk, newPauseId } from './engine/job-operations.ts';
 import { LeaderElector } from './engine/leader-elector.ts';
 import { LogWriter } from './engine/log-writer.ts';
 import { Membership } from './engine/membership.ts';
 import type { Operations } from './engine/operations.ts';
+import { PauseCommands } from './engine/pause-commands.ts';
 import { Rescuer } from './engine/rescuer.ts';
 import { Scheduler } from './engine/scheduler.ts';
 import { HttpTargetClient } from './engine/targets/http-target-client.ts';
 import { TriggerCommand } from './engine/trigger-command.ts';
+import { ZoneDataRenewal } from './engine/zone-data-renewal.ts';
 import type { Clock } from './platform/clock.ts';
 import type { Logger } from './platform/logger.ts';
 import { noMetrics } from './platform/metrics.ts';
@@ -36,8 +43,8 @@ import { GrpcServer } from './rpc/grpc-server.ts';
 import { HttpServer } from './rpc/http-server.ts';
 import { createServices } from './rpc/services/services.ts';
 import { Database } from './store/database.ts';
-import { domainErrorFromDatabase } from './store/database-errors.ts';
 import { EmbeddedPostgres } from './store/embedded-postgres/embedded-postgres.ts';
+import { guarded } from './store/guarded-operations.ts';
 import { migrate } from './store/migrate.ts';
 import { Notifier } from './store/notifier.ts';
 import { createStore } from './store/store.ts';
@@ -153,10 +160,13 @@ export class App implements Service {
       origin: `${process.pid}-${clock.now().getTime()}`,
     });
     const jobs = new JobCache(store);
+    const calendars = new CalendarCache(store);
+    const planning = new FirePlanning({ store, jobs, calendars, logger });
+    const continuation = new JobContinuation({ store, jobs, planning, notifier, logger });
     const { safetyIntervalMs } = engine;
 
     const logs = new LogWriter({ store, notifier, clock, logger, instanceId });
-    const ender = new AttemptEnder({ store, notifier, clock, logger, instanceId });
+    const ender = new AttemptEnder({ store, notifier, continuation, clock, logger, instanceId });
     const target = new HttpTargetClient({
       version,
       clock,
@@ -193,7 +203,8 @@ export class App implements Service {
     const leadership = (): ReturnType<LeaderElector['leadership']> => elector.leadership();
     const scheduler = new Scheduler({
       store,
-      jobs,
+      planning,
+      continuation,
       notifier,
       clock,
       logger,
@@ -206,6 +217,7 @@ export class App implements Service {
     const rescuer = new Rescuer({
       store,
       jobs,
+      continuation,
       notifier,
       clock,
       logger,
@@ -213,6 +225,15 @@ export class App implements Service {
       instanceTtlMs: engine.instanceTtlMs,
       intervalMs: safetyIntervalMs,
       feedRetentionMs: config.feed.retentionMs,
+    });
+    const zoneData = new ZoneDataRenewal({
+      store,
+      jobs: new JobCache(store, 2_000),
+      clock,
+      logger,
+      metrics: noMetrics,
+      leadership,
+      intervalMs: safetyIntervalMs,
     });
     const feed = new ExecutionFeed({
       store,
@@ -226,12 +247,15 @@ export class App implements Service {
 
     await this.#run(notifier);
     await this.#run(membership);
+    this.#parts.push({ start: () => Promise.resolve(), stop: () => continuation.settled() });
     if (has('scheduler')) {
       await this.#run(elector);
       await this.#run(rescuer);
       await this.#run(scheduler);
+      await this.#run(zoneData);
     }
     this.#parts.push({ start: () => Promise.resolve(), stop: () => ender.stop().then(() => logs.stop()) });
+
     if (has('dispatcher')) {
       this.#parts.push({ start: () => Promise.resolve(), stop: () => target.close() });
       await this.#run(dispatcher);
@@ -243,11 +267,15 @@ export class App implements Service {
         jobs: guarded(
           new JobDesk({
             store,
-            commands: new JobCommands({ store, jobs, notifier, newPauseId }),
-            triggers: new TriggerCommand({ store, jobs, notifier }),
+            calendars,
+            commands: new JobCommands({ store, planning, continuation, notifier, newPauseId }),
+            pauses: new PauseCommands({ store, jobs, planning, continuation, notifier, newPauseId }),
+            triggers: new TriggerCommand({ store, jobs, continuation, notifier }),
+            backfills: new BackfillCommand({ store, jobs, calendars, continuation, notifier }),
           }),
         ),
-        executions: guarded(new LedgerOperations({ store, notifier, feed })),
+        calendars: guarded(new CalendarDesk({ store })),
+        executions: guarded(new LedgerOperations({ store, continuation, notifier, feed })),
         ready: () => database.ping(),
       });
     }
@@ -285,32 +313,5 @@ export class App implements Service {
     await this.#run(grpc);
     await this.#run(http);
     return { grpc: grpc.address, http: http.address };
-  }
-}
-
-/** Operations whose failures in the database say so in the domain's words. */
-function guarded<T extends object>(operations: T): T {
-  return new Proxy(operations, {
-    get(target, name) {
-      const member: unknown = Reflect.get(target, name, target);
-      if (typeof member !== 'function') return member;
-      return (...args: unknown[]): unknown => {
-        const result: unknown = Reflect.apply(member, target, args);
-        if (result instanceof Promise) {
-          return result.catch((error: unknown) => {
-            throw domainErrorFromDatabase(error);
-          });
-        }
-        return guardedStream(result as AsyncIterable<unknown>);
-      };
-    },
-  });
-}
-
-async function* guardedStream<T>(messages: AsyncIterable<T>): AsyncGenerator<T> {
-  try {
-    yield* messages;
-  } catch (error) {
-    throw domainErrorFromDatabase(error);
   }
 }

@@ -36,6 +36,12 @@ export class BenchDatabase {
     return this.#postgres.url.replace(/[^/]*$/, name);
   }
 
+  /** Removes a database, whoever is connected to it. */
+  async drop(name: string): Promise<void> {
+    const admin = await this.connect(this.#postgres.url);
+    await admin.query(`drop database ${name} with (force)`);
+  }
+
   /** Opens a session that ends with the server. */
   async connect(url: string): Promise<pg.Client> {
     const client = new pg.Client({ connectionString: url });

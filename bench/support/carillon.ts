@@ -18,6 +18,11 @@ export class CarillonProcess {
     this.grpc = grpc;
   }
 
+  /** Its process id. */
+  get pid(): number {
+    return this.#child.pid!;
+  }
+
   /** Starts one on a database; resolves when it is up. `BENCH_NODE_FLAGS` reaches node, for example --cpu-prof. */
   static async start(
     databaseUrl: string,

@@ -1,5 +1,6 @@
 import { type Client, createClient } from '@connectrpc/connect';
 import { createGrpcTransport, Http2SessionManager } from '@connectrpc/connect-node';
+import { AdminService } from '../../gen/carillon/v1/admin_service_pb.js';
 import { ExecutionService } from '../../gen/carillon/v1/execution_service_pb.js';
 import { JobService } from '../../gen/carillon/v1/job_service_pb.js';
 
@@ -7,6 +8,7 @@ import { JobService } from '../../gen/carillon/v1/job_service_pb.js';
 export type CarillonClient = {
   readonly jobs: Client<typeof JobService>;
   readonly executions: Client<typeof ExecutionService>;
+  readonly admin: Client<typeof AdminService>;
   /** Ends the connection; without it the process would stay for as long as the connection. */
   close(): void;
 };
@@ -25,6 +27,7 @@ export function createCarillonClient(address: string): CarillonClient {
   return {
     jobs: createClient(JobService, transport),
     executions: createClient(ExecutionService, transport),
+    admin: createClient(AdminService, transport),
     close: () => sessionManager.abort(),
   };
 }

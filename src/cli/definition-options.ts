@@ -1,15 +1,13 @@
 import { readFileSync } from 'node:fs';
 import { create, fromJsonString, type JsonObject, type MessageInitShape } from '@bufbuild/protobuf';
-import type { Duration, Timestamp } from '@bufbuild/protobuf/wkt';
+import type { Duration } from '@bufbuild/protobuf/wkt';
 import type { Command } from 'commander';
 import { type Job, JobSchema, OverlapPolicy } from '../../gen/carillon/v1/job_pb.js';
 import type { ParametersSchema } from '../../gen/carillon/v1/parameters_pb.js';
-import { type Schedule, ScheduleSchema } from '../../gen/carillon/v1/schedule_pb.js';
 import { jobKeyFromText } from './job-name.ts';
 import {
   durationFromText,
   enumFromText,
-  instantFromText,
   integerFromText,
   jsonObjectFromText,
   mapFromPairs,
@@ -17,39 +15,12 @@ import {
   pairFromText,
   repeated,
 } from './option-values.ts';
-
-/** When a job fires, as options. */
-export type ScheduleOptions = {
-  readonly cron?: readonly string[];
-  readonly zone?: string;
-  readonly every?: Duration;
-  readonly at?: readonly Timestamp[];
-};
-
-/** Adds the options that say when a job fires. */
-export function declareScheduleOptions(command: Command): Command {
-  return command
-    .option('--cron <expression>', 'fire by a cron expression of 5 or 6 fields; repeatable', repeated(String))
-    .option('--zone <zone>', 'the time zone of --cron, such as Europe/Berlin (default: UTC)')
-    .option('--every <span>', 'fire at a steady distance, such as 90s or 1h30m', durationFromText)
-    .option(
-      '--at <instant>',
-      'fire once, such as 2026-12-01T10:00:00Z; repeatable',
-      repeated(instantFromText),
-    );
-}
-
-/** The schedules that the options describe, in the order cron, every, at. */
-export function schedulesFrom(options: ScheduleOptions, command: Command): Schedule[] {
-  const { cron = [], zone: timeZone = '', every, at = [] } = options;
-  if (timeZone && cron.length === 0) command.error('error: --zone belongs to --cron');
-  const kinds: NonNullable<MessageInitShape<typeof ScheduleSchema>['kind']>[] = [
-    ...cron.map((expression) => ({ case: 'cron' as const, value: { expression, timeZone } })),
-    ...(every ? [{ case: 'interval' as const, value: { every } }] : []),
-    ...at.map((atTime) => ({ case: 'once' as const, value: { atTime } })),
-  ];
-  return kinds.map((kind) => create(ScheduleSchema, { kind }));
-}
+import {
+  declareScheduleOptions,
+  type ScheduleOptions,
+  scheduleOptionNames,
+  schedulesFrom,
+} from './schedule-options.ts';
 
 /** What a run is told, as options. */
 export type ParameterOptions = {
@@ -93,10 +64,7 @@ export type DefinitionOptions = ScheduleOptions &
   };
 
 const definitionOptionNames: readonly (keyof DefinitionOptions)[] = [
-  'cron',
-  'zone',
-  'every',
-  'at',
+  ...scheduleOptionNames,
   'param',
   'paramsJson',
   'text',
@@ -122,7 +90,7 @@ export function declareDefinitionOptions(command: Command): Command {
     .option('--label <name=value>', 'a label to select by; repeatable', repeated(pairFromText('=')))
     .option(
       '--overlap <policy>',
-      'when the execution before is still open: skip (default) or allow',
+      'when the execution before is still open: skip (default), buffer-one, buffer-all, cancel-other or allow',
       enumFromText<OverlapPolicy>(OverlapPolicy),
     )
     .option('--priority <n>', 'larger goes first (default: 0)', integerFromText(-1_000_000))

@@ -1,4 +1,4 @@
-import { create } from '@bufbuild/protobuf';
+import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import type { Timestamp } from '@bufbuild/protobuf/wkt';
 import type { Command } from 'commander';
 import {
@@ -7,7 +7,10 @@ import {
   ExecutionSchema,
   ExecutionState,
 } from '../../gen/carillon/v1/execution_pb.js';
-import { ExecutionServiceCancelResponseSchema } from '../../gen/carillon/v1/execution_service_pb.js';
+import {
+  type ExecutionServiceCancelRequestSchema,
+  ExecutionServiceCancelResponseSchema,
+} from '../../gen/carillon/v1/execution_service_pb.js';
 import { type ClientOptions, callService, clientCommand } from './client-command.ts';
 import { executionProperties, executionRow, executionTitles } from './execution-lines.ts';
 import { jobKeyFromText, jobKeyToText } from './job-name.ts';
@@ -54,6 +57,7 @@ function declareList(group: Command): void {
     readonly label?: readonly Pair[];
     readonly state?: readonly ExecutionState[];
     readonly cause?: readonly ExecutionCause[];
+    readonly backfill?: bigint;
     readonly from?: Timestamp;
     readonly until?: Timestamp;
     readonly oldestFirst?: boolean;
@@ -66,6 +70,7 @@ function declareList(group: Command): void {
     .option('--label <name=value>', 'only of jobs with this label; repeatable', repeated(pairFromText('=')))
     .option('--state <state>', 'only in this state; repeatable', repeated(enumFromText(ExecutionState)))
     .option('--cause <cause>', 'only with this cause; repeatable', repeated(enumFromText(ExecutionCause)))
+    .option('--backfill <id>', 'only of this backfill', idFromText)
     .option('--from <instant>', 'only with a fire time not before this', instantFromText)
     .option('--until <instant>', 'only with a fire time before this', instantFromText)
     .option('--oldest-first', 'in the order in which they were made')
@@ -78,6 +83,7 @@ function declareList(group: Command): void {
         labels: mapFromPairs(options.label),
         states: [...(options.state ?? [])],
         causes: [...(options.cause ?? [])],
+        backfillId: options.backfill,
         startFireTime: options.from,
         endFireTime: options.until,
       };
@@ -94,23 +100,25 @@ function declareList(group: Command): void {
 }
 
 function declareCancel(group: Command): void {
-  type Options = ClientOptions & { readonly job?: string; readonly reason?: string };
+  type Options = ClientOptions & {
+    readonly job?: string;
+    readonly backfill?: bigint;
+    readonly reason?: string;
+  };
   const command = clientCommand(group, 'cancel', 'Cancel executions that are open');
   command
     .argument('[ids...]', 'the ids of executions', repeated(idFromText))
     .option('--job <name>', 'all open executions of this job, [namespace/][group/]name')
+    .option('--backfill <id>', 'all open executions of this backfill', idFromText)
     .option('--reason <text>', 'why; kept with the executions')
     .action(async (ids: readonly bigint[], options: Options) => {
-      const { job, reason } = options;
-      if (ids.length > 0 === (job !== undefined))
-        command.error('error: name executions by id, or a job by --job');
+      const executionsToCancel = cancelChoiceFrom(ids, options);
+      if (executionsToCancel === undefined)
+        command.error('error: name executions by id, or a job by --job, or a backfill by --backfill');
       await callService(options, async ({ executions, output, setExitCode }) => {
         const reply = await executions.cancel({
-          executions:
-            job === undefined
-              ? { case: 'byIds', value: { executionIds: [...ids] } }
-              : { case: 'byJobs', value: { jobs: [jobRefFromName(job)] } },
-          reason,
+          executions: executionsToCancel,
+          reason: options.reason,
         });
         const missing = reply.notFound.length + reply.jobsNotFound.length;
         if (output.isJson) {
@@ -118,7 +126,7 @@ function declareCancel(group: Command): void {
         } else {
           for (const id of reply.canceled) await output.line(`${id} canceled, or asked to stop`);
           for (const id of reply.alreadyFinished) await output.line(`${id} had already finished`);
-          if (job !== undefined && missing === 0 && reply.count === 0n) await output.line('none was open');
+          if (ids.length === 0 && missing === 0 && reply.count === 0n) await output.line('none was open');
           for (const id of reply.notFound) output.remark(`no execution ${id}`);
           for (const { ref } of reply.jobsNotFound) {
             output.remark(`no job ${ref.case === 'key' ? jobKeyToText(ref.value) : ref.value}`);
@@ -127,6 +135,19 @@ function declareCancel(group: Command): void {
         if (missing > 0) setExitCode(1);
       });
     });
+}
+
+/** What to cancel, named in one of three ways; undefined when it is none of them or several. */
+function cancelChoiceFrom(
+  ids: readonly bigint[],
+  { job, backfill }: { readonly job?: string; readonly backfill?: bigint },
+): MessageInitShape<typeof ExecutionServiceCancelRequestSchema>['executions'] {
+  const choices = [
+    ...(ids.length > 0 ? [{ case: 'byIds' as const, value: { executionIds: [...ids] } }] : []),
+    ...(job === undefined ? [] : [{ case: 'byJobs' as const, value: { jobs: [jobRefFromName(job)] } }]),
+    ...(backfill === undefined ? [] : [{ case: 'byBackfill' as const, value: backfill }]),
+  ];
+  return choices.length === 1 ? choices[0] : undefined;
 }
 
 const jobRefFromName = (name: string) => ({ ref: { case: 'key' as const, value: jobKeyFromText(name) } });

@@ -44,6 +44,7 @@ export function executionProperties(execution: Execution): readonly (readonly [s
     ['state', ExecutionState[execution.state]],
     ['why', whyToText(execution)],
     ['cause', ExecutionCause[execution.cause]],
+    ['backfill', execution.backfillId > 0n ? String(execution.backfillId) : ''],
     ['schedule', execution.schedule],
     ['fire time', instantToText(execution.fireTime)],
     ['made', instantToText(execution.createTime)],

@@ -12,21 +12,27 @@ import {
   MissedPolicy,
   OnRunning,
 } from '../../gen/carillon/v1/job_service_pb.js';
+import { declareBackfill } from './backfill-command.ts';
 import { type ClientOptions, callService, clientCommand } from './client-command.ts';
 import {
   type DefinitionOptions,
   declareDefinitionOptions,
   declareParameterOptions,
-  declareScheduleOptions,
   jobFrom,
   type ParameterOptions,
   parametersFrom,
-  type ScheduleOptions,
-  schedulesFrom,
 } from './definition-options.ts';
 import { executionSummary } from './execution-lines.ts';
-import { jobProperties, jobRow, jobSummary, jobTitles, previewRows, previewTitles } from './job-lines.ts';
-import { type JobOptions, jobCommand, jobKeyToText, jobRefFrom } from './job-name.ts';
+import {
+  jobProperties,
+  jobRow,
+  jobSummary,
+  jobTitles,
+  previewRows,
+  previewTitles,
+  warningLine,
+} from './job-lines.ts';
+import { type JobOptions, jobCommand, jobKeyFromText, jobKeyToText, jobRefFrom } from './job-name.ts';
 import {
   enumFromText,
   instantFromText,
@@ -38,6 +44,7 @@ import {
   repeated,
 } from './option-values.ts';
 import { takeItems } from './pages.ts';
+import { declareScheduleOptions, type ScheduleOptions, schedulesFrom } from './schedule-options.ts';
 
 /** Adds `carillon job …`: what JobService does. */
 export function declareJobCommands(program: Command): void {
@@ -48,6 +55,7 @@ export function declareJobCommands(program: Command): void {
   declarePause(group);
   declareResume(group);
   declareTrigger(group);
+  declareBackfill(group);
   declareDelete(group);
   declarePreview(group);
 }
@@ -67,7 +75,7 @@ function declareAdd(group: Command): void {
         if (output.isJson) return output.message(JobServiceAddResponseSchema, reply);
         const word = reply.created ? 'added' : replace ? 'replaced' : 'was added before:';
         await output.line(`${word} ${reply.job ? jobSummary(reply.job) : ''}`);
-        for (const warning of reply.warnings) output.remark(`warning: ${warning}`);
+        for (const warning of reply.warnings) output.remark(warningLine(warning));
       });
     });
 }
@@ -173,7 +181,7 @@ function declareTrigger(group: Command): void {
     .option('--request-id <id>', 'makes it safe to repeat the command: the same id fires once')
     .option(
       '--overlap <policy>',
-      'overrides the policy of the job: skip or allow',
+      'overrides the policy of the job: skip, buffer-one, buffer-all, cancel-other or allow',
       enumFromText<OverlapPolicy>(OverlapPolicy),
     )
     .option('--require-active', 'refuse when the job is paused')
@@ -223,9 +231,10 @@ function declareDelete(group: Command): void {
 function declarePreview(group: Command): void {
   type Options = ClientOptions &
     JobOptions &
-    ScheduleOptions & { readonly from?: Timestamp; readonly count?: number };
+    ScheduleOptions & { readonly as?: string; readonly from?: Timestamp; readonly count?: number };
   const command = jobCommand(group, 'preview', 'Show when a job, or schedules not saved yet, would fire');
   declareScheduleOptions(command)
+    .option('--as <name>', 'the job that the schedules would belong to, [namespace/][group/]name')
     .option('--from <instant>', 'fire times after this (default: now)', instantFromText)
     .option('--count <n>', 'how many, up to 1,000 (default: 10)', integerFromText(1))
     .action(async (name: string | undefined, options: Options) => {
@@ -235,12 +244,14 @@ function declarePreview(group: Command): void {
       if (isStored === schedules.length > 0) {
         command.error('error: name a job, or give schedules with --cron, --every or --at');
       }
+      if (isStored && options.as !== undefined) command.error('error: --as is for schedules not saved yet');
       const job = isStored ? jobRefFrom(name, options, command) : undefined;
+      const key = options.as === undefined ? undefined : jobKeyFromText(options.as);
       await callService(options, async ({ jobs, output }) => {
-        const reply = await jobs.preview({ job, schedules, fromTime, count });
+        const reply = await jobs.preview({ job, schedules, key, fromTime, count });
         if (output.isJson) return output.message(JobServicePreviewResponseSchema, reply);
         await output.table(previewTitles, previewRows(reply));
-        for (const warning of reply.warnings) output.remark(`warning: ${warning}`);
+        for (const warning of reply.warnings) output.remark(warningLine(warning));
       });
     });
 }

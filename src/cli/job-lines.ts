@@ -1,7 +1,14 @@
 import type { Timestamp } from '@bufbuild/protobuf/wkt';
 import { type Job, JobState, OverlapPolicy } from '../../gen/carillon/v1/job_pb.js';
 import type { JobServicePreviewResponse } from '../../gen/carillon/v1/job_service_pb.js';
-import type { Schedule } from '../../gen/carillon/v1/schedule_pb.js';
+import {
+  AmbiguousPolicy,
+  CronDialect,
+  type CronSchedule,
+  GapPolicy,
+  IntervalMode,
+  type Schedule,
+} from '../../gen/carillon/v1/schedule_pb.js';
 import { executionSummary } from './execution-lines.ts';
 import { jobKeyToText } from './job-name.ts';
 import { durationToText, instantToText } from './option-values.ts';
@@ -55,6 +62,7 @@ export function jobProperties(job: Job): readonly (readonly [string, string])[] 
     ...(parameters?.list ?? []).map(({ name, value }): [string, string] => ['parameter', `${name}=${value}`]),
     ['priority', job.priority === 0 ? '' : String(job.priority)],
     ['overlap', OverlapPolicy[job.overlap]],
+    ['buffered', job.bufferedCount > 0 ? `${job.bufferedCount} wait for another to end` : ''],
     ['attempts', job.retry ? `up to ${job.retry.maxAttempts}` : ''],
     ['attempt timeout', job.attemptTimeout ? durationToText(job.attemptTimeout) : ''],
     ['next fire time', instantToText(job.nextFireTime)],
@@ -66,22 +74,45 @@ export function jobProperties(job: Job): readonly (readonly [string, string])[] 
 }
 
 /** When a schedule fires, in the words of the options that make it. */
-export function scheduleToText({ kind, startTime, endTime, repeatCount }: Schedule): string {
+export function scheduleToText({
+  kind,
+  jitter,
+  calendars,
+  startTime,
+  endTime,
+  repeatCount,
+}: Schedule): string {
+  const jitterText = jitter ? durationToText(jitter) : '0s';
   const bounds = [
+    jitterText === '0s' ? '' : ` jitter ${jitterText}`,
+    ...calendars.map((name) => ` calendar ${name}`),
     boundToText('from', startTime),
     boundToText('until', endTime),
     repeatCount > 0 ? ` ${repeatCount} times` : '',
   ].join('');
   switch (kind.case) {
     case 'cron':
-      return `${kind.value.expression} ${kind.value.timeZone || 'UTC'}${bounds}`;
+      return `${cronToText(kind.value)}${bounds}`;
     case 'interval':
-      return `every ${kind.value.every ? durationToText(kind.value.every) : '?'}${bounds}`;
+      return [
+        `every ${kind.value.every ? durationToText(kind.value.every) : '?'}`,
+        kind.value.mode === IntervalMode.FIXED_DELAY ? ' fixed-delay' : '',
+        bounds,
+      ].join('');
     case 'once':
       return `at ${instantToText(kind.value.atTime)}${bounds}`;
     default:
       return '?';
   }
+}
+
+function cronToText({ expression, timeZone, dialect, gap, ambiguous }: CronSchedule): string {
+  return [
+    `${expression} ${timeZone || 'UTC'}`,
+    dialect === CronDialect.QUARTZ ? ' dialect quartz' : '',
+    gap === GapPolicy.SKIP ? ' gap skip' : '',
+    ambiguous > AmbiguousPolicy.FIRST ? ` ambiguous ${AmbiguousPolicy[ambiguous]?.toLowerCase()}` : '',
+  ].join('');
 }
 
 const boundToText = (word: string, time: Timestamp | undefined): string =>
@@ -96,6 +127,15 @@ function targetToText({ target }: Job): string {
   return target?.kind.case === 'http'
     ? `${target.kind.value.method || 'POST'} ${target.kind.value.url}`
     : '?';
+}
+
+/**
+ * A remark of the service about schedules, as a line: what a schedule means is
+ * plain information, everything else is a warning.
+ */
+export function warningLine(text: string): string {
+  const meaning = /^(schedule "(?:[^"\\]|\\.)*"): (means .*)$/s.exec(text);
+  return meaning ? `${meaning[1]} ${meaning[2]}` : `warning: ${text}`;
 }
 
 /** The titles of `previewRows`. */

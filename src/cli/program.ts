@@ -1,4 +1,5 @@
 import { Command, CommanderError } from 'commander';
+import { declareCalendarCommands } from './calendar-commands.ts';
 import { declareExecutionCommands } from './execution-commands.ts';
 import { declareJobCommands } from './job-commands.ts';
 import { plainText } from './plain-text.ts';
@@ -21,6 +22,7 @@ export function createProgram(version: string): Command {
   declareMigrate(program);
   declareJobCommands(program);
   declareExecutionCommands(program);
+  declareCalendarCommands(program);
   return program;
 }
 

@@ -4,12 +4,13 @@ export type ExecutionState = 'PENDING' | 'RUNNING' | 'SUCCEEDED' | 'FAILED' | 'C
 
 export type FinalState = 'SUCCEEDED' | 'FAILED' | 'CANCELED' | 'SKIPPED';
 
-export type ExecutionCause = 'SCHEDULE' | 'MANUAL' | 'API' | 'CATCH_UP';
+export type ExecutionCause = 'SCHEDULE' | 'MANUAL' | 'API' | 'BACKFILL' | 'CATCH_UP';
 
 export type ExecutionReason =
   | 'OVERLAP'
   | 'MISFIRE'
   | 'PAUSED'
+  | 'CALENDAR'
   | 'QUEUE_TIMEOUT'
   | 'ATTEMPT_TIMEOUT'
   | 'TARGET_ERROR'
@@ -54,6 +55,8 @@ export type Execution = {
   readonly term: number;
   readonly waitingFor: string;
   readonly skippedCount: number;
+  /** The backfill that made it. */
+  readonly backfillId?: number;
 };
 
 export type LogLevel = 'DEBUG' | 'INFO' | 'WARN' | 'ERROR';
@@ -81,3 +84,9 @@ export type LogEntry = {
 
 export const isFinal = (state: ExecutionState): state is FinalState =>
   state !== 'PENDING' && state !== 'RUNNING';
+
+/** What a PENDING execution waits for when it may be claimed. */
+export const waitingForSlot = 'an instance with a free slot';
+
+/** What a buffered execution waits for. */
+export const waitingForOthers = 'the executions of its job that go before it';

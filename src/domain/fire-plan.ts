@@ -12,22 +12,21 @@
  * RUN_ALL the latest maxCatchUp inside the window, oldest first, as CATCH_UP;
  * the others become SKIPPED MISFIRE. More than maxCatchUp fire times on time
  * (a job every 10 ms after a stall) are no burst either: the older ones count
- * as missed. Whatever runs goes through the overlap policy. The next fire time
+ * as missed. A fire time that a calendar excludes becomes SKIPPED CALENDAR
+ * wherever it lies, unless a counted row stands for it. Whatever runs goes
+ * through the overlap policy (overlap.ts); under CANCEL_OTHER only the last of
+ * several runs is made, the others are recorded as replaced. The next fire time
  * is computed from now, never step by step from an old value.
  */
 import type { ExecutionCause, ExecutionReason } from './execution.ts';
 import type { Misfire, OverlapPolicy } from './job.ts';
+import { type Occupancy, OverlapRule } from './overlap.ts';
+import type { Exclusions } from './schedule/exclusions.ts';
+import type { ScheduleProgress } from './schedule/schedule.ts';
+import type { Fire, Timetable } from './schedule/timetable.ts';
 
 /** The fire times of a job's schedules; what a compiled timetable offers. */
-export type FireTimes = {
-  /** The first fire time strictly after an instant, given the runs that each schedule has made. */
-  next(
-    afterMs: number,
-    runsMade: readonly number[],
-  ): { readonly atMs: number; readonly schedules: readonly number[]; readonly name: string } | undefined;
-  /** How many fire times lie in (after, until], counted up to a cap, without schedules that have made all their runs. */
-  count(afterMs: number, untilMs: number, cap: number, runsMade: readonly number[]): number;
-};
+export type FireTimes = Pick<Timetable, 'next' | 'count' | 'tally' | 'lastUntil' | 'afterRun'>;
 
 /** One ledger row to be written. */
 export type PlannedRow = {
@@ -39,27 +38,32 @@ export type PlannedRow = {
   readonly message: string;
   /** How many fire times the row stands for; 0 for just its own. */
   readonly skippedCount: number;
+  /** Whether it waits for the other executions of the job to end. */
+  readonly buffered: boolean;
 };
 
 export type FirePlan = {
   readonly rows: readonly PlannedRow[];
-  /** Absent: no schedule fires again. */
+  /** Absent: no schedule fires again, as far as is known now. */
   readonly nextFireMs?: number;
   /** The last fire time that was accounted for. */
   readonly lastFireMs?: number;
-  readonly runsMade: readonly number[];
+  readonly progress: readonly ScheduleProgress[];
+  /** The fire time whose execution takes the place of all that are open; present under CANCEL_OTHER. */
+  readonly replacesOpenAtMs?: number;
 };
 
 export type FireSituation = {
   readonly fireTimes: FireTimes;
-  readonly runsMade: readonly number[];
+  readonly exclusions: Pick<Exclusions, 'apply' | 'lastOpenUntil'>;
+  readonly progress: readonly ScheduleProgress[];
   /** The fire time that is stored as next; it is due. */
   readonly nextFireMs: number;
   readonly nowMs: number;
   readonly misfire: Misfire;
   readonly overlap: OverlapPolicy;
-  /** An execution of the job that is open. */
-  readonly openExecutionId?: number;
+  /** What is open of the job. */
+  readonly occupancy: Occupancy;
   /** Fire times before this instant are held by a pause; Infinity for one without end. */
   readonly pausedUntilMs?: number;
 };
@@ -81,23 +85,21 @@ export function planFires(situation: FireSituation): FirePlan {
   return planner.finish();
 }
 
-type Occurrence = NonNullable<ReturnType<FireTimes['next']>>;
-
 class Planner {
   readonly #situation: FireSituation;
+  readonly #overlap: OverlapRule;
   readonly #rows: PlannedRow[] = [];
-  #runsMade: number[];
+  #progress: readonly ScheduleProgress[];
   /** Fire times up to here are accounted for. */
   #doneMs: number;
   #lastFireMs: number | undefined;
-  #openExecution: string | undefined;
+  #replacesOpenAtMs: number | undefined;
 
   constructor(situation: FireSituation) {
     this.#situation = situation;
-    this.#runsMade = [...situation.runsMade];
+    this.#progress = situation.progress;
     this.#doneMs = situation.nextFireMs - 1;
-    if (situation.openExecutionId !== undefined)
-      this.#openExecution = `execution ${situation.openExecutionId}`;
+    this.#overlap = new OverlapRule(situation.occupancy);
   }
 
   /** Accounts for the fire times up to an instant as skipped. */
@@ -108,13 +110,16 @@ class Planner {
       this.#doneMs = untilMs;
       return;
     }
-    const count = this.#count(this.#doneMs, untilMs, maxCounted);
+    const { fireTimes } = this.#situation;
+    const { count, isExact } = fireTimes.tally(this.#doneMs, untilMs, maxCounted, this.#progress);
     if (count <= maxSingleRows) {
-      for (let next = this.#peek(untilMs); next; next = this.#peek(untilMs)) this.#skip(next, reason, why, 0);
+      for (let next = this.#peek(untilMs); next; next = this.#peek(untilMs)) {
+        this.#skipExcluded(next) || this.#skip(next, reason, why, 0);
+      }
     } else {
-      const last = this.#lastUntil(untilMs, first);
+      const last = this.#lastUntil(untilMs) ?? first;
       const range = `${new Date(first.atMs).toISOString()} to ${new Date(last.atMs).toISOString()}`;
-      const many = count >= maxCounted ? `at least ${count}` : `${count}`;
+      const many = isExact ? `${count}` : `at least ${count}`;
       this.#skip(first, reason, `${why}: ${many} fire times from ${range}`, count);
       this.#lastFireMs = last.atMs;
     }
@@ -123,37 +128,32 @@ class Planner {
 
   /** Applies the misfire policy to the fire times up to an instant, and to what would be a burst behind it. */
   handleMissed(untilMs: number): void {
-    const { misfire, nowMs } = this.#situation;
+    const { misfire, nowMs, exclusions, fireTimes } = this.#situation;
     const onTime = this.#count(Math.max(untilMs, this.#doneMs), nowMs, misfire.maxCatchUp + 1);
     const cutoffMs = onTime > misfire.maxCatchUp ? this.#latestBefore(nowMs, misfire.maxCatchUp) : untilMs;
     if (cutoffMs <= this.#doneMs) return;
-    const first = this.#peek(cutoffMs);
-    if (first && misfire.policy === 'RUN_LAST') {
-      const last = this.#lastUntil(cutoffMs, first);
-      this.#skipMissed(last.atMs - 1);
-      this.runUntil(cutoffMs, 'CATCH_UP');
-    } else if (first && misfire.policy === 'RUN_ALL') {
+    if (misfire.policy === 'RUN_LAST') {
+      // What a calendar excludes is not the last one to run.
+      const last = exclusions.lastOpenUntil(fireTimes, cutoffMs, this.#doneMs, this.#progress);
+      if (last) {
+        this.#skipMissed(last.atMs - 1);
+        this.runUntil(last.atMs, 'CATCH_UP');
+      }
+    } else if (misfire.policy === 'RUN_ALL') {
       const earliestMs = Math.max(
         nowMs - misfire.catchUpWindowMs - 1,
         this.#latestBefore(cutoffMs, misfire.maxCatchUp),
       );
       this.#skipMissed(Math.min(earliestMs, cutoffMs));
       this.runUntil(cutoffMs, 'CATCH_UP');
-    } else {
-      this.#skipMissed(cutoffMs);
     }
+    this.#skipMissed(cutoffMs);
   }
 
-  /** Runs the fire times up to an instant, each through the overlap policy. */
+  /** Runs the fire times up to an instant, each through the calendars and the overlap policy. */
   runUntil(untilMs: number, cause: PlannedRow['cause']): void {
     for (let next = this.#peek(untilMs); next; next = this.#peek(untilMs)) {
-      if (this.#openExecution !== undefined && this.#situation.overlap === 'SKIP') {
-        this.#skip(next, 'OVERLAP', `${this.#openExecution} was still open`, 0, cause);
-        continue;
-      }
-      this.#push(next, { cause, state: 'PENDING', message: '', skippedCount: 0 });
-      this.#openExecution = `the execution of ${new Date(next.atMs).toISOString()}`;
-      for (const index of next.schedules) this.#runsMade[index] = (this.#runsMade[index] ?? 0) + 1;
+      if (!this.#skipExcluded(next)) this.#run(next, cause);
     }
     this.#doneMs = Math.max(this.#doneMs, untilMs);
   }
@@ -161,14 +161,58 @@ class Planner {
   finish(): FirePlan {
     const next = this.#situation.fireTimes.next(
       Math.max(this.#situation.nowMs, this.#doneMs),
-      this.#runsMade,
+      this.#progress,
     );
     return {
       rows: this.#rows,
       nextFireMs: next?.atMs,
       lastFireMs: this.#lastFireMs,
-      runsMade: this.#runsMade,
+      progress: this.#progress,
+      replacesOpenAtMs: this.#replacesOpenAtMs,
     };
+  }
+
+  #run(next: Fire, cause: PlannedRow['cause']): void {
+    const { overlap, exclusions, fireTimes } = this.#situation;
+    const applied = exclusions.apply(next);
+    const fire = applied.kind === 'open' ? applied.fire : next;
+    const progress = fireTimes.afterRun(this.#progress, fire);
+    if (overlap === 'CANCEL_OTHER') {
+      const replacement = this.#runAfter(next, progress);
+      if (replacement) {
+        this.#skip(next, 'OVERLAP', `replaced by the execution of ${isoOf(replacement)}`, 0, cause);
+        return;
+      }
+    }
+    const decision = this.#overlap.decide(overlap, `the execution of ${isoOf(next)}`);
+    if (decision.kind === 'SKIP') {
+      this.#skip(next, 'OVERLAP', decision.message, 0, cause);
+      return;
+    }
+    const buffered = decision.kind === 'BUFFER';
+    if (buffered && decision.cancelsOthers) this.#replacesOpenAtMs = next.atMs;
+    this.#push(next, {
+      schedule: fire.name,
+      cause,
+      state: 'PENDING',
+      message: '',
+      skippedCount: 0,
+      buffered,
+    });
+    this.#progress = progress;
+  }
+
+  /** The fire time up to now that would run after this one. */
+  #runAfter(fire: Fire, progress: readonly ScheduleProgress[]): Fire | undefined {
+    const { fireTimes, exclusions, nowMs } = this.#situation;
+    for (
+      let next = fireTimes.next(fire.atMs, progress);
+      next && next.atMs <= nowMs;
+      next = fireTimes.next(next.atMs, progress)
+    ) {
+      if (exclusions.apply(next).kind === 'open') return next;
+    }
+    return undefined;
   }
 
   #skipMissed(untilMs: number): void {
@@ -176,45 +220,49 @@ class Planner {
   }
 
   /** The next fire time that is not accounted for, if it lies within an instant. */
-  #peek(untilMs: number): Occurrence | undefined {
-    const next = this.#situation.fireTimes.next(this.#doneMs, this.#runsMade);
+  #peek(untilMs: number): Fire | undefined {
+    const next = this.#situation.fireTimes.next(this.#doneMs, this.#progress);
     return next && next.atMs <= untilMs ? next : undefined;
   }
 
+  /** Accounts for a fire time that a calendar excludes; false when none does. */
+  #skipExcluded(at: Fire): boolean {
+    const applied = this.#situation.exclusions.apply(at);
+    if (applied.kind === 'open') return false;
+    this.#skip(at, 'CALENDAR', `excluded by ${applied.by}`, 0);
+    return true;
+  }
+
   #skip(
-    at: Occurrence,
+    at: Fire,
     reason: ExecutionReason,
     message: string,
     skippedCount: number,
     cause: PlannedRow['cause'] = 'SCHEDULE',
   ): void {
-    this.#push(at, { cause, state: 'SKIPPED', reason, message, skippedCount });
+    this.#push(at, {
+      schedule: at.name,
+      cause,
+      state: 'SKIPPED',
+      reason,
+      message,
+      skippedCount,
+      buffered: false,
+    });
   }
 
-  #push(at: Occurrence, row: Omit<PlannedRow, 'fireMs' | 'schedule'>): void {
-    this.#rows.push({ fireMs: at.atMs, schedule: at.name, ...row });
+  #push(at: Fire, row: Omit<PlannedRow, 'fireMs'>): void {
+    this.#rows.push({ fireMs: at.atMs, ...row });
     this.#doneMs = at.atMs;
     this.#lastFireMs = at.atMs;
   }
 
   #count(afterMs: number, untilMs: number, cap: number): number {
-    return this.#situation.fireTimes.count(afterMs, untilMs, cap, this.#runsMade);
+    return this.#situation.fireTimes.count(afterMs, untilMs, cap, this.#progress);
   }
 
-  /** The last fire time up to an instant, given that `first` lies within it: halves the span that holds it. */
-  #lastUntil(untilMs: number, first: Occurrence): Occurrence {
-    const { fireTimes } = this.#situation;
-    let last = first;
-    let highMs = untilMs;
-    while (highMs - last.atMs > 1) {
-      const middleMs = Math.floor((last.atMs + highMs) / 2);
-      const next = fireTimes.next(middleMs, this.#runsMade);
-      if (next && next.atMs <= untilMs) last = next;
-      else highMs = middleMs;
-    }
-    // Only the instant 1 ms behind is left to ask for.
-    const next = fireTimes.next(last.atMs, this.#runsMade);
-    return next && next.atMs <= untilMs ? next : last;
+  #lastUntil(untilMs: number): Fire | undefined {
+    return this.#situation.fireTimes.lastUntil(untilMs, this.#doneMs, this.#progress);
   }
 
   /** An instant behind which at most `count` fire times lie up to `untilMs`. */
@@ -231,3 +279,5 @@ class Planner {
     return highMs;
   }
 }
+
+const isoOf = (fire: Fire): string => new Date(fire.atMs).toISOString();

@@ -16,7 +16,7 @@ export type Selector = {
 
 export type JobState = 'ACTIVE' | 'PAUSED' | 'FINISHED';
 
-export type OverlapPolicy = 'SKIP' | 'ALLOW';
+export type OverlapPolicy = 'SKIP' | 'BUFFER_ONE' | 'BUFFER_ALL' | 'CANCEL_OTHER' | 'ALLOW';
 
 export type MisfirePolicy = 'SKIP' | 'RUN_LAST' | 'RUN_ALL';
 
@@ -100,6 +100,8 @@ export type Job = JobDefinition & {
   readonly pauses: readonly Pause[];
   readonly nextFireAt?: Date;
   readonly lastFireAt?: Date;
+  /** How many of its executions wait for another one of it to end. */
+  readonly bufferedCount: number;
   readonly createdAt: Date;
   readonly updatedAt: Date;
   /** Counts the changes of the definition, from 1. */

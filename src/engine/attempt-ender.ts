@@ -5,10 +5,12 @@ import type { Logger } from '../platform/logger.ts';
 import type { AttemptEnd } from '../store/attempt-store.ts';
 import type { Notifier } from '../store/notifier.ts';
 import type { Store } from '../store/store.ts';
+import type { JobContinuation } from './job-continuation.ts';
 
 export type AttemptEnderOptions = {
   readonly store: Pick<Store, 'db' | 'attempts'>;
   readonly notifier: Pick<Notifier, 'notify'>;
+  readonly continuation: Pick<JobContinuation, 'look'>;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly instanceId: () => number;
@@ -43,7 +45,7 @@ export class AttemptEnder {
   }
 
   async #flush(ends: readonly AttemptEnd[]): Promise<undefined[]> {
-    const { store, notifier, clock, logger, instanceId } = this.#options;
+    const { store, notifier, continuation, clock, logger, instanceId } = this.#options;
     const { signal } = this.#stopping;
     for (let n = 1; ; n++) {
       try {
@@ -55,6 +57,7 @@ export class AttemptEnder {
           );
         }
         notifier.notify('feed');
+        continuation.look(written.filter(({ isFinal }) => isFinal).map(({ jobId }) => jobId));
         break;
       } catch (error) {
         if (n === 1)

@@ -4,12 +4,13 @@ import type { JobDefinition } from '../domain/job.ts';
 import { CronSyntaxError, everyMsOf } from '../domain/schedule/cron-expression.ts';
 import type { Schedule } from '../domain/schedule/schedule.ts';
 import { compileTimetable, type Timetable } from '../domain/schedule/timetable.ts';
+import { Zone } from '../domain/schedule/zone.ts';
 import type { JobDraft, ScheduleDraft } from './operations.ts';
 
 /**
  * Fixes what a draft leaves to the moment it is stored: an interval without an
  * anchor takes the one that the same schedule had before, else its start, else
- * now. So storing the same definition again moves nothing.
+ * now; a zone takes IANA's spelling. So storing the same definition again moves nothing.
  */
 export function anchorSchedules(
   drafts: readonly ScheduleDraft[],
@@ -18,6 +19,10 @@ export function anchorSchedules(
 ): readonly Schedule[] {
   return drafts.map((draft, i): Schedule => {
     const spec = intervalOfEvery(draft.spec, `job.schedules[${i}]`);
+    if (spec.kind === 'cron') {
+      // In IANA's spelling, so that a zone reads the same everywhere; an unknown one is refused by the check.
+      return { ...draft, spec: { ...spec, timeZone: Zone.find(spec.timeZone)?.name ?? spec.timeZone } };
+    }
     if (spec.kind !== 'interval') return { ...draft, spec };
     const earlier = before.find((schedule) => schedule.name === draft.name)?.spec;
     const kept =
@@ -31,7 +36,7 @@ function intervalOfEvery(spec: ScheduleDraft['spec'], path: string): ScheduleDra
   if (spec.kind !== 'cron') return spec;
   const field = `${path}.cron.expression`;
   try {
-    const everyMs = everyMsOf(spec.expression);
+    const everyMs = everyMsOf(spec.expression, spec.dialect);
     if (everyMs === undefined) return spec;
     if (everyMs < minEveryMs || everyMs > maxEveryMs) {
       throw invalidField(field, '@every takes 10ms to 100 years', 'INVALID_SCHEDULE');

@@ -1,5 +1,6 @@
 /**
- * Claims executions and runs their attempts. Runs on every instance.
+ * Claims executions and runs their attempts (attempt-run.ts has what happens to
+ * one of them). Runs on every instance.
  *
  * It claims as many as it has free slots for, in batches, whenever executions
  * may wait: at a notification, when slots become free, when a retry falls due,
@@ -18,35 +19,23 @@
  * stands. Stop: nothing more is claimed, attempts may end within the grace time;
  * the others are aborted and given back at once, for another instance to run.
  */
-import type { Parameters, Retry } from '../domain/job.ts';
-import { mergeParameters } from '../domain/parameters.ts';
-import { retryAfterLossMs, retryWaitMs } from '../domain/retry.ts';
-import type { Clock } from '../platform/clock.ts';
-import type { Logger } from '../platform/logger.ts';
 import { Loop } from '../platform/loop.ts';
 import type { Metrics } from '../platform/metrics.ts';
 import type { Service } from '../platform/service.ts';
-import type { AttemptEnd, ClaimedAttempt } from '../store/attempt-store.ts';
+import type { ClaimedAttempt } from '../store/attempt-store.ts';
 import type { Notifier } from '../store/notifier.ts';
 import type { Store } from '../store/store.ts';
 import type { AttemptEnder } from './attempt-ender.ts';
+import { AttemptRun, type AttemptRunOptions } from './attempt-run.ts';
 import type { CachedJob, JobCache } from './job-cache.ts';
-import type { AttemptLog, LogWriter } from './log-writer.ts';
-import type { DeliveryResult, TargetClient } from './targets/target.ts';
 
-export type DispatcherOptions = {
+export type DispatcherOptions = AttemptRunOptions & {
   readonly store: Pick<Store, 'db' | 'attempts'>;
   readonly jobs: JobCache;
-  readonly logs: LogWriter;
   readonly ender: AttemptEnder;
   readonly notifier: Pick<Notifier, 'on' | 'notify'>;
-  readonly clock: Clock;
-  readonly logger: Logger;
   readonly metrics: Metrics;
-  readonly target: TargetClient;
   readonly instanceId: () => number;
-  /** Whether the instance's lease is certain to be alive. */
-  readonly isAlive: () => boolean;
   /** The most attempts at once. */
   readonly maxRunning: number;
   /** The most executions of one claim. */
@@ -54,22 +43,16 @@ export type DispatcherOptions = {
   readonly safetyIntervalMs: number;
   /** How long stop waits for attempts to end by themselves. */
   readonly shutdownGraceMs: number;
-  readonly random: () => number;
 };
 
 /** How often claims whose reply was lost are looked for: what one that commits late costs. */
 const lookEveryMs = 5_000;
 
-/** Why an attempt is aborted. */
-type AbortCause = 'cancel' | 'timeout' | 'lost' | 'stop';
-
-type Running = { readonly claimed: ClaimedAttempt; readonly abort: (cause: AbortCause) => void };
-
 export class Dispatcher implements Service {
   readonly #options: DispatcherOptions;
   readonly #loop: Loop;
   readonly #cancelLoop: Loop;
-  readonly #running = new Map<number, Running>();
+  readonly #running = new Map<number, AttemptRun>();
   readonly #stopListening: (() => void)[] = [];
   /** Whether the last claim failed or its executions could not be begun. */
   #claimFailed = false;
@@ -120,7 +103,7 @@ export class Dispatcher implements Service {
 
   /** Aborts everything: the attempts belong to others now. */
   abandon(): void {
-    for (const { abort } of this.#running.values()) abort('lost');
+    for (const run of this.#running.values()) run.abort('lost');
   }
 
   /** One pass: claims one batch. Returns how long to wait, in milliseconds. */
@@ -192,74 +175,17 @@ export class Dispatcher implements Service {
   }
 
   async #run(claimed: ClaimedAttempt, job: CachedJob): Promise<void> {
-    const { clock, logs, ender, logger, isAlive } = this.#options;
-    const { executionId, attempt } = claimed;
-    const controller = new AbortController();
-    let cause: AbortCause | undefined;
-    const abort = (why: AbortCause): void => {
-      if (cause !== undefined) return;
-      cause = why;
-      controller.abort();
-    };
-    this.#running.set(executionId, { claimed, abort });
-    if (claimed.cancelRequested) abort('cancel');
-    // A process that was stopped since the claim must not begin what others may run by now.
-    if (!isAlive()) abort('lost');
-    const cancelTimer = clock.setTimer(job.definition.attemptTimeoutMs, () => abort('timeout'));
-    const log = logs.open(executionId, attempt, claimed.lastSeq, () => abort('lost'));
-    let result: DeliveryResult;
-    try {
-      result =
-        cause === undefined ? await this.#deliver(claimed, job, controller.signal, log) : abortedResult;
-      await log.flush();
-    } catch (error) {
-      logger.error({ error, executionId, attempt }, 'target client failed');
-      result = {
-        outcome: 'FAILED',
-        reason: 'TARGET_ERROR',
-        message: 'the delivery failed inside Carillon',
-        retryable: true,
-      };
-    }
-    cancelTimer();
-    // What has come to its end by itself has ended, also when an abort was under way.
-    const end = endOf(
-      claimed,
-      job,
-      result,
-      result === abortedResult || controller.signal.aborted ? cause : undefined,
-      this.#options.random,
-    );
+    const { ender, maxRunning } = this.#options;
+    const run = new AttemptRun(this.#options, claimed, job);
+    this.#running.set(claimed.executionId, run);
+    const end = await run.run();
     if (end) {
       await ender.end(end);
       if (end.retryAfterMs !== undefined) this.expectRetry(end.retryAfterMs);
     }
-    this.#running.delete(executionId);
-    if (this.#running.size === this.#options.maxRunning - 1) this.#loop.wake();
+    this.#running.delete(claimed.executionId);
+    if (this.#running.size === maxRunning - 1) this.#loop.wake();
     if (this.#running.size === 0) this.#idle?.();
-  }
-
-  #deliver(
-    claimed: ClaimedAttempt,
-    job: CachedJob,
-    signal: AbortSignal,
-    log: AttemptLog,
-  ): Promise<DeliveryResult> {
-    const parameters: Parameters = mergeParameters(job.definition.parameters, claimed.parameters);
-    return this.#options.target.deliver(
-      job.definition.target,
-      {
-        executionId: claimed.executionId,
-        attempt: claimed.attempt,
-        jobId: claimed.jobId,
-        jobKey: job.key,
-        fireAt: new Date(claimed.fireMs),
-        cause: claimed.cause,
-        term: claimed.term,
-        parameters,
-      },
-      { signal, log: (lines) => log.add(lines) },
-    );
   }
 
   async #findCancels(): Promise<number> {
@@ -282,7 +208,7 @@ export class Dispatcher implements Service {
       });
       const giveUp = clock.setTimer(shutdownGraceMs, () => {
         logger.warn({ running: this.#running.size }, 'attempts did not end in time, giving them back');
-        for (const { abort } of this.#running.values()) abort('stop');
+        for (const run of this.#running.values()) run.abort('stop');
       });
       await idle;
       giveUp();
@@ -290,46 +216,3 @@ export class Dispatcher implements Service {
     await this.#cancelLoop.stop();
   }
 }
-
-const abortedResult: DeliveryResult = { outcome: 'FAILED', message: 'aborted', retryable: false };
-
-/** What to write for an attempt that has ended; undefined when it is not this instance's any more. */
-function endOf(
-  claimed: ClaimedAttempt,
-  job: CachedJob,
-  result: DeliveryResult,
-  cause: AbortCause | undefined,
-  random: () => number,
-): AttemptEnd | undefined {
-  const { executionId, attempt } = claimed;
-  const { retry, attemptTimeoutMs } = job.definition;
-  const common = { executionId, attempt };
-  if (result.outcome === 'SUCCEEDED' || cause === undefined)
-    return { ...common, ...result, retryAfterMs: waitOf(retry, attempt, result, random) };
-  switch (cause) {
-    case 'lost':
-      return undefined;
-    case 'cancel':
-      return { ...common, outcome: 'CANCELED', reason: 'CANCEL_REQUESTED', message: '' };
-    case 'timeout': {
-      const failed = { outcome: 'FAILED', reason: 'ATTEMPT_TIMEOUT', retryable: true } as const;
-      const message = `the attempt took longer than ${attemptTimeoutMs} ms`;
-      return { ...common, ...failed, message, retryAfterMs: waitOf(retry, attempt, failed, random) };
-    }
-    case 'stop':
-      return {
-        ...common,
-        outcome: 'FAILED',
-        reason: 'WORKER_LOST',
-        message: 'the instance stopped before the attempt had ended',
-        retryAfterMs: retryAfterLossMs(retry, attempt),
-      };
-  }
-}
-
-const waitOf = (
-  retry: Retry,
-  attempt: number,
-  result: Pick<DeliveryResult, 'outcome' | 'retryable' | 'retryAfterMs'>,
-  random: () => number,
-): number | undefined => retryWaitMs(retry, attempt, result, random);

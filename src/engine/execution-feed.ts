@@ -17,6 +17,9 @@
  * instance, whose loop was ahead, wrote the cursor. A stream of one execution
  * ends behind its final state.
  *
+ * Where a stream begins is in stream-source.ts, what lies before its live events
+ * in stream-past.ts, what waits for its client in watcher.ts.
+ *
  * The loop's read fails: it is tried again from the same position. The
  * notification is lost: the safety interval reads. The client is slow: see
  * watcher.ts. The instance stops: streams end with UNAVAILABLE, and the cursor
@@ -25,23 +28,22 @@
 import { DomainError } from '../domain/errors.ts';
 import { isFinal } from '../domain/execution.ts';
 import type { FeedPosition } from '../domain/feed-position.ts';
-import { selects } from '../domain/selector.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Logger } from '../platform/logger.ts';
 import { Loop } from '../platform/loop.ts';
 import type { Service } from '../platform/service.ts';
-import type { FeedEvent } from '../store/feed-store.ts';
-import type { StoredDefinition } from '../store/job-store.ts';
 import type { Notifier } from '../store/notifier.ts';
 import type { Store } from '../store/store.ts';
-import { executionAtStage, fillEvents, isFinalStage, stageOf } from './feed-contents.ts';
+import { fillEvents } from './feed-contents.ts';
+import { FeedJobs } from './feed-jobs.ts';
 import type { StreamMessage, StreamRequest } from './operations.ts';
-import { executionNotFound, jobNotFound } from './refusals.ts';
-import { type BacklogEntry, cursorFromText, cursorText, type StreamCursor } from './stream-cursor.ts';
+import { cursorFromText, cursorText } from './stream-cursor.ts';
+import { StreamPast } from './stream-past.ts';
+import { beginningOf, isOver, matcherOf } from './stream-source.ts';
 import { Watcher } from './watcher.ts';
 
 export type ExecutionFeedOptions = {
-  readonly store: Pick<Store, 'db' | 'snapshot' | 'feed' | 'jobs' | 'ledger' | 'logs'>;
+  readonly store: Pick<Store, 'db' | 'snapshot' | 'feed' | 'jobs' | 'ledger' | 'logs' | 'triggers'>;
   readonly notifier: Pick<Notifier, 'on'>;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -52,17 +54,12 @@ export type ExecutionFeedOptions = {
   readonly bufferBytes: number;
 };
 
-/** The most executions that a stream shows the past of. */
-const maxBacklog = 200;
-
-/** Lines of the past that are read at once. */
-const pageLines = 1_000;
-
 export class ExecutionFeed implements Service {
   readonly #options: ExecutionFeedOptions;
   readonly #loop: Loop;
   readonly #watchers = new Set<Watcher>();
-  readonly #jobs = new Map<number, StoredDefinition>();
+  readonly #jobs: FeedJobs;
+  readonly #past: StreamPast;
   readonly #entering: Entering[] = [];
   #stopListening: (() => void)[] = [];
   #position: FeedPosition | undefined;
@@ -72,6 +69,8 @@ export class ExecutionFeed implements Service {
 
   constructor(options: ExecutionFeedOptions) {
     this.#options = options;
+    this.#jobs = new FeedJobs(options.store);
+    this.#past = new StreamPast(options.store, this.#jobs);
     this.#loop = new Loop({
       clock: options.clock,
       tick: () => this.tick(),
@@ -89,7 +88,7 @@ export class ExecutionFeed implements Service {
         if (this.#watchers.size > 0) this.#loop.wake();
       }),
       // Labels may have changed.
-      notifier.on('timers', () => this.#jobs.clear()),
+      notifier.on('timers', () => this.#jobs.expire()),
     ];
     await this.#loop.start();
   }
@@ -129,15 +128,15 @@ export class ExecutionFeed implements Service {
     const watchers = [...this.#watchers];
     this.#handing = true;
     const { position: until, events } = await store.feed.readSince(store.db, since);
-    await this.#loadJobs(events);
+    await this.#jobs.load(events);
+    // Who wants what is settled at once: labels may change while events are filled.
+    const audiences = events.map((event) => watchers.filter((watcher) => watcher.wants(event)));
     const wanted = events
       .map((event, index) => ({ index, event }))
-      .filter(({ event }) => watchers.some((watcher) => watcher.wants(event)));
+      .filter(({ index }) => audiences[index]!.length > 0);
     for await (const slice of fillEvents(store, store.db, wanted)) {
-      for (const { index, event, filled } of slice) {
-        for (const watcher of watchers) {
-          if (watcher.wants(event)) watcher.offer(filled, { since, until, index });
-        }
+      for (const { index, filled } of slice) {
+        for (const watcher of audiences[index]!) watcher.offer(filled, { since, until, index });
       }
     }
     this.#handing = false;
@@ -148,18 +147,18 @@ export class ExecutionFeed implements Service {
     if (this.#stopped) throw stopping();
     const { source } = request;
     const { store, bufferBytes } = this.#options;
-    const wants = await this.#matcherOf(source);
+    const wants = await matcherOf(store, this.#jobs, source);
     const only = 'executionId' in source ? source.executionId : undefined;
     // What is over is in the tables to the end: there is nothing to wait for.
-    const follow = request.follow && !(only !== undefined && (await this.#isOver(only)));
+    const follow = request.follow && !(only !== undefined && (await isOver(store, only)));
     const { epoch, position } = await store.feed.readPosition(store.db);
     const cursor = request.cursor === '' ? undefined : cursorFromText(request.cursor);
     if (cursor && !(await store.feed.isKept(store.db, cursor.since, cursor.epoch))) throw cursorExpired();
     const watcher = new Watcher({ epoch, minLevel: request.minLevel, maxBytes: bufferBytes, wants });
     try {
-      const start = cursor ?? { epoch, ...(await this.#beginningOf(request)) };
+      const start = cursor ?? { epoch, ...(await beginningOf(store, request)) };
       const live = follow ? await this.#enter(watcher) : cursor ? position : start.since;
-      for await (const message of this.#past(watcher, start, live)) {
+      for await (const message of this.#past.messages(watcher, start, live)) {
         yield message;
         if (signal.aborted || endsStream(message, only)) return;
       }
@@ -179,82 +178,6 @@ export class ExecutionFeed implements Service {
       this.#entering.push({ watcher, resolve, reject });
       this.#loop.wake();
     });
-  }
-
-  /** Shows what lies before the live events: what is left of the backlog, then the feed. */
-  async *#past(watcher: Watcher, start: StreamCursor, live: FeedPosition): AsyncGenerator<StreamMessage> {
-    const { since, backlog, batch } = start;
-    for (let i = 0; i < backlog.length; i++) yield* this.#pastOf(watcher, start, i);
-    if (batch) yield* this.#between(watcher, since, batch.until, batch.event, batch.seq);
-    yield* this.#between(watcher, batch?.until ?? since, live, 0, 0);
-  }
-
-  /** Shows one execution of the backlog: its state unless final, its lines, then its final state. */
-  async *#pastOf(
-    watcher: Watcher,
-    { epoch, since, backlog }: StreamCursor,
-    index: number,
-  ): AsyncGenerator<StreamMessage> {
-    const { store } = this.#options;
-    const entry = backlog[index]!;
-    const { executionId, untilSeq, untilStage } = entry;
-    const rest = backlog.slice(index + 1);
-    let { seq, stage } = entry;
-    const cursor = (): string =>
-      cursorText({ epoch, since, backlog: [{ executionId, seq, stage, untilSeq, untilStage }, ...rest] });
-    const [present] = await store.ledger.listByIds(store.db, [executionId]);
-    if (!present) return;
-    const execution = executionAtStage(present, untilStage);
-    if (!isFinal(execution.state) && untilStage > stage) {
-      stage = untilStage;
-      yield { cursor: cursor(), event: { kind: 'execution', execution } };
-    }
-    while (seq < untilSeq) {
-      const lines = await store.logs.list(store.db, {
-        executionId,
-        afterSeq: seq,
-        beforeSeq: untilSeq + 1,
-        minLevel: 'DEBUG',
-        attempt: 0,
-        newestFirst: false,
-        limit: pageLines,
-      });
-      for (const line of lines) {
-        seq = line.seq;
-        if (watcher.shows(line.level)) yield { cursor: cursor(), event: { kind: 'log', entry: line } };
-      }
-      if (lines.length < pageLines) break;
-    }
-    if (isFinal(execution.state) && untilStage > stage) {
-      stage = untilStage;
-      yield { cursor: cursor(), event: { kind: 'execution', execution } };
-    }
-  }
-
-  /** Shows the feed between two positions, behind an event and a line of it. */
-  async *#between(
-    watcher: Watcher,
-    since: FeedPosition,
-    until: FeedPosition,
-    fromEvent: number,
-    afterSeq: number,
-  ): AsyncGenerator<StreamMessage> {
-    const { store } = this.#options;
-    let count = 0;
-    for await (const events of store.feed.readBetween(store.db, since, until)) {
-      await this.#loadJobs(events);
-      const wanted = events
-        .map((event, i) => ({ index: count + i, event }))
-        .filter(({ index, event }) => index >= fromEvent && watcher.wants(event));
-      count += events.length;
-      for await (const slice of fillEvents(store, store.db, wanted)) {
-        for (const { index, event, filled } of slice) {
-          const seenLines = index === fromEvent ? afterSeq : 0;
-          if (event.kind === 'state' && index === fromEvent && seenLines > 0) continue;
-          yield* watcher.messagesOf(filled, { since, until, index }, seenLines);
-        }
-      }
-    }
   }
 
   async *#live(
@@ -280,97 +203,6 @@ export class ExecutionFeed implements Service {
       }
     }
   }
-
-  /** Where a new stream begins: a position, and as of then the executions whose past it shows, oldest first. */
-  async #beginningOf({
-    source,
-    tail,
-  }: StreamRequest): Promise<{ readonly since: FeedPosition; readonly backlog: readonly BacklogEntry[] }> {
-    const { store } = this.#options;
-    const only = 'executionId' in source ? [source.executionId] : undefined;
-    const jobs =
-      'job' in source
-        ? { jobIds: [(await this.#findJob(source.job)).id] }
-        : 'selector' in source
-          ? { selector: source.selector }
-          : { jobIds: [] };
-    return store.snapshot(async (tx) => {
-      const { position: since } = await store.feed.readPosition(tx);
-      const executions = only
-        ? await store.ledger.listByIds(tx, only)
-        : tail === undefined
-          ? await store.ledger.listOpen(tx, jobs, maxBacklog)
-          : await store.ledger.listNewest(tx, jobs, maxBacklog);
-      const lastSeqs = await store.logs.listLastSeqs(
-        tx,
-        executions.map(({ id }) => id),
-      );
-      const backlog = executions.map(({ id, state, attempt }) => ({
-        executionId: id,
-        seq: 0,
-        stage: 0,
-        untilSeq: lastSeqs.get(id) ?? 0,
-        untilStage: stageOf(state, attempt),
-      }));
-      return { since, backlog: tail === undefined ? backlog : cutToTail(backlog, tail, only !== undefined) };
-    });
-  }
-
-  async #matcherOf(
-    source: StreamRequest['source'],
-  ): Promise<(event: { executionId: number; jobId: number }) => boolean> {
-    if ('executionId' in source) {
-      const { store } = this.#options;
-      const known = await store.ledger.listKnownIds(store.db, [source.executionId]);
-      if (!known.has(source.executionId)) throw executionNotFound(source.executionId);
-      return (event) => event.executionId === source.executionId;
-    }
-    if ('job' in source) {
-      const { id } = await this.#findJob(source.job);
-      return (event) => event.jobId === id;
-    }
-    return (event) => {
-      const job = this.#jobs.get(event.jobId);
-      return job !== undefined && selects(source.selector, { key: job.key, labels: job.definition.labels });
-    };
-  }
-
-  async #findJob(
-    ref: Extract<StreamRequest['source'], { job: unknown }>['job'],
-  ): Promise<{ readonly id: number }> {
-    const { store } = this.#options;
-    const [job] = await store.ledger.resolveJobs(store.db, [ref]);
-    if (!job) throw jobNotFound(ref);
-    return job;
-  }
-
-  /** Loads keys and labels of the jobs in these events, for streams by selector. */
-  async #loadJobs(events: readonly FeedEvent[]): Promise<void> {
-    const { store } = this.#options;
-    const missing = [...new Set(events.map((event) => event.jobId))].filter((id) => !this.#jobs.has(id));
-    if (missing.length === 0) return;
-    if (this.#jobs.size > 50_000) this.#jobs.clear();
-    for (const job of await store.jobs.listDefinitions(store.db, missing)) this.#jobs.set(job.id, job);
-  }
-
-  async #isOver(executionId: number): Promise<boolean> {
-    const { store } = this.#options;
-    const [execution] = await store.ledger.listByIds(store.db, [executionId]);
-    return execution !== undefined && isFinal(execution.state);
-  }
-}
-
-/** Cuts a backlog to its last lines: executions without any of them are left out, unless they are open. */
-function cutToTail(backlog: readonly BacklogEntry[], tail: number, keepAll: boolean): BacklogEntry[] {
-  const kept: BacklogEntry[] = [];
-  let left = tail;
-  for (const entry of backlog.toReversed()) {
-    const lines = Math.min(left, entry.untilSeq);
-    if (lines === 0 && isFinalStage(entry.untilStage) && !keepAll) continue;
-    left -= lines;
-    kept.unshift({ ...entry, seq: entry.untilSeq - lines });
-  }
-  return kept;
 }
 
 type Entering = {

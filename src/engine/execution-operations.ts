@@ -3,6 +3,7 @@ import type { JobRef } from '../domain/job.ts';
 import type { Notifier } from '../store/notifier.ts';
 import type { Store } from '../store/store.ts';
 import type { ExecutionFeed } from './execution-feed.ts';
+import type { JobContinuation } from './job-continuation.ts';
 import type {
   CancelChoice,
   ExecutionFilter,
@@ -16,7 +17,8 @@ import { pageSize, pageTokenFrom, positionFromPageToken } from './page-token.ts'
 import { executionNotFound, jobNotFound } from './refusals.ts';
 
 export type LedgerOperationsOptions = {
-  readonly store: Pick<Store, 'db' | 'transaction' | 'ledger' | 'logs'>;
+  readonly store: Pick<Store, 'db' | 'transaction' | 'ledger' | 'logs' | 'cancels' | 'triggers'>;
+  readonly continuation: Pick<JobContinuation, 'look'>;
   readonly notifier: Pick<Notifier, 'notify'>;
   readonly feed: ExecutionFeed;
 };
@@ -71,20 +73,23 @@ export class LedgerOperations implements ExecutionOperations {
     alreadyFinished: readonly number[];
     jobsNotFound: readonly JobRef[];
   }> {
-    const { store, notifier } = this.#options;
+    const { store, notifier, continuation } = this.#options;
     const jobsNotFound: JobRef[] = [];
-    let target: Parameters<typeof store.ledger.cancel>[1];
+    let target: Parameters<typeof store.cancels.cancel>[1];
     if ('executionIds' in choice) target = { executionIds: [...new Set(choice.executionIds)] };
     else if ('jobs' in choice) {
       const found = await this.#findJobs(choice.jobs);
       jobsNotFound.push(...choice.jobs.filter((_, i) => found[i] === undefined));
       target = { jobIds: found.filter((id) => id !== undefined) };
     } else if ('selector' in choice) target = { selector: choice.selector };
+    else if ('backfillId' in choice) target = choice;
     else target = { selector: { namespace: choice.namespace } };
 
-    const { canceled, marked } = await store.transaction((tx) => store.ledger.cancel(tx, target, reason));
+    const touchedRows = await store.transaction((tx) => store.cancels.cancel(tx, target, reason));
+    const canceled = touchedRows.map(({ id }) => id);
     if (canceled.length > 0) notifier.notify('feed');
-    if (marked.length > 0) notifier.notify('cancel');
+    if (touchedRows.some(({ marked }) => marked)) notifier.notify('cancel');
+    continuation.look(touchedRows.filter(({ marked }) => !marked).map(({ jobId }) => jobId));
     const touched = new Set(canceled);
     const others = 'executionIds' in target ? target.executionIds.filter((id) => !touched.has(id)) : [];
     const known = others.length > 0 ? await store.ledger.listKnownIds(store.db, others) : new Set<number>();
@@ -126,6 +131,6 @@ export class LedgerOperations implements ExecutionOperations {
 
   async #findJobs(refs: readonly JobRef[]): Promise<readonly (number | undefined)[]> {
     const { store } = this.#options;
-    return (await store.ledger.resolveJobs(store.db, refs)).map((job) => job?.id);
+    return (await store.triggers.resolveJobs(store.db, refs)).map((job) => job?.id);
   }
 }

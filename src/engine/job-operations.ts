@@ -1,32 +1,37 @@
 import { randomUUID } from 'node:crypto';
 import type { Execution } from '../domain/execution.ts';
 import type { Job, JobKey, JobRef } from '../domain/job.ts';
-import { lintSchedules } from '../domain/schedule/lint.ts';
 import { compileTimetable } from '../domain/schedule/timetable.ts';
 import type { Store } from '../store/store.ts';
-import { anchorSchedules, checkSchedules } from './definition-check.ts';
+import type { BackfillCommand } from './backfill-command.ts';
+import type { CalendarCache } from './calendar-cache.ts';
 import type { JobCommands } from './job-commands.ts';
 import type {
   AddJob,
+  Backfill,
   Caller,
   JobChoice,
   JobFilter,
   JobOperations,
   JobOrder,
   Page,
-  PreviewFireTime,
-  ScheduleDraft,
   TriggerJob,
   UpdateJob,
 } from './operations.ts';
 import { pageSize, pageTokenFrom, positionFromPageToken } from './page-token.ts';
+import type { PauseCommands } from './pause-commands.ts';
+import { type PreviewSubject, previewFireTimes } from './preview.ts';
 import { jobNotFound } from './refusals.ts';
+import { adviceOn } from './schedule-advice.ts';
 import type { TriggerCommand } from './trigger-command.ts';
 
 export type JobServiceOptions = {
-  readonly store: Pick<Store, 'db' | 'feed' | 'jobs' | 'ledger'>;
+  readonly store: Pick<Store, 'db' | 'feed' | 'jobs' | 'ledger' | 'timers'>;
+  readonly calendars: CalendarCache;
   readonly commands: JobCommands;
+  readonly pauses: PauseCommands;
   readonly triggers: TriggerCommand;
+  readonly backfills: BackfillCommand;
 };
 
 type JobPosition = { readonly id: number; readonly key: JobKey };
@@ -54,10 +59,15 @@ export class JobDesk implements JobOperations {
     caller: Caller,
   ): Promise<{ job: Job; created: boolean; warnings: readonly string[] }> {
     const added = await this.#options.commands.add(request, caller);
-    return {
-      ...added,
-      warnings: lintSchedules(added.job.schedules, added.job.createdAt.getTime(), added.job.id),
-    };
+    const { id: jobId, schedules, updatedAt } = added.job;
+    const warnings = await adviceOn(
+      this.#options.store.db,
+      this.#options.store,
+      schedules,
+      compileTimetable(schedules, jobId),
+      { fromMs: updatedAt.getTime(), jobId, spreadSeed: jobId },
+    );
+    return { ...added, warnings };
   }
 
   async get(ref: JobRef): Promise<{ job: Job; lastExecution?: Execution }> {
@@ -96,14 +106,14 @@ export class JobDesk implements JobOperations {
     pause: { readonly reason: string; readonly untilAt?: Date },
     caller: Caller,
   ): ReturnType<JobOperations['pause']> {
-    return this.#options.commands.pause(choice, pause, caller);
+    return this.#options.pauses.pause(choice, pause, caller);
   }
 
   resume(
     choice: JobChoice,
     options: Parameters<JobOperations['resume']>[1],
   ): ReturnType<JobOperations['resume']> {
-    return this.#options.commands.resume(choice, options);
+    return this.#options.pauses.resume(choice, options);
   }
 
   delete(
@@ -117,51 +127,14 @@ export class JobDesk implements JobOperations {
     return this.#options.triggers.trigger(request);
   }
 
-  async preview(
-    what: { readonly job: JobRef } | { readonly schedules: readonly ScheduleDraft[]; readonly key?: JobKey },
+  backfill(request: Backfill): ReturnType<JobOperations['backfill']> {
+    return this.#options.backfills.backfill(request);
+  }
+
+  preview(
+    subject: PreviewSubject,
     options: { readonly from?: Date; readonly count: number },
-  ): Promise<{ fireTimes: readonly PreviewFireTime[]; warnings: readonly string[] }> {
-    const { store } = this.#options;
-    const { now } = await store.feed.readPosition(store.db);
-    const fromMs = (options.from ?? now).getTime();
-    const stored = 'job' in what ? await store.jobs.find(store.db, what.job) : undefined;
-    if ('job' in what && !stored) throw jobNotFound(what.job);
-    const schedules = 'job' in what ? (stored?.schedules ?? []) : anchorSchedules(what.schedules, [], fromMs);
-    const seed = stored?.id ?? seedOfKey('key' in what ? what.key : undefined);
-    const timetable = stored
-      ? compileTimetable(schedules, seed)
-      : checkSchedules(schedules, '', fromMs, seed);
-    const fireTimes: PreviewFireTime[] = [];
-    const pausedUntilMs = pauseEndMs(stored);
-    const runsMade = schedules.map(() => 0);
-    let fire = timetable.next(fromMs, runsMade);
-    // A preview shows what was and will be; runs that were made already do not shorten it.
-    for (; fire && fireTimes.length < options.count; fire = timetable.next(fire.atMs, runsMade)) {
-      const { note, ...shown } = timetable.describe(fire);
-      const held = fire.atMs > now.getTime() && fire.atMs < pausedUntilMs ? 'held by a pause' : '';
-      fireTimes.push({
-        ...shown,
-        fireAt: new Date(fire.atMs),
-        schedule: fire.name,
-        note: [note, held].filter(Boolean).join('; '),
-      });
-      for (const i of fire.schedules) runsMade[i]!++;
-    }
-    return { fireTimes, warnings: lintSchedules(schedules, fromMs, seed) };
+  ): ReturnType<JobOperations['preview']> {
+    return previewFireTimes(this.#options, subject, options);
   }
-}
-
-const pauseEndMs = (job: Job | undefined): number =>
-  Math.max(
-    Number.NEGATIVE_INFINITY,
-    ...(job?.pauses ?? []).map((pause) => pause.untilAt?.getTime() ?? Number.POSITIVE_INFINITY),
-  );
-
-/** What `H` is spread by while a job has no id yet. */
-function seedOfKey(key: JobKey | undefined): number {
-  let seed = 0;
-  for (const character of key ? `${key.namespace}/${key.group}/${key.name}` : '') {
-    seed = (Math.imul(seed, 31) + character.codePointAt(0)!) >>> 0;
-  }
-  return seed;
 }

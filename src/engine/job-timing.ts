@@ -1,11 +1,11 @@
 import type { JobDefinition } from '../domain/job.ts';
-import type { Schedule } from '../domain/schedule/schedule.ts';
+import type { Schedule, ScheduleProgress } from '../domain/schedule/schedule.ts';
 import type { Timetable } from '../domain/schedule/timetable.ts';
 import type { Tx } from '../store/database.ts';
 import type { Timing } from '../store/job-store.ts';
 import type { Store } from '../store/store.ts';
-import type { JobCache } from './job-cache.ts';
-import { planJob } from './scheduler.ts';
+import type { LockedTimer } from '../store/timer-store.ts';
+import type { Fired, FirePlanning, LateFires } from './fire-planning.ts';
 
 /** Whether two definitions fire at the same times. */
 export function firesAlike(a: readonly Schedule[], b: readonly Schedule[]): boolean {
@@ -22,67 +22,71 @@ const canonical = (schedule: Schedule): unknown => [
   schedule.startMs ?? null,
   schedule.endMs ?? null,
   schedule.repeatCount,
+  schedule.jitterMs ?? 0,
+  schedule.calendars ?? [],
 ];
 
+/** What an edit finds: the schedules before it and how far they had come. */
+export type TimingBefore = {
+  readonly schedules: readonly Schedule[];
+  readonly progress: readonly ScheduleProgress[];
+};
+
 /**
- * When a definition fires first, computed from now, and the runs that its
- * schedules have made: a schedule that an edit leaves as it was keeps its
- * count. A one-shot that is new and has just passed, within the misfire grace,
- * is due at once; nothing else looks back.
+ * When a definition fires next, computed from now. A schedule that an edit
+ * leaves as it was keeps its progress. Nothing looks back, but for a one-shot
+ * that is new and has just passed, within the misfire grace: `late` names it,
+ * to be fired beside the timetable.
  */
 export function timingFrom(
   timetable: Timetable,
   definition: JobDefinition,
   nowMs: number,
-  before?: { readonly schedules: readonly Schedule[]; readonly runsMade: readonly number[] },
-): Timing {
+  before?: TimingBefore,
+): { readonly timing: Timing; readonly late?: Pick<LateFires, 'places' | 'afterMs'> } {
   const { schedules, misfire } = definition;
-  const runsMade = schedules.map((schedule) => {
+  const progress = schedules.map((schedule): ScheduleProgress => {
     const i = before?.schedules.findIndex(
       ({ name, spec }) => name === schedule.name && textOf(spec) === textOf(schedule.spec),
     );
-    return (i === undefined || i < 0 ? 0 : before?.runsMade[i]) ?? 0;
+    return (i === undefined || i < 0 ? undefined : before?.progress[i]) ?? { runs: 0 };
   });
-  const counted = schedules.some((schedule) => schedule.repeatCount > 0) ? runsMade : [];
-  const justPassed = schedules.flatMap(({ spec }) =>
+  const kept = timetable.keepsProgress ? progress : [];
+  const afterMs = Math.floor(nowMs - misfire.graceMs) - 1;
+  const places = schedules.flatMap(({ spec }, place) =>
     spec.kind === 'once' &&
-    spec.atMs <= nowMs &&
-    spec.atMs >= nowMs - misfire.graceMs &&
+    timetable.only([place]).lastUntil(nowMs, afterMs, kept) &&
     !before?.schedules.some((earlier) => earlier.spec.kind === 'once' && earlier.spec.atMs === spec.atMs)
-      ? [spec.atMs]
+      ? [place]
       : [],
   );
-  const next = timetable.next(nowMs, counted)?.atMs;
-  const candidates = next === undefined ? justPassed : [...justPassed, next];
-  return { nextFireMs: candidates.length === 0 ? null : Math.min(...candidates), runsMade: counted };
+  return {
+    timing: { nextFireMs: timetable.next(nowMs, kept)?.atMs ?? null, progress: kept },
+    late: places.length > 0 ? { places, afterMs } : undefined,
+  };
 }
 
 /**
- * Fires what a locked job owes up to now, before a command changes its timing
- * or its pauses, so that no fire time is lost between the old and the new.
- * Returns the database's now and the runs made.
+ * Fires what locked jobs owe up to now, before a command changes their timing
+ * or their pauses, so that no fire time is lost between the old and the new.
+ * Returns the timers as they are then, and what is to be announced once it is
+ * committed.
  */
 export async function settleOwed(
   tx: Tx,
   store: Pick<Store, 'timers' | 'leases'>,
-  jobs: JobCache,
+  planning: FirePlanning,
   jobIds: readonly number[],
-): Promise<ReadonlyMap<number, { readonly nowMs: number; readonly runsMade: readonly number[] }>> {
-  const timers = await store.timers.lockByIds(tx, jobIds, null);
-  const owing = timers.filter((timer) => timer.nextFireMs !== null && timer.nextFireMs <= timer.nowMs);
-  const settled = new Map(timers.map(({ jobId, nowMs, runsMade }) => [jobId, { nowMs, runsMade }]));
-  if (owing.length === 0) return settled;
-  const situations = await store.timers.listSituations(
-    tx,
-    owing.map((timer) => timer.jobId),
-  );
-  const cached = await jobs.load(tx, owing);
-  const firings = owing.map((timer) =>
-    planJob(timer, cached.get(timer.jobId), situations.get(timer.jobId), () => undefined),
-  );
-  await store.timers.fire(tx, firings, await store.leases.lockCurrentTerm(tx));
-  for (const { jobId, runsMade } of firings) {
-    if (runsMade) settled.set(jobId, { nowMs: settled.get(jobId)!.nowMs, runsMade });
+): Promise<{ readonly timers: ReadonlyMap<number, LockedTimer>; readonly fired?: Fired }> {
+  const locked = await store.timers.lockByIds(tx, jobIds, null);
+  const timers = new Map(locked.map((timer) => [timer.jobId, timer]));
+  const owing = locked.filter((timer) => timer.nextFireMs !== null && timer.nextFireMs <= timer.nowMs);
+  if (owing.length === 0) return { timers };
+  const firings = await planning.planDue(tx, owing);
+  const fired = await planning.write(tx, firings, await store.leases.lockCurrentTerm(tx));
+  for (const { jobId, newNextFireMs: nextFireMs, progress } of firings) {
+    const timer = timers.get(jobId)!;
+    timers.set(jobId, { ...timer, nextFireMs, progress: progress ?? timer.progress });
   }
-  return settled;
+  return { timers, fired };
 }

@@ -15,6 +15,7 @@ import type {
   Parameters,
   Selector,
 } from '../domain/job.ts';
+import type { Calendar, StoredCalendar } from '../domain/schedule/calendar.ts';
 import type { Schedule } from '../domain/schedule/schedule.ts';
 
 /** Who asks: for pauses, the audit and the log. */
@@ -64,6 +65,18 @@ export type TriggerJob = {
   readonly allowFinished: boolean;
   readonly overlap?: OverlapPolicy;
   readonly cause: Extract<ExecutionCause, 'MANUAL' | 'API'>;
+};
+
+/** Runs the fire times from `startAt`, inclusive, to `endAt`, exclusive. */
+export type Backfill = {
+  readonly job: JobRef;
+  readonly startAt: Date;
+  readonly endAt: Date;
+  readonly overlap: OverlapPolicy;
+  /** Changes nothing and answers what would happen. */
+  readonly dryRun: boolean;
+  readonly requestId: string;
+  readonly requestDigest: string;
 };
 
 export type JobFilter = {
@@ -116,6 +129,16 @@ export type JobOperations = {
     caller: Caller,
   ): Promise<{ deleted: number; existed: boolean }>;
   trigger(request: TriggerJob, caller: Caller): Promise<{ execution: Execution; replayed: boolean }>;
+  backfill(
+    request: Backfill,
+    caller: Caller,
+  ): Promise<{
+    readonly executionsCreated: number;
+    readonly fireTimes: readonly Date[];
+    /** Absent where nothing was made. */
+    readonly backfillId?: number;
+    readonly replayed: boolean;
+  }>;
   preview(
     what: { readonly job: JobRef } | { readonly schedules: readonly ScheduleDraft[]; readonly key?: JobKey },
     options: { readonly from?: Date; readonly count: number },
@@ -133,13 +156,15 @@ export type ExecutionFilter = {
   /** Exclusive. */
   readonly endFireAt?: Date;
   readonly labels?: Readonly<Record<string, string>>;
+  readonly backfillId?: number;
 };
 
 export type CancelChoice =
   | { readonly executionIds: readonly number[] }
   | { readonly jobs: readonly JobRef[] }
   | { readonly selector: Selector }
-  | { readonly namespace: string };
+  | { readonly namespace: string }
+  | { readonly backfillId: number };
 
 export type StreamRequest = {
   readonly source: { readonly executionId: number } | JobChoice;
@@ -200,9 +225,23 @@ export type ExecutionOperations = {
   stream(request: StreamRequest, signal: AbortSignal): AsyncIterable<StreamMessage>;
 };
 
+export type CalendarOperations = {
+  /** Makes a calendar, or replaces the one of the same name. */
+  put(calendar: Calendar, caller: Caller): Promise<{ calendar: StoredCalendar; created: boolean }>;
+  get(namespace: string, name: string): Promise<StoredCalendar>;
+  /** By name. */
+  list(
+    namespace: string,
+    page: Page,
+  ): Promise<{ calendars: readonly StoredCalendar[]; nextPageToken: string }>;
+  /** Refuses while a job uses it. */
+  delete(namespace: string, name: string, caller: Caller): Promise<{ existed: boolean }>;
+};
+
 /** What the servers are given. */
 export type Operations = {
   readonly jobs: JobOperations;
+  readonly calendars: CalendarOperations;
   readonly executions: ExecutionOperations;
   /** Resolves while the instance can serve; rejects with the reason why not. For readiness. */
   ready(): Promise<void>;

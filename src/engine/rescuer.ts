@@ -6,7 +6,8 @@
  * attempt at once (the outcome is unknown, delivery is at least once), or is
  * FAILED when the attempts are used up, or CANCELED when that was asked for.
  * Then the instance's row is removed, which tells it, should it come back, that
- * its attempts are gone. It also ends what waited longer than its job allows.
+ * its attempts are gone. It also ends what waited longer than its job allows,
+ * and continues the jobs that somebody else should have continued.
  *
  * Every pass is made of transactions that first find the term. A leader that is
  * new waits for one lease before it rescues: while the database was away nobody
@@ -21,13 +22,15 @@ import type { AttemptEnd } from '../store/attempt-store.ts';
 import type { Notifier } from '../store/notifier.ts';
 import type { Store } from '../store/store.ts';
 import type { JobCache } from './job-cache.ts';
+import type { JobContinuation } from './job-continuation.ts';
 
 export type RescuerOptions = {
   readonly store: Pick<
     Store,
-    'db' | 'transaction' | 'attempts' | 'instances' | 'leases' | 'feed' | 'requests' | 'jobs'
+    'db' | 'transaction' | 'attempts' | 'instances' | 'leases' | 'feed' | 'requests' | 'pauses'
   >;
   readonly jobs: JobCache;
+  readonly continuation: Pick<JobContinuation, 'look' | 'sweep'>;
   readonly notifier: Pick<Notifier, 'notify'>;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -73,7 +76,7 @@ export class Rescuer implements Service {
 
   /** One pass. Returns how long to wait, in milliseconds. */
   async tick(): Promise<number> {
-    const { store, clock, intervalMs, instanceTtlMs, notifier } = this.#options;
+    const { store, clock, intervalMs, instanceTtlMs, notifier, continuation } = this.#options;
     const leadership = this.#options.leadership();
     if (!leadership) {
       this.#leads = undefined;
@@ -81,7 +84,9 @@ export class Rescuer implements Service {
     }
     const nowMs = clock.monotonicMs();
     if (this.#leads?.term !== leadership.term) this.#leads = { term: leadership.term, sinceMs: nowMs };
-    if ((await store.attempts.endExpired(store.db)) > 0) notifier.notify('feed');
+    const expired = await store.attempts.endExpired(store.db);
+    if (expired.length > 0) notifier.notify('feed');
+    await continuation.sweep();
     if (nowMs - this.#leads.sinceMs >= instanceTtlMs) {
       const lost = await store.instances.listExpired(store.db);
       if (lost.length > 0) await this.rescue(lost, leadership);
@@ -98,8 +103,9 @@ export class Rescuer implements Service {
     lost: readonly number[],
     leadership: { readonly term: number; readonly instanceId: number },
   ): Promise<void> {
-    const { store, notifier, logger } = this.#options;
+    const { store, notifier, continuation, logger } = this.#options;
     for (let count = batchSize; count === batchSize; ) {
+      const ended: number[] = [];
       count = await store.transaction(async (tx) => {
         if (!(await store.leases.findTerm(tx, leadership.instanceId, leadership.term))) return 0;
         // A renewal between the listing and this lock keeps its instance.
@@ -121,11 +127,12 @@ export class Rescuer implements Service {
           };
         });
         if (ends.length > 0) {
-          await store.attempts.endOf(
+          const written = await store.attempts.endOf(
             tx,
             stranded.map(({ instanceId }) => instanceId),
             ends,
           );
+          ended.push(...written.filter(({ isFinal }) => isFinal).map(({ jobId }) => jobId));
         }
         if (stranded.length < batchSize) await store.instances.remove(tx, expired);
         if (expired.length > 0)
@@ -137,6 +144,7 @@ export class Rescuer implements Service {
       });
       notifier.notify('pending');
       notifier.notify('feed');
+      continuation.look(ended);
     }
   }
 
@@ -144,6 +152,6 @@ export class Rescuer implements Service {
     const { store, feedRetentionMs } = this.#options;
     await store.feed.clean(store.db, feedRetentionMs);
     await store.requests.clean(store.db);
-    await store.jobs.deleteLiftedPauses(store.db);
+    await store.pauses.clean(store.db);
   }
 }

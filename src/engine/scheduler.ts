@@ -2,9 +2,8 @@
  * Fires what is due. Runs on the leader only.
  *
  * A tick is one transaction and a constant number of statements, whatever the
- * batch: find the term (fence), lock due timer rows, read what else decides
- * about those jobs, plan in process (domain/fire-plan), write ledger rows and
- * the next fire times by compare-and-set, commit. Between ticks it sleeps until
+ * batch: find the term (fence), lock due timer rows, plan (fire-planning), write
+ * ledger rows and the next fire times by compare-and-set, commit. Between ticks it sleeps until
  * the earliest fire time, by the database's clock; a change of timers wakes it.
  *
  * Two leaders alive: the fence refuses the older term; were both to pass it,
@@ -15,10 +14,8 @@
  * due; waiting executions are announced in either case. A notification is lost:
  * the safety interval finds the fire time late by at most that. The process is
  * stopped before a tick: leadership is asked for first and has lapsed; stopped
- * inside the transaction: the server ends it. A job whose definition cannot be
- * used is set aside with a ledger row that says why; the others fire.
+ * inside the transaction: the server ends it.
  */
-import { type FirePlan, planFires } from '../domain/fire-plan.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Logger } from '../platform/logger.ts';
 import { Loop } from '../platform/loop.ts';
@@ -27,12 +24,13 @@ import type { Service } from '../platform/service.ts';
 import type { Tx } from '../store/database.ts';
 import type { Notifier } from '../store/notifier.ts';
 import type { Store } from '../store/store.ts';
-import type { Firing, JobSituation, LockedTimer } from '../store/timer-store.ts';
-import type { CachedJob, JobCache } from './job-cache.ts';
+import type { Fired, FirePlanning } from './fire-planning.ts';
+import type { JobContinuation } from './job-continuation.ts';
 
 export type SchedulerOptions = {
   readonly store: Pick<Store, 'db' | 'transaction' | 'leases' | 'timers'>;
-  readonly jobs: JobCache;
+  readonly planning: FirePlanning;
+  readonly continuation: Pick<JobContinuation, 'announce'>;
   readonly notifier: Pick<Notifier, 'on' | 'notify'>;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -87,7 +85,7 @@ export class Scheduler implements Service {
 
   /** One pass: fires one batch. Returns how long to wait, in milliseconds. */
   async tick(): Promise<number> {
-    const { store, notifier, safetyIntervalMs, batchSize } = this.#options;
+    const { store, continuation, safetyIntervalMs, batchSize } = this.#options;
     const leadership = this.#options.leadership();
     if (!leadership) return safetyIntervalMs;
     const fired = await store.transaction((tx) => this.#fireBatch(tx, leadership));
@@ -95,8 +93,7 @@ export class Scheduler implements Service {
       this.#options.stepDown(leadership.term);
       return safetyIntervalMs;
     }
-    if (fired.pending > 0) notifier.notify('pending');
-    if (fired.advanced > 0) notifier.notify('feed');
+    continuation.announce(fired);
     if (fired.locked === batchSize) return 0;
     const waitMs = await store.timers.findWaitMs(store.db);
     if (waitMs === null) return safetyIntervalMs;
@@ -107,94 +104,15 @@ export class Scheduler implements Service {
   async #fireBatch(
     tx: Tx,
     { instanceId, term }: { readonly term: number; readonly instanceId: number },
-  ): Promise<{ advanced: number; pending: number; locked: number } | undefined> {
-    const { store, batchSize } = this.#options;
+  ): Promise<(Fired & { readonly locked: number }) | undefined> {
+    const { store, planning, metrics, batchSize } = this.#options;
     if (!(await store.leases.findTerm(tx, instanceId, term))) return undefined;
     const due = await store.timers.lockDue(tx, batchSize, this.#options.now?.() ?? null);
-    if (due.length === 0) return { advanced: 0, pending: 0, locked: 0 };
-    const firings = await this.planLocked(tx, due);
-    const { advanced, pending } = await store.timers.fire(tx, firings, term);
-    return { advanced, pending, locked: due.length };
+    if (due.length === 0) return { advanced: 0, pending: 0, cancels: false, waitingJobs: [], locked: 0 };
+    const fired = await planning.write(tx, await planning.planDue(tx, due), term);
+    for (const { nowMs, nextFireMs } of due) {
+      metrics.observe('carillon_fire_lateness_milliseconds', nowMs - nextFireMs!);
+    }
+    return { ...fired, locked: due.length };
   }
-
-  /** Plans the fires of jobs whose timer rows are locked and due. */
-  async planLocked(tx: Tx, due: readonly LockedTimer[]): Promise<readonly Firing[]> {
-    const { store, jobs, metrics, logger } = this.#options;
-    const situations = await store.timers.listSituations(
-      tx,
-      due.map((timer) => timer.jobId),
-    );
-    const cached = await jobs.load(tx, due);
-    return due.map((timer) => {
-      const job = cached.get(timer.jobId);
-      const firing = planJob(timer, job, situations.get(timer.jobId), (error) =>
-        logger.error({ error, jobId: timer.jobId }, 'job set aside: its definition cannot be used'),
-      );
-      metrics.observe('carillon_fire_lateness_milliseconds', timer.nowMs - timer.nextFireMs!);
-      return firing;
-    });
-  }
-}
-
-/** Plans the fires of one due job; one whose definition cannot be used is set aside. */
-export function planJob(
-  timer: LockedTimer,
-  job: CachedJob | undefined,
-  situation: JobSituation | undefined,
-  onUnusable: (error: unknown) => void,
-): Firing {
-  const nextFireMs = timer.nextFireMs!;
-  const common = { jobId: timer.jobId, oldNextFireMs: nextFireMs };
-  if (!job) {
-    return {
-      ...common,
-      newNextFireMs: null,
-      lastFireMs: null,
-      runsMade: null,
-      priority: 0,
-      queueTimeoutMs: null,
-      rows: [],
-    };
-  }
-  const { definition } = job;
-  let plan: FirePlan;
-  try {
-    plan = planFires({
-      fireTimes: job.timetable(),
-      runsMade: timer.runsMade,
-      nextFireMs,
-      nowMs: timer.nowMs,
-      misfire: definition.misfire,
-      overlap: definition.overlap,
-      openExecutionId: situation?.openExecutionId ?? undefined,
-      pausedUntilMs: situation?.pausedUntilMs ?? undefined,
-    });
-  } catch (error) {
-    onUnusable(error);
-    const message = error instanceof Error ? error.message : 'its definition cannot be used';
-    plan = {
-      rows: [
-        {
-          fireMs: nextFireMs,
-          schedule: '',
-          cause: 'SCHEDULE',
-          state: 'SKIPPED',
-          reason: 'INVALID_JOB',
-          message,
-          skippedCount: 0,
-        },
-      ],
-      runsMade: timer.runsMade,
-    };
-  }
-  const counts = definition.schedules.some((schedule) => schedule.repeatCount > 0);
-  return {
-    ...common,
-    newNextFireMs: plan.nextFireMs ?? null,
-    lastFireMs: plan.lastFireMs ?? null,
-    runsMade: counts ? plan.runsMade : null,
-    priority: definition.priority,
-    queueTimeoutMs: definition.queueTimeoutMs ?? null,
-    rows: plan.rows,
-  };
 }

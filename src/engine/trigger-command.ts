@@ -3,9 +3,10 @@
  *
  * Group commit: calls that arrive while a batch is being written make up the
  * next batch, which is a constant number of statements however many calls. A
- * call whose overlap policy is SKIP locks the job's timer row, as firing does,
- * so that two of them, or one and the leader, cannot both find the job idle.
- * With ALLOW nothing is decided and nothing is locked.
+ * call locks the job's timer row, as firing does, so that two of them, or one
+ * and the leader, cannot both find the job idle; with ALLOW nothing is decided
+ * and nothing is locked. Calls of one batch for one job are decided in the order
+ * of their ids; CANCEL_OTHER takes the place of those before it.
  *
  * Each call settles by itself: one that is refused does not touch the others of
  * its batch. A reply means that the rows are committed. The reply to the commit
@@ -14,22 +15,28 @@
  * request_id: the second is a replay of the first.
  */
 import { DomainError } from '../domain/errors.ts';
-import type { Execution } from '../domain/execution.ts';
-import type { JobKey } from '../domain/job.ts';
+import { type Execution, waitingForOthers, waitingForSlot } from '../domain/execution.ts';
+import type { JobKey, OverlapPolicy } from '../domain/job.ts';
+import { type Occupancy, type OverlapDecision, OverlapRule } from '../domain/overlap.ts';
 import { mergeParameters } from '../domain/parameters.ts';
 import { Batcher } from '../platform/batcher.ts';
 import type { Db, Tx } from '../store/database.ts';
-import type { ResolvedJob, TriggeredRow } from '../store/ledger-store.ts';
 import type { Notifier } from '../store/notifier.ts';
 import type { RequestUse } from '../store/request-store.ts';
 import type { Store } from '../store/store.ts';
+import type { ResolvedJob, TriggeredRow } from '../store/trigger-store.ts';
 import type { CachedJob, JobCache } from './job-cache.ts';
+import type { JobContinuation } from './job-continuation.ts';
 import type { TriggerJob } from './operations.ts';
 import { jobNotFound, requestIdReused } from './refusals.ts';
 
 export type TriggerCommandOptions = {
-  readonly store: Pick<Store, 'db' | 'transaction' | 'ledger' | 'requests' | 'timers'>;
+  readonly store: Pick<
+    Store,
+    'db' | 'transaction' | 'ledger' | 'requests' | 'timers' | 'triggers' | 'cancels'
+  >;
   readonly jobs: JobCache;
+  readonly continuation: Pick<JobContinuation, 'look'>;
   readonly notifier: Pick<Notifier, 'notify'>;
 };
 
@@ -45,7 +52,7 @@ type Call = {
   readonly job: CachedJob;
   readonly namespace: string;
   readonly executionId: number;
-  readonly skipsOverlap: boolean;
+  readonly overlap: OverlapPolicy;
 };
 
 export class TriggerCommand {
@@ -72,8 +79,8 @@ export class TriggerCommand {
   }
 
   async #triggerAll(requests: readonly TriggerJob[]): Promise<readonly Outcome[]> {
-    const { store, jobs, notifier } = this.#options;
-    const resolved = await store.ledger.resolveAndDraw(
+    const { store, jobs, notifier, continuation } = this.#options;
+    const resolved = await store.triggers.resolveAndDraw(
       store.db,
       requests.map((request) => request.job),
     );
@@ -92,41 +99,38 @@ export class TriggerCommand {
         outcomes.set(place, { refusal: refusal ?? jobNotFound(request.job) });
         return;
       }
-      const skipsOverlap = (request.overlap ?? job.definition.overlap) === 'SKIP';
-      calls.push({
-        place,
-        request,
-        job,
-        namespace: target.namespace,
-        executionId: target.executionId,
-        skipsOverlap,
-      });
+      const { namespace, executionId } = target;
+      const overlap = request.overlap ?? job.definition.overlap;
+      calls.push({ place, request, job, namespace, executionId, overlap });
     });
     if (calls.length > 0) {
-      const needsTransaction = calls.some((call) => call.skipsOverlap || call.request.requestId !== '');
+      const needsTransaction = calls.some(
+        (call) => call.overlap !== 'ALLOW' || call.request.requestId !== '',
+      );
       const made = needsTransaction
         ? await store.transaction((tx) => this.#write(tx, calls))
         : await this.#insert(store.db, calls, new Map());
-      for (const [place, outcome] of made) outcomes.set(place, outcome);
-      notifier.notify('pending');
-      notifier.notify('feed');
+      for (const [place, outcome] of made.outcomes) outcomes.set(place, outcome);
+      for (const topic of ['pending', 'feed'] as const) notifier.notify(topic);
+      if (made.cancels) notifier.notify('cancel');
+      continuation.look(made.waitingJobs);
     }
     return requests.map((_, place) => outcomes.get(place)!);
   }
 
-  async #write(tx: Tx, calls: readonly Call[]): Promise<ReadonlyMap<number, Outcome>> {
+  async #write(tx: Tx, calls: readonly Call[]): Promise<Made> {
     const { store } = this.#options;
-    const open = new Map<number, number>();
-    const locked = [...new Set(calls.filter((call) => call.skipsOverlap).map((call) => call.job.id))];
+    const locked = [...new Set(calls.filter(({ overlap }) => overlap !== 'ALLOW').map(({ job }) => job.id))];
+    const occupancies = new Map<number, Occupancy>();
     if (locked.length > 0) {
       await store.timers.lockByIds(tx, locked, null);
-      for (const [jobId, situation] of await store.timers.listSituations(tx, locked)) {
-        if (situation.openExecutionId !== null) open.set(jobId, situation.openExecutionId);
+      for (const [jobId, { occupancy }] of await store.timers.listSituations(tx, locked)) {
+        occupancies.set(jobId, occupancy);
       }
     }
     const { fresh, outcomes } = await this.#useRequestIds(tx, calls);
-    for (const [place, outcome] of await this.#insert(tx, fresh, open)) outcomes.set(place, outcome);
-    return outcomes;
+    const made = await this.#insert(tx, fresh, occupancies);
+    return { ...made, outcomes: new Map([...outcomes, ...made.outcomes]) };
   }
 
   /** Notes the request ids of a batch; what was asked for before is answered from then. */
@@ -172,37 +176,78 @@ export class TriggerCommand {
     return { fresh, outcomes };
   }
 
-  /** Writes the executions of a batch; `open` names an open execution of each job that is not idle. */
-  async #insert(
-    db: Db,
-    calls: readonly Call[],
-    open: Map<number, number>,
-  ): Promise<ReadonlyMap<number, Outcome>> {
-    if (calls.length === 0) return new Map();
-    const rows = calls.map((call): TriggeredRow => {
-      const { request, job, executionId: id } = call;
-      const blocker = call.skipsOverlap ? open.get(job.id) : undefined;
-      if (blocker === undefined) open.set(job.id, id);
-      return {
-        id,
-        jobId: job.id,
-        cause: request.cause,
-        priority: job.definition.priority,
-        queueTimeoutMs: job.definition.queueTimeoutMs ?? null,
-        parameters: hasParameters(request) ? request.parameters : null,
-        ...(blocker === undefined
-          ? { state: 'PENDING', message: '' }
-          : { state: 'SKIPPED', reason: 'OVERLAP', message: `execution ${blocker} was still open` }),
-      };
-    });
-    const at = await this.#options.store.ledger.insertTriggered(db, rows);
-    return new Map(
-      calls.map((call, i) => [
-        call.place,
-        { reply: { execution: executionOf(rows[i]!, call.job, at), replayed: false } },
-      ]),
+  /** Writes the executions of a batch; jobs whose calls all are ALLOW need no occupancy. */
+  async #insert(db: Db, calls: readonly Call[], occupancies: ReadonlyMap<number, Occupancy>): Promise<Made> {
+    if (calls.length === 0) return { outcomes: new Map(), cancels: false, waitingJobs: [] };
+    const { store } = this.#options;
+    const decisions = decideAll(calls, occupancies);
+    const rows = calls.map((call): TriggeredRow => rowOf(call, decisions.get(call)!));
+    const canceled = await store.cancels.cancelReplaced(
+      db,
+      calls.flatMap((call) => {
+        const decision = decisions.get(call)!;
+        return decision.kind === 'BUFFER' && decision.cancelsOthers
+          ? [{ jobId: call.job.id, message: `replaced by execution ${call.executionId}` }]
+          : [];
+      }),
     );
+    const at = await store.triggers.insertTriggered(db, rows);
+    return {
+      outcomes: new Map(
+        calls.map((call, i) => [
+          call.place,
+          { reply: { execution: executionOf(rows[i]!, call.job, at), replayed: false } },
+        ]),
+      ),
+      cancels: canceled.some(({ marked }) => marked),
+      waitingJobs: rows.filter((row) => row.buffered).map((row) => row.jobId),
+    };
   }
+}
+
+/** What was written for a batch, and what is to be done once it is committed. */
+type Made = {
+  readonly outcomes: ReadonlyMap<number, Outcome>;
+  /** An instance must be told that its attempts are to be canceled. */
+  readonly cancels: boolean;
+  readonly waitingJobs: readonly number[];
+};
+
+/** Decides about the calls of a batch, job by job in the order of their ids. */
+function decideAll(
+  calls: readonly Call[],
+  occupancies: ReadonlyMap<number, Occupancy>,
+): ReadonlyMap<Call, OverlapDecision> {
+  const decisions = new Map<Call, OverlapDecision>();
+  for (const [jobId, unordered] of Map.groupBy(calls, (call) => call.job.id)) {
+    const rule = new OverlapRule(occupancies.get(jobId) ?? { bufferedCount: 0 });
+    const ofJob = unordered.toSorted((a, b) => a.executionId - b.executionId);
+    const replacing = ofJob.findLastIndex(({ overlap }) => overlap === 'CANCEL_OTHER');
+    ofJob.forEach((call, i) => {
+      decisions.set(
+        call,
+        i < replacing
+          ? { kind: 'SKIP', message: `replaced by execution ${ofJob[replacing]!.executionId}` }
+          : rule.decide(call.overlap, `execution ${call.executionId}`),
+      );
+    });
+  }
+  return decisions;
+}
+
+function rowOf({ request, job, executionId: id }: Call, decision: OverlapDecision): TriggeredRow {
+  return {
+    id,
+    jobId: job.id,
+    cause: request.cause,
+    priority: job.definition.priority,
+    queueTimeoutMs: job.definition.queueTimeoutMs ?? null,
+    parameters: hasParameters(request) ? request.parameters : null,
+    buffered: decision.kind === 'BUFFER',
+    ...(decision.kind === 'SKIP'
+      ? { state: 'SKIPPED', reason: 'OVERLAP', message: decision.message }
+      : { state: 'PENDING', message: '' }),
+  };
 }
 
 const hasParameters = ({ parameters }: TriggerJob): boolean =>
@@ -258,7 +303,7 @@ function executionOf(row: TriggeredRow, job: CachedJob, at: Date): Execution {
     parameters: mergeParameters(job.definition.parameters, row.parameters),
     priority: row.priority,
     term: 0,
-    waitingFor: row.state === 'PENDING' ? 'an instance with a free slot' : '',
+    waitingFor: row.state === 'PENDING' ? (row.buffered ? waitingForOthers : waitingForSlot) : '',
     skippedCount: 0,
   };
 }

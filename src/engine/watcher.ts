@@ -1,6 +1,7 @@
 import { DomainError } from '../domain/errors.ts';
 import { isFinal, type LogLevel } from '../domain/execution.ts';
 import type { FeedPosition } from '../domain/feed-position.ts';
+import { Queue } from '../platform/queue.ts';
 import type { FeedEvent } from '../store/feed-store.ts';
 import type { FilledEvent } from './feed-contents.ts';
 import type { StreamEvent, StreamMessage } from './operations.ts';
@@ -53,7 +54,7 @@ export class Watcher {
   /** Executions whose final state was shown in the batch that begins at `#finishedSince`. */
   readonly #finished: number[] = [];
   #finishedSince: FeedPosition | undefined;
-  #queue: Queued[] = [];
+  #queue = new Queue<Queued>();
   #bytes = 0;
   #wake: (() => void) | undefined;
   #failure: DomainError | undefined;
@@ -88,8 +89,9 @@ export class Watcher {
       .flatMap((candidate) => this.#admit(candidate) ?? []);
   }
 
-  /** Queues what a live event has for the client. */
+  /** Queues what a live event has for the client; nothing once the stream is to end, since the next one goes on from there. */
   offer(filled: FilledEvent, place: BatchPlace): void {
+    if (this.#failure) return;
     for (const candidate of this.#candidatesOf(filled, place)) {
       const bytes = bytesOf(candidate.message.event);
       this.#queue.push({ ...candidate, bytes });
@@ -114,7 +116,7 @@ export class Watcher {
 
   /** The next message; undefined when there is none now. */
   take(): StreamMessage | undefined {
-    for (let queued = this.#queue.shift(); queued; queued = this.#queue.shift()) {
+    for (let queued = this.#queue.take(); queued; queued = this.#queue.take()) {
       this.#bytes -= queued.bytes;
       const message = this.#admit(queued);
       if (message) return message;
@@ -215,7 +217,7 @@ export class Watcher {
         kept.push({ ...queued, message: { cursor: queued.message.cursor, event: gap }, bytes: 0 });
       }
     }
-    this.#queue = kept;
+    this.#queue = new Queue(kept);
   }
 }
 

@@ -99,6 +99,8 @@ export function preconditionFailure(precondition: NonNullable<DomainErrorDetails
   });
 }
 
+const resourceNames = { job: 'Job', execution: 'Execution', calendar: 'Calendar' } as const;
+
 /** Names the resource that the error is about, by type and name. */
 export function resourceInfo(
   resource: NonNullable<DomainErrorDetails['resource']>,
@@ -106,7 +108,7 @@ export function resourceInfo(
 ): Detail {
   return detail(ResourceInfoSchema, {
     $typeName: 'google.rpc.ResourceInfo',
-    resourceType: `carillon.v1.${resource.type === 'job' ? 'Job' : 'Execution'}`,
+    resourceType: `carillon.v1.${resourceNames[resource.type]}`,
     resourceName: cleanText(resource.name, maxResourceBytes),
     owner: '',
     description: cleanText(description, maxResourceBytes),

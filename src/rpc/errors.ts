@@ -25,6 +25,7 @@ import {
 export const codeOfReason: Readonly<Record<ErrorReason, Code>> = {
   JOB_NOT_FOUND: Code.NotFound,
   EXECUTION_NOT_FOUND: Code.NotFound,
+  CALENDAR_NOT_FOUND: Code.NotFound,
   JOB_ALREADY_EXISTS: Code.AlreadyExists,
   REQUEST_ID_REUSED: Code.AlreadyExists,
   INVALID_ARGUMENT: Code.InvalidArgument,
@@ -33,6 +34,7 @@ export const codeOfReason: Readonly<Record<ErrorReason, Code>> = {
   JOB_FINISHED: Code.FailedPrecondition,
   JOB_PAUSED: Code.FailedPrecondition,
   JOB_STATE_CONFLICT: Code.FailedPrecondition,
+  CALENDAR_IN_USE: Code.FailedPrecondition,
   ETAG_MISMATCH: Code.Aborted,
   CONCURRENT_CHANGE: Code.Aborted,
   QUOTA_EXCEEDED: Code.ResourceExhausted,

@@ -15,7 +15,7 @@ export type HttpPagesOptions = {
 
 const about = `Carillon, a job-scheduling service.
 
-The API is carillon.v1.JobService and carillon.v1.ExecutionService, here as Connect, gRPC-Web and gRPC, and
+The API is carillon.v1.JobService, ExecutionService and AdminService, here as Connect, gRPC-Web and gRPC, and
 natively on the gRPC port. With curl:
 
   curl -H 'content-type: application/json' -d '{}' http://<this host>/carillon.v1.JobService/List

@@ -19,7 +19,9 @@ import {
   type Message,
   ScalarType,
 } from '@bufbuild/protobuf';
+import type { Duration, Timestamp } from '@bufbuild/protobuf/wkt';
 import {
+  DurationRulesSchema,
   EnumRulesSchema,
   type FieldRules,
   field as fieldRules,
@@ -31,6 +33,7 @@ import {
   oneof as oneofRules,
   RepeatedRulesSchema,
   StringRulesSchema,
+  TimestampRulesSchema,
 } from '@bufbuild/protovalidate/gen/buf/validate/validate_pb.js';
 
 /** Whether the message keeps all its rules for sure; false means that it may or may not. */
@@ -99,7 +102,7 @@ function checkOfValue(field: DescField, rules: FieldRules): Sure {
   const { type } = rules;
   switch (field.fieldKind) {
     case 'message':
-      return type.case === undefined ? checkOfMessage(field.message) : unsure;
+      return type.case === undefined ? checkOfMessage(field.message) : checkOfTime(type);
     case 'list':
       return checkOfList(field, type);
     case 'map':
@@ -177,6 +180,38 @@ function checkOfNumber(rules: {
     if (high !== undefined && (lessThan.case === 'lt' ? number >= high : number > high)) return false;
     return allowed.length === 0 || allowed.includes(number);
   };
+}
+
+/** The check of an instant or a span: both are seconds with nanos. Negative ones with nanos are left to the validator. */
+function checkOfTime(type: FieldRules['type']): Sure {
+  const isKnown =
+    type.case === 'timestamp'
+      ? setsOnly(TimestampRulesSchema, type.value, ['lt', 'lte', 'gt', 'gte'])
+      : type.case === 'duration' && setsOnly(DurationRulesSchema, type.value, ['lt', 'lte', 'gt', 'gte']);
+  if (!isKnown) return unsure;
+  const { lessThan, greaterThan } = type.value as {
+    readonly lessThan: { readonly case?: string; readonly value?: Time };
+    readonly greaterThan: { readonly case?: string; readonly value?: Time };
+  };
+  const low = greaterThan.value;
+  const high = lessThan.value;
+  if (low && high && compareTimes(high, low) <= 0) return unsure;
+  const lowest = greaterThan.case === 'gt' ? 1 : 0;
+  const highest = lessThan.case === 'lt' ? -1 : 0;
+  return (value) => {
+    const time = value as Time;
+    if (time.nanos < 0 || time.nanos >= 1_000_000_000 || (time.seconds < 0n && time.nanos > 0)) return false;
+    if (low && compareTimes(time, low) < lowest) return false;
+    return high === undefined || compareTimes(time, high) <= highest;
+  };
+}
+
+type Time = Pick<Timestamp | Duration, 'seconds' | 'nanos'>;
+
+/** -1, 0 or 1. */
+function compareTimes(a: Time, b: Time): number {
+  if (a.seconds !== b.seconds) return a.seconds < b.seconds ? -1 : 1;
+  return Math.sign(a.nanos - b.nanos);
 }
 
 function checkOfList(field: DescField & { fieldKind: 'list' }, type: FieldRules['type']): Sure {

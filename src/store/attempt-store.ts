@@ -18,6 +18,7 @@ import type { Json, Parameters } from '../domain/job.ts';
 import { type Db, numberArray, run } from './database.ts';
 import { feedEventOf, feedInsert } from './feed-events.ts';
 import { jsonText, storableText } from './json-text.ts';
+import { unusedRunInsert } from './unused-runs.ts';
 
 /** An execution that this instance is to run now. */
 export type ClaimedAttempt = {
@@ -47,6 +48,14 @@ export type AttemptEnd = {
   readonly result?: { [key: string]: Json };
   /** The wait before the next attempt; absent when this was the last. */
   readonly retryAfterMs?: number;
+};
+
+/** An execution whose attempt has ended. */
+export type EndedAttempt = {
+  readonly id: number;
+  readonly jobId: number;
+  /** False: it waits for another attempt. */
+  readonly isFinal: boolean;
 };
 
 /** An execution that waits too long, or whose instance is gone. */
@@ -85,8 +94,8 @@ export class PgAttemptStore {
     );
   }
 
-  /** Ends attempts; returns the executions that were changed, final or waiting for another attempt. */
-  async end(db: Db, instanceId: number, ends: readonly AttemptEnd[]): Promise<readonly number[]> {
+  /** Ends attempts; returns the executions that were changed. */
+  async end(db: Db, instanceId: number, ends: readonly AttemptEnd[]): Promise<readonly EndedAttempt[]> {
     return this.endOf(
       db,
       ends.map(() => instanceId),
@@ -99,8 +108,8 @@ export class PgAttemptStore {
     db: Db,
     instanceIds: readonly number[],
     ends: readonly AttemptEnd[],
-  ): Promise<readonly number[]> {
-    const rows = await run<{ id: number }>(db, endStatement, [
+  ): Promise<readonly EndedAttempt[]> {
+    return run<EndedAttempt>(db, endStatement, [
       numberArray(ends.map((end) => end.executionId)),
       numberArray(ends.map((end) => end.attempt)),
       numberArray(instanceIds),
@@ -110,7 +119,6 @@ export class PgAttemptStore {
       ends.map((end) => (end.result === undefined ? null : jsonText(end.result))),
       numberArray(ends.map((end) => (end.retryAfterMs === undefined ? null : Math.ceil(end.retryAfterMs)))),
     ]);
-    return rows.map((row) => row.id);
   }
 
   /**
@@ -134,9 +142,9 @@ export class PgAttemptStore {
     return row!;
   }
 
-  /** Ends executions that have waited longer than their job allows; returns how many. */
-  async endExpired(db: Db): Promise<number> {
-    const rows = await run(
+  /** Ends executions that have waited longer than their job allows; returns their jobs. */
+  async endExpired(db: Db): Promise<readonly number[]> {
+    const rows = await run<{ jobId: number }>(
       db,
       `/* end_expired */
        with expired as (
@@ -151,7 +159,8 @@ export class PgAttemptStore {
             set state = 'FAILED', finished_at = clock_timestamp(), reason = 'QUEUE_TIMEOUT',
                 message = 'waited longer than queue_timeout for its first attempt'
            from gone g where e.id = g.execution_id
-         returning e.id, e.job_id, e.attempt
+         returning e.id, e.job_id, e.attempt, e.cause, e.fire_at, e.schedule
+       ), unused as (${unusedRunInsert('ledger')}
        ), fed as (${feedInsert('ledger', {
          executionId: 'id',
          jobId: 'job_id',
@@ -159,9 +168,9 @@ export class PgAttemptStore {
          attempt: 'attempt',
        })}
        )
-       select id from ledger`,
+       select distinct job_id as "jobId" from ledger`,
     );
-    return rows.length;
+    return rows.map((row) => row.jobId);
   }
 
   /** Locks attempts whose instance is lost, up to a limit, oldest first. */
@@ -198,7 +207,7 @@ export type AttemptStore = Pick<PgAttemptStore, keyof PgAttemptStore>;
 const claimStatement = `/* claim */
   with picked as materialized (
     select execution_id from carillon.open_execution
-     where instance_id is null and due_at is null
+     where instance_id is null and due_at is null and buffered_for is null
        and exists (select 1 from carillon.instance where id = $1 and lease_expires_at > clock_timestamp())
      order by priority desc, execution_id
      limit $2
@@ -231,7 +240,8 @@ const endStatement = `/* end_attempts */
       as r (execution_id, attempt, instance_id, outcome, reason, message, result, retry_after_ms)
   ), held as materialized (
     select o.execution_id, o.job_id, o.attempt, o.instance_id, o.attempt_started_at, r.outcome, r.reason, r.message,
-           r.result, r.retry_after_ms, o.cancel_requested_at is not null as cancel_requested, o.cancel_message
+           r.result, r.retry_after_ms, o.cancel_requested_at is not null as cancel_requested, o.cancel_message,
+           coalesce(o.cancel_reason, 'CANCEL_REQUESTED') as cancel_reason
       from carillon.open_execution o
       join report r on r.execution_id = o.execution_id and r.attempt = o.attempt and r.instance_id = o.instance_id
      order by o.execution_id
@@ -239,7 +249,7 @@ const endStatement = `/* end_attempts */
   ), decided as (
     select h.execution_id, h.job_id, h.attempt, h.instance_id, h.attempt_started_at,
            case when h.outcome <> 'SUCCEEDED' and h.cancel_requested then 'CANCELED' else h.outcome end as outcome,
-           case when h.outcome <> 'SUCCEEDED' and h.cancel_requested then 'CANCEL_REQUESTED' else h.reason end as reason,
+           case when h.outcome <> 'SUCCEEDED' and h.cancel_requested then h.cancel_reason else h.reason end as reason,
            case when h.outcome <> 'SUCCEEDED' and h.cancel_requested then coalesce(h.cancel_message, '')
                 else h.message end as message,
            h.result::jsonb as result,
@@ -274,4 +284,4 @@ const endStatement = `/* end_attempts */
     attempt: 'attempt',
   })}
   )
-  select id from ledger`;
+  select id, job_id as "jobId", state <> 'PENDING' as "isFinal" from ledger`;

@@ -1,6 +1,19 @@
 import { type Expression, type SqlBool, sql } from 'kysely';
-import type { Job, JobDefinition, JobKey, JobRef, JobState, Pause, Selector } from '../domain/job.ts';
+import type { Job, JobDefinition, JobKey, JobRef, JobState, Selector } from '../domain/job.ts';
+import { waitsForFinish } from '../domain/schedule/progress.ts';
+import type { ScheduleProgress } from '../domain/schedule/schedule.ts';
+import { zoneDataVersion } from '../platform/zone-data.ts';
 import { type Db, numberArray, run, type Tx } from './database.ts';
+import {
+  columnsFromDefinition,
+  type DefinitionRow,
+  definitionFromRow,
+  jobFromRow,
+  jobRefCondition,
+  jobRows,
+  jobState,
+  selectorCondition,
+} from './job-rows.ts';
 
 /** What firing and delivering need of a job. */
 export type StoredDefinition = {
@@ -11,7 +24,7 @@ export type StoredDefinition = {
 };
 
 /** When a job fires, as its timer row holds it. */
-export type Timing = { readonly nextFireMs: number | null; readonly runsMade: readonly number[] };
+export type Timing = { readonly nextFireMs: number | null; readonly progress: readonly ScheduleProgress[] };
 
 export type JobQuery = Selector & {
   readonly states?: readonly JobState[];
@@ -56,9 +69,8 @@ export class PgJobStore {
       .insertInto('carillon.timer')
       .values({
         job_id: row.id,
-        next_fire_at: dateOrNull(timing.nextFireMs),
         generation: 1,
-        runs_made: [...timing.runsMade],
+        ...columnsFromTiming(timing),
       })
       .execute();
     return row.id;
@@ -181,7 +193,7 @@ export class PgJobStore {
       .updateTable('carillon.timer')
       .set({
         generation,
-        ...(timing && { next_fire_at: dateOrNull(timing.nextFireMs), runs_made: [...timing.runsMade] }),
+        ...(timing && columnsFromTiming(timing)),
       })
       .where('job_id', '=', id)
       .execute();
@@ -190,73 +202,18 @@ export class PgJobStore {
   /** Marks jobs as deleted: they stop firing and their keys are free. */
   async delete(tx: Tx, ids: readonly number[]): Promise<void> {
     const list = numberArray(ids);
-    await run(tx, `update carillon.timer set next_fire_at = null where job_id = any ($1::bigint[])`, [list]);
+    await run(
+      tx,
+      `update carillon.timer set next_fire_at = null, waits_for_finish = false where job_id = any ($1::bigint[])`,
+      [list],
+    );
     await run(tx, `delete from carillon.pause where job_id = any ($1::bigint[])`, [list]);
+    await run(tx, `delete from carillon.calendar_use where job_id = any ($1::bigint[])`, [list]);
+    await run(tx, `delete from carillon.unused_run where job_id = any ($1::bigint[])`, [list]);
     await run(
       tx,
       `update carillon.job set deleted_at = clock_timestamp(), updated_at = clock_timestamp() where id = any ($1::bigint[])`,
       [list],
-    );
-  }
-
-  /** Sets a pause on each of the jobs. */
-  async insertPauses(
-    tx: Tx,
-    jobIds: readonly number[],
-    pause: { readonly id: string; readonly actor: string; readonly reason: string; readonly untilAt?: Date },
-  ): Promise<void> {
-    await run(
-      tx,
-      `insert into carillon.pause (id, job_id, actor, reason, created_at, until_at)
-       select $2 || '.' || job_id, job_id, $3, $4, clock_timestamp(), $5 from unnest($1::bigint[]) as t (job_id)`,
-      [numberArray(jobIds), pause.id, pause.actor, pause.reason, pause.untilAt ?? null],
-    );
-    await this.touch(tx, jobIds);
-  }
-
-  /**
-   * Takes pauses away, one by its id or, with an empty id, all. Returns the
-   * jobs that lost a pause which still stood, each with the start of its oldest
-   * one.
-   */
-  async deletePauses(
-    tx: Tx,
-    jobIds: readonly number[],
-    pauseId: string,
-  ): Promise<readonly { readonly jobId: number; readonly createdAt: Date }[]> {
-    const rows = await run<{ jobId: number; createdAt: Date }>(
-      tx,
-      `with gone as (
-         delete from carillon.pause
-          where job_id = any ($1::bigint[]) and ($2 = '' or split_part(id, '.', 1) = split_part($2, '.', 1))
-         returning job_id, created_at, until_at
-       )
-       select job_id as "jobId", min(created_at) as "createdAt" from gone
-        where until_at is null or until_at > clock_timestamp()
-        group by job_id order by job_id`,
-      [numberArray(jobIds), pauseId],
-    );
-    await this.touch(
-      tx,
-      rows.map((row) => row.jobId),
-    );
-    return rows;
-  }
-
-  /** Takes away the pauses that lifted by themselves before an instant; for tidiness only. */
-  async deleteLiftedPauses(db: Db): Promise<void> {
-    await run(
-      db,
-      `delete from carillon.pause p where p.until_at < clock_timestamp() - interval '1 day'
-          and not exists (select 1 from carillon.timer t where t.job_id = p.job_id and t.next_fire_at < p.until_at)`,
-    );
-  }
-
-  private async touch(tx: Tx, jobIds: readonly number[]): Promise<void> {
-    await run(
-      tx,
-      `update carillon.job set revision = revision + 1, updated_at = clock_timestamp() where id = any ($1::bigint[])`,
-      [numberArray(jobIds)],
     );
   }
 }
@@ -264,113 +221,12 @@ export class PgJobStore {
 /** Jobs as the engine sees them. */
 export type JobStore = Pick<PgJobStore, keyof PgJobStore>;
 
-const dateOrNull = (ms: number | null): Date | null => (ms === null ? null : new Date(ms));
-
-function columnsFromDefinition(definition: JobDefinition) {
-  return {
-    description: definition.description,
-    labels: JSON.stringify(definition.labels),
-    schedules: JSON.stringify(definition.schedules),
-    target: JSON.stringify(definition.target),
-    parameters: JSON.stringify(definition.parameters),
-    priority: definition.priority,
-    overlap: definition.overlap,
-    misfire: JSON.stringify(definition.misfire),
-    retry: JSON.stringify(definition.retry),
-    attempt_timeout_ms: definition.attemptTimeoutMs,
-    queue_timeout_ms: definition.queueTimeoutMs ?? null,
-  };
-}
-
-const standingPause = sql`(p.until_at is null or p.until_at > clock_timestamp())`;
-
-const jobState = sql<JobState>`case
-  when t.next_fire_at is null and jsonb_array_length(j.schedules) > 0 then 'FINISHED'
-  when exists (select 1 from carillon.pause p where p.job_id = j.id and ${standingPause}) then 'PAUSED'
-  else 'ACTIVE' end`;
-
-function jobRows(db: Db) {
-  return db
-    .selectFrom('carillon.job as j')
-    .innerJoin('carillon.timer as t', 't.job_id', 'j.id')
-    .selectAll('j')
-    .select([
-      't.next_fire_at',
-      't.last_fire_at',
-      jobState.as('state'),
-      sql<{ id: string; actor: string; reason: string; created: number; until: number | null }[] | null>`(
-        select jsonb_agg(jsonb_build_object('id', split_part(p.id, '.', 1), 'actor', p.actor, 'reason', p.reason,
-                 'created', extract(epoch from p.created_at) * 1000, 'until', extract(epoch from p.until_at) * 1000)
-                 order by p.created_at, p.id)
-          from carillon.pause p where p.job_id = j.id and ${standingPause})`.as('pauses'),
-    ]);
-}
-
-type JobRow = Awaited<ReturnType<ReturnType<typeof jobRows>['execute']>>[number];
-
-/** The columns that make a definition, with the key. */
-type DefinitionRow = Omit<JobRow, 'state' | 'pauses' | 'next_fire_at' | 'last_fire_at'>;
-
-function definitionFromRow(row: DefinitionRow): JobDefinition {
-  return {
-    description: row.description,
-    labels: row.labels,
-    schedules: row.schedules,
-    target: row.target,
-    parameters: row.parameters,
-    priority: row.priority,
-    overlap: row.overlap,
-    misfire: row.misfire,
-    retry: row.retry,
-    attemptTimeoutMs: row.attempt_timeout_ms,
-    queueTimeoutMs: row.queue_timeout_ms ?? undefined,
-  };
-}
-
-function jobFromRow(row: JobRow): Job {
-  return {
-    ...definitionFromRow(row),
-    id: row.id,
-    key: { namespace: row.namespace, group: row.group_name, name: row.name },
-    state: row.state,
-    pauses: (row.pauses ?? []).map(
-      (pause): Pause => ({
-        id: pause.id,
-        actor: pause.actor,
-        reason: pause.reason,
-        createdAt: new Date(pause.created),
-        untilAt: pause.until === null ? undefined : new Date(pause.until),
-      }),
-    ),
-    nextFireAt: row.next_fire_at ?? undefined,
-    lastFireAt: row.last_fire_at ?? undefined,
-    createdAt: row.created_at,
-    updatedAt: row.updated_at,
-    generation: row.generation,
-    revision: row.revision,
-  };
-}
-
-/** SQL that fits the job which a reference names, on the alias j. */
-export function jobRefCondition(ref: JobRef): Expression<SqlBool> {
-  if ('id' in ref) return sql<SqlBool>`j.id = ${ref.id}`;
-  const { namespace, group, name } = ref.key;
-  return sql<SqlBool>`j.namespace = ${namespace} and j.group_name = ${group} and j.name = ${name}`;
-}
-
-/** SQL that fits the jobs which a selector chooses, on the alias j. */
-export function selectorCondition(selector: Selector): Expression<SqlBool> {
-  const conditions = [sql<SqlBool>`true`];
-  if (selector.namespace !== undefined) conditions.push(sql<SqlBool>`j.namespace = ${selector.namespace}`);
-  if (selector.group !== undefined) conditions.push(sql<SqlBool>`j.group_name = ${selector.group}`);
-  if (selector.namePrefix !== undefined) {
-    conditions.push(sql<SqlBool>`starts_with(j.name, ${selector.namePrefix})`);
-  }
-  if (selector.labels !== undefined && Object.keys(selector.labels).length > 0) {
-    conditions.push(sql<SqlBool>`j.labels @> ${JSON.stringify(selector.labels)}::jsonb`);
-  }
-  return sql<SqlBool>`(${sql.join(conditions, sql` and `)})`;
-}
+const columnsFromTiming = ({ nextFireMs, progress }: Timing) => ({
+  next_fire_at: nextFireMs === null ? null : new Date(nextFireMs),
+  progress: JSON.stringify(progress),
+  waits_for_finish: waitsForFinish(progress),
+  zone_data: zoneDataVersion,
+});
 
 function filterCondition(query: Pick<JobQuery, keyof Selector | 'states'>): Expression<SqlBool> {
   const selected = selectorCondition(query);

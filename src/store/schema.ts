@@ -1,7 +1,7 @@
 import type { ColumnType, Generated } from 'kysely';
 import type { ExecutionCause, ExecutionReason, ExecutionState } from '../domain/execution.ts';
 import type { Json, Misfire, OverlapPolicy, Parameters, Retry, Target } from '../domain/job.ts';
-import type { Schedule } from '../domain/schedule/schedule.ts';
+import type { Schedule, ScheduleProgress } from '../domain/schedule/schedule.ts';
 
 /** A jsonb column: read as a value, written as its JSON text. */
 type JsonColumn<T> = ColumnType<T, string, string>;
@@ -34,7 +34,9 @@ export type TimerTable = {
   next_fire_at: Date | null;
   last_fire_at: Date | null;
   generation: number;
-  runs_made: Generated<number[]>;
+  progress: JsonColumn<ScheduleProgress[]>;
+  waits_for_finish: boolean;
+  zone_data: string;
 };
 
 export type PauseTable = {
@@ -64,6 +66,7 @@ export type ExecutionTable = {
   message: string;
   parameters: JsonColumn<Parameters | null>;
   result: JsonColumn<{ [key: string]: Json } | null>;
+  backfill_id: number | null;
 };
 
 export type OpenExecutionTable = {
@@ -77,6 +80,9 @@ export type OpenExecutionTable = {
   attempt_started_at: Date | null;
   cancel_requested_at: Date | null;
   cancel_message: string | null;
+  cancel_reason: 'CANCEL_REQUESTED' | 'OVERLAP' | null;
+  buffered_for: Date | null;
+  backfill_id: number | null;
 };
 
 export type AttemptTable = {

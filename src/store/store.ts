@@ -1,13 +1,19 @@
 import { PgAttemptStore } from './attempt-store.ts';
+import { PgCalendarStore } from './calendar-store.ts';
+import { PgCancelStore } from './cancel-store.ts';
+import { PgContinuationStore } from './continuation-store.ts';
 import type { Database } from './database.ts';
 import { PgFeedStore } from './feed-store.ts';
+import { PgHeldStore } from './held-store.ts';
 import { PgInstanceStore } from './instance-store.ts';
 import { PgJobStore } from './job-store.ts';
 import { PgLeaseStore } from './lease-store.ts';
 import { PgLedgerStore } from './ledger-store.ts';
 import { PgLogStore } from './log-store.ts';
+import { PgPauseStore } from './pause-store.ts';
 import { PgRequestStore } from './request-store.ts';
 import { PgTimerStore } from './timer-store.ts';
+import { PgTriggerStore } from './trigger-store.ts';
 
 /** Everything that is kept, by part. Functions of the parts take `db` or a transaction first. */
 export type Store = ReturnType<typeof createStore>;
@@ -21,13 +27,19 @@ export function createStore(database: Database) {
     connect: database.connect.bind(database),
     ping: database.ping.bind(database),
     attempts: new PgAttemptStore(),
+    calendars: new PgCalendarStore(),
+    cancels: new PgCancelStore(),
+    continuations: new PgContinuationStore(),
     feed: new PgFeedStore(),
+    held: new PgHeldStore(),
     instances: new PgInstanceStore(),
     jobs: new PgJobStore(),
     leases: new PgLeaseStore(),
     ledger: new PgLedgerStore(),
     logs: new PgLogStore(),
+    pauses: new PgPauseStore(),
     requests: new PgRequestStore(),
     timers: new PgTimerStore(),
+    triggers: new PgTriggerStore(),
   };
 }

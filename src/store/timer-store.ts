@@ -7,9 +7,15 @@
  * edits or triggers the job right now, or a second leader; they are still due
  * at the next tick. `fire` advances a row only while it still holds the fire
  * time that was read, and writes ledger rows only for what it advanced: that
- * compare-and-set is what makes a fire time happen once.
+ * compare-and-set is what makes a fire time happen once. A fire time that has a
+ * ledger row all the same (two schedules of a job name one instant, and one of
+ * them comes late) gets no second one and does not hold up the others.
  */
 import type { PlannedRow } from '../domain/fire-plan.ts';
+import type { Occupancy } from '../domain/overlap.ts';
+import { waitsForFinish } from '../domain/schedule/progress.ts';
+import type { ScheduleProgress } from '../domain/schedule/schedule.ts';
+import { zoneDataVersion } from '../platform/zone-data.ts';
 import { type Db, numberArray, run, type Tx } from './database.ts';
 import { feedEventOf, feedInsert } from './feed-events.ts';
 
@@ -18,7 +24,7 @@ export type LockedTimer = {
   readonly jobId: number;
   readonly generation: number;
   readonly nextFireMs: number | null;
-  readonly runsMade: readonly number[];
+  readonly progress: readonly ScheduleProgress[];
   /** The database's clock. */
   readonly nowMs: number;
 };
@@ -26,24 +32,25 @@ export type LockedTimer = {
 /** What a decision about a job needs to know besides its definition. */
 export type JobSituation = {
   readonly jobId: number;
-  /** One of its open executions. */
-  readonly openExecutionId: number | null;
-  /** When its last pause ends; Infinity for one without end; null without pauses. */
-  readonly pausedUntilMs: number | null;
+  readonly occupancy: Occupancy;
+  /** When its last pause ends; Infinity for one without end; absent without pauses. */
+  readonly pausedUntilMs?: number;
 };
 
 /** What to write for one job that fires. */
 export type Firing = {
   readonly jobId: number;
-  /** The fire time that was read; the row is left alone when it holds another. */
-  readonly oldNextFireMs: number;
+  /** The next fire time that was read, null for none; the row is left alone when it holds another. */
+  readonly oldNextFireMs: number | null;
   readonly newNextFireMs: number | null;
   readonly lastFireMs: number | null;
-  /** Null leaves the counts as they are. */
-  readonly runsMade: readonly number[] | null;
+  /** Null leaves it as it is. */
+  readonly progress: readonly ScheduleProgress[] | null;
   readonly priority: number;
   readonly queueTimeoutMs: number | null;
   readonly rows: readonly PlannedRow[];
+  /** The fire time whose execution takes the place of all that are open. */
+  readonly replacesOpenAtMs?: number;
 };
 
 export class PgTimerStore {
@@ -56,7 +63,7 @@ export class PgTimerStore {
     return run<LockedTimer>(
       tx,
       `/* lock_due */
-       select job_id as "jobId", generation, runs_made as "runsMade",
+       select job_id as "jobId", generation, progress,
               (extract(epoch from next_fire_at) * 1000)::float8 as "nextFireMs",
               (extract(epoch from coalesce($2::timestamptz, clock_timestamp())) * 1000)::float8 as "nowMs"
          from carillon.timer
@@ -73,7 +80,7 @@ export class PgTimerStore {
     return run<LockedTimer>(
       tx,
       `/* lock_timers */
-       select job_id as "jobId", generation, runs_made as "runsMade",
+       select job_id as "jobId", generation, progress,
               (extract(epoch from next_fire_at) * 1000)::float8 as "nextFireMs",
               (extract(epoch from coalesce($2::timestamptz, clock_timestamp())) * 1000)::float8 as "nowMs"
          from carillon.timer where job_id = any ($1::bigint[])
@@ -89,18 +96,34 @@ export class PgTimerStore {
    * the snapshot of the locking statement may be older.
    */
   async listSituations(tx: Tx, jobIds: readonly number[]): Promise<ReadonlyMap<number, JobSituation>> {
-    const rows = await run<JobSituation>(
+    const rows = await run<{
+      jobId: number;
+      openExecutionId: number | null;
+      bufferedCount: number;
+      pausedUntilMs: number | null;
+    }>(
       tx,
       `/* situations */
        select i.job_id as "jobId",
               (select o.execution_id from carillon.open_execution o where o.job_id = i.job_id limit 1)
                 as "openExecutionId",
+              (select count(*) from carillon.open_execution b where b.job_id = i.job_id and b.buffered_for is not null)
+                as "bufferedCount",
               (select (extract(epoch from max(coalesce(p.until_at, 'infinity'))) * 1000)::float8
                  from carillon.pause p where p.job_id = i.job_id) as "pausedUntilMs"
          from unnest($1::bigint[]) as i (job_id)`,
       [numberArray(jobIds)],
     );
-    return new Map(rows.map((row) => [row.jobId, row]));
+    return new Map(
+      rows.map(({ jobId, openExecutionId, bufferedCount, pausedUntilMs }) => [
+        jobId,
+        {
+          jobId,
+          occupancy: { openExecutionId: openExecutionId ?? undefined, bufferedCount },
+          pausedUntilMs: pausedUntilMs ?? undefined,
+        },
+      ]),
+    );
   }
 
   /**
@@ -119,7 +142,8 @@ export class PgTimerStore {
       numberArray(firings.map((f) => f.oldNextFireMs)),
       numberArray(firings.map((f) => f.newNextFireMs)),
       numberArray(firings.map((f) => f.lastFireMs)),
-      firings.map((f) => f.runsMade && `{${f.runsMade.join(',')}}`),
+      firings.map((f) => f.progress && JSON.stringify(f.progress)),
+      firings.map((f) => f.progress && waitsForFinish(f.progress)),
       numberArray(rows.map(({ firing }) => firing.jobId)),
       numberArray(rows.map(({ row }) => row.fireMs)),
       numberArray(rows.map(({ row }) => row.skippedCount)),
@@ -130,9 +154,57 @@ export class PgTimerStore {
       rows.map(({ row }) => row.reason ?? null),
       rows.map(({ row }) => row.schedule),
       rows.map(({ row }) => row.message),
+      rows.map(({ row }) => row.buffered),
       term,
+      zoneDataVersion,
     ]);
     return result!;
+  }
+
+  /**
+   * Jobs whose next fire time other zone data computed, behind an id, up to a
+   * limit. Reads all timer rows once in a walk: it is done once in a term.
+   */
+  async listOtherZoneData(
+    db: Db,
+    version: string,
+    afterId: number,
+    limit: number,
+  ): Promise<readonly number[]> {
+    const rows = await run<{ jobId: number }>(
+      db,
+      `select job_id as "jobId" from carillon.timer
+        where job_id > $2 and next_fire_at is not null and zone_data <> $1 order by job_id limit $3`,
+      [version, afterId, limit],
+    );
+    return rows.map((row) => row.jobId);
+  }
+
+  /** How far the schedules of a job have come. */
+  async findProgress(db: Db, jobId: number): Promise<readonly ScheduleProgress[]> {
+    const [row] = await run<Pick<LockedTimer, 'progress'>>(
+      db,
+      'select progress from carillon.timer where job_id = $1',
+      [jobId],
+    );
+    return row?.progress ?? [];
+  }
+
+  /** How many other jobs fire next within [from, until), counted up to a limit. Uses timer_next_fire_at_idx. */
+  async countNextWithin(
+    db: Db,
+    from: Date,
+    until: Date,
+    exceptJobId: number,
+    limit: number,
+  ): Promise<number> {
+    const [row] = await run<{ count: number }>(
+      db,
+      `select count(*) from (select 1 from carillon.timer
+                              where next_fire_at >= $1 and next_fire_at < $2 and job_id <> $3 limit $4) t`,
+      [from, until, exceptJobId, limit],
+    );
+    return row!.count;
   }
 
   /** How long until the earliest fire time by the database's clock, in milliseconds; null when nothing will fire. */
@@ -156,41 +228,47 @@ export type TimerStore = Pick<PgTimerStore, keyof PgTimerStore>;
  */
 const fireStatement = `/* fire */
   with plan as (
-    select * from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::text[])
-      as p (job_id, old_ms, new_ms, last_ms, runs_made)
+    select * from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::boolean[])
+      as p (job_id, old_ms, new_ms, last_ms, progress, waits)
   ), advanced as (
     update carillon.timer t
        set next_fire_at = to_timestamp(p.new_ms / 1000.0),
-           last_fire_at = coalesce(to_timestamp(p.last_ms / 1000.0), t.last_fire_at),
-           runs_made = coalesce(p.runs_made::integer[], t.runs_made)
+           last_fire_at = greatest(to_timestamp(p.last_ms / 1000.0), t.last_fire_at),
+           progress = coalesce(p.progress::jsonb, t.progress),
+           waits_for_finish = coalesce(p.waits, t.waits_for_finish),
+           zone_data = $19
       from plan p
-     where t.job_id = p.job_id and t.next_fire_at = to_timestamp(p.old_ms / 1000.0)
+     where t.job_id = p.job_id and t.next_fire_at is not distinct from to_timestamp(p.old_ms / 1000.0)
     returning t.job_id
   ), made as materialized (
-    select carillon.next_id() as id, r.*
+    select carillon.next_id() as id, to_timestamp(r.fire_ms / 1000.0) as fire_at, r.*
       from (select r.*
-              from unnest($6::bigint[], $7::bigint[], $8::bigint[], $9::integer[], $10::bigint[],
-                          $11::text[], $12::text[], $13::text[], $14::text[], $15::text[])
+              from unnest($7::bigint[], $8::bigint[], $9::integer[], $10::bigint[], $11::bigint[],
+                          $12::text[], $13::text[], $14::text[], $15::text[], $16::text[], $17::boolean[])
                    with ordinality as r (job_id, fire_ms, skipped_count, priority, queue_timeout_ms,
-                                         cause, state, reason, schedule, message, place)
+                                         cause, state, reason, schedule, message, buffered, place)
              where r.job_id in (select job_id from advanced)
              order by r.place) r
   ), ledger as (
     insert into carillon.execution (id, job_id, fire_at, created_at, finished_at, term, skipped_count, priority,
                                     cause, state, reason, schedule, message)
-    select id, job_id, to_timestamp(fire_ms / 1000.0), clock_timestamp(),
-           case when state = 'SKIPPED' then clock_timestamp() end, $16::bigint, skipped_count, priority,
+    select id, job_id, fire_at, clock_timestamp(),
+           case when state = 'SKIPPED' then clock_timestamp() end, $18::bigint, skipped_count, priority,
            cause, state, reason, schedule, message
       from made
+    on conflict (job_id, fire_at) where cause in ('SCHEDULE', 'CATCH_UP') do nothing
+    returning id, job_id, state
   ), opened as (
-    insert into carillon.open_execution (execution_id, job_id, priority, expires_at)
-    select id, job_id, priority, clock_timestamp() + queue_timeout_ms * interval '1 millisecond'
-      from made where state = 'PENDING'
-  ), fed as (${feedInsert('made', {
+    insert into carillon.open_execution (execution_id, job_id, priority, expires_at, buffered_for)
+    select m.id, m.job_id, m.priority, clock_timestamp() + m.queue_timeout_ms * interval '1 millisecond',
+           case when m.buffered then m.fire_at end
+      from made m join ledger l on l.id = m.id
+     where m.state = 'PENDING'
+  ), fed as (${feedInsert('ledger', {
     executionId: 'id',
     jobId: 'job_id',
     event: feedEventOf('state'),
     attempt: '0',
   })}
   )
-  select (select count(*) from advanced) as advanced, (select count(*) from made where state = 'PENDING') as pending`;
+  select (select count(*) from advanced) as advanced, (select count(*) from ledger where state = 'PENDING') as pending`;

@@ -1,6 +1,8 @@
 /** One table of promises, kept on every way in: each server, each protocol, each client library. */
 import { type Client, Code, ConnectError, createClient } from '@connectrpc/connect';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { AdminService } from '../../gen/carillon/v1/admin_service_pb.js';
+import { Weekday } from '../../gen/carillon/v1/calendar_pb.js';
 import { ExecutionCause, ExecutionState } from '../../gen/carillon/v1/execution_pb.js';
 import {
   ExecutionService,
@@ -52,12 +54,14 @@ describe.each(ways)('$name', (way) => {
   let transport: ReturnType<typeof way.open>;
   let jobs: Client<typeof JobService>;
   let executions: Client<typeof ExecutionService>;
+  let admin: Client<typeof AdminService>;
 
   beforeAll(async () => {
     servers = await startServers({ maxUnaryMs });
     transport = way.open(servers);
     jobs = createClient(JobService, transport);
     executions = createClient(ExecutionService, transport);
+    admin = createClient(AdminService, transport);
   });
 
   afterAll(async () => {
@@ -92,6 +96,28 @@ describe.each(ways)('$name', (way) => {
     expect(execution?.parameters).toMatchObject({ text: '', list: [{ name: 'a', value: '' }] });
     expect(JSON.stringify(execution?.parameters?.object)).toBe(JSON.stringify(object));
     expect(({} as { polluted?: boolean }).polluted).toBeUndefined();
+  });
+
+  it('keeps calendars, and names the fields of one that breaks a rule', async () => {
+    const { storedCalendars } = servers.operations;
+    storedCalendars.clear();
+    const calendar = { name: '祝日', dates: ['2026-12-25'], weekdays: [Weekday.SUNDAY] };
+    expect(await admin.putCalendar({ calendar })).toMatchObject({
+      calendar: { ...calendar, namespace: 'default', timeZone: 'UTC' },
+      created: true,
+    });
+    expect((await admin.getCalendar({ name: calendar.name })).calendar).toMatchObject(calendar);
+    expect((await admin.listCalendars({})).calendars).toMatchObject([calendar]);
+    expect(await admin.deleteCalendar({ name: calendar.name })).toMatchObject({ existed: true });
+    expect(await admin.deleteCalendar({ name: calendar.name })).toMatchObject({ existed: false });
+
+    const error = await errorOf(
+      admin.putCalendar({ calendar: { name: 'a', dates: ['soon'], crons: [{ expression: '' }] } }),
+    );
+    expect(error.findDetails(BadRequestSchema)).toMatchObject([
+      { fieldViolations: [{ field: 'calendar.dates[0]' }, { field: 'calendar.crons[0].expression' }] },
+    ]);
+    expect(storedCalendars.size).toBe(0);
   });
 
   it.each(reasons.filter((reason) => reason !== 'INTERNAL'))(

@@ -19,6 +19,7 @@ import {
 } from '@bufbuild/protobuf';
 import { Code, ConnectError, createClient, type Transport } from '@connectrpc/connect';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { AdminService } from '../../gen/carillon/v1/admin_service_pb.js';
 import { ExecutionService } from '../../gen/carillon/v1/execution_service_pb.js';
 import { JobService } from '../../gen/carillon/v1/job_service_pb.js';
 import { ErrorInfoSchema } from '../../gen/google/rpc/error_details_pb.js';
@@ -40,15 +41,24 @@ const good: Readonly<Record<string, JsonObject>> = {
   'JobService/Resume': { job: { key } },
   'JobService/Delete': { job: { key: { name: 'other' } } },
   'JobService/Trigger': { job: { key } },
+  'JobService/Backfill': {
+    job: { key },
+    startTime: '2026-02-01T00:00:00Z',
+    endTime: '2026-02-02T00:00:00Z',
+  },
   'JobService/Preview': { job: { key } },
   'ExecutionService/Get': { executionId: '1' },
   'ExecutionService/List': {},
   'ExecutionService/Cancel': { byIds: { executionIds: ['1'] } },
   'ExecutionService/ListLogs': { executionId: '1' },
   'ExecutionService/Stream': { executionId: '1', follow: false },
+  'AdminService/PutCalendar': { calendar: { name: 'a' } },
+  'AdminService/GetCalendar': { name: 'a' },
+  'AdminService/ListCalendars': {},
+  'AdminService/DeleteCalendar': { name: 'other' },
 };
 
-const methods = [JobService, ExecutionService]
+const methods = [JobService, ExecutionService, AdminService]
   .flatMap((service): readonly DescMethod[] => service.methods)
   .map((method) => [`${method.parent.name}/${method.name}`, method] as const);
 

@@ -1,37 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type FireSituation, type PlannedRow, planFires } from '../../src/domain/fire-plan.ts';
-import { jobDefaults, type MisfirePolicy } from '../../src/domain/job.ts';
-import type { Schedule } from '../../src/domain/schedule/schedule.ts';
+import { jobDefaults, type MisfirePolicy, type OverlapPolicy } from '../../src/domain/job.ts';
+import type { Schedule, ScheduleProgress } from '../../src/domain/schedule/schedule.ts';
 import { compileTimetable } from '../../src/domain/schedule/timetable.ts';
-
-const noon = Date.parse('2026-11-21T12:00:00Z');
-const second = 1_000;
-const minute = 60 * second;
-
-/** A schedule every so many milliseconds, from noon. */
-const every = (everyMs: number, more: Partial<Schedule> = {}): Schedule => ({
-  name: 'tick',
-  repeatCount: 0,
-  spec: { kind: 'interval', everyMs, mode: 'FIXED_RATE', anchorMs: noon },
-  ...more,
-});
-
-function plan(schedule: Schedule, situation: Partial<FireSituation>) {
-  return planFires({
-    fireTimes: compileTimetable([schedule], 1),
-    runsMade: [0],
-    nextFireMs: noon,
-    nowMs: noon,
-    misfire: jobDefaults.misfire,
-    overlap: 'SKIP',
-    ...situation,
-  });
-}
-
-/** A row in short: seconds after noon, what became of it, how many it stands for. */
-const short = ({ fireMs, cause, state, reason, skippedCount }: PlannedRow): string =>
-  [(fireMs - noon) / second, state === 'PENDING' ? cause : reason, skippedCount || ''].join(' ').trim();
+import { every, minute, noon, plan, second, short } from './fire-plans.ts';
 
 describe('planning the fires of a due job', () => {
   it('runs a fire time that is due and computes the next one', () => {
@@ -116,7 +88,7 @@ describe('planning the fires of a due job', () => {
   });
 
   it('skips while an execution is open, and says which', () => {
-    const planned = plan(every(second), { openExecutionId: 77 });
+    const planned = plan(every(second), { occupancy: { openExecutionId: 77, bufferedCount: 0 } });
     expect(planned.rows.map(short)).toEqual(['0 OVERLAP']);
     expect(planned.rows[0]?.message).toBe('execution 77 was still open');
   });
@@ -135,9 +107,12 @@ describe('planning the fires of a due job', () => {
     const all = plan(three, { nowMs: noon + 9 * second, overlap: 'ALLOW' });
     expect(all.rows.map(short)).toEqual(['0 SCHEDULE', '1 SCHEDULE', '2 SCHEDULE']);
     expect(all.nextFireMs).toBeUndefined();
-    expect(all.runsMade).toEqual([3]);
-    const skipped = plan(three, { nowMs: noon + 2 * second, openExecutionId: 1 });
-    expect(skipped.runsMade).toEqual([0]);
+    expect(all.progress).toEqual([{ runs: 3 }]);
+    const skipped = plan(three, {
+      nowMs: noon + 2 * second,
+      occupancy: { openExecutionId: 1, bufferedCount: 0 },
+    });
+    expect(skipped.progress).toEqual([]);
     expect(skipped.nextFireMs).toBe(noon + 3 * second);
   });
 
@@ -154,9 +129,9 @@ describe('planning the fires of a due job', () => {
       [every(second, { repeatCount: 2 }), every(2 * second, { name: 'b', repeatCount: 2 })],
       1,
     );
-    const planned = plan(every(second), { fireTimes: timetable, runsMade: [0, 0], overlap: 'ALLOW' });
+    const planned = plan(every(second), { fireTimes: timetable, overlap: 'ALLOW' });
     expect(planned.rows.map((row) => row.schedule)).toEqual(['tick']);
-    expect(planned.runsMade).toEqual([1, 1]);
+    expect(planned.progress).toEqual([{ runs: 1 }, { runs: 1 }]);
   });
 });
 
@@ -172,7 +147,7 @@ describe('accounting for every fire time', () => {
       policy: fc.constantFrom<MisfirePolicy>('SKIP', 'RUN_LAST', 'RUN_ALL'),
       maxCatchUp: fc.integer({ min: 1, max: 5 }),
       catchUpWindowMs: fc.constantFrom(0, 10 * second, 3_600 * second),
-      overlap: fc.constantFrom('SKIP' as const, 'ALLOW' as const),
+      overlap: fc.constantFrom<OverlapPolicy>('SKIP', 'BUFFER_ONE', 'BUFFER_ALL', 'CANCEL_OTHER', 'ALLOW'),
       pausedUntilMs: fc.option(fc.integer({ min: noon - minute, max: noon + 400 * second }), {
         nil: undefined,
       }),
@@ -181,7 +156,13 @@ describe('accounting for every fire time', () => {
     fc.assert(
       fc.property(situations, ({ everyMs, lateMs, pausedUntilMs, openExecutionId, overlap, ...misfire }) => {
         const nowMs = noon + lateMs;
-        const planned = plan(every(everyMs), { nowMs, misfire, overlap, pausedUntilMs, openExecutionId });
+        const planned = plan(every(everyMs), {
+          nowMs,
+          misfire,
+          overlap,
+          pausedUntilMs,
+          occupancy: { openExecutionId, bufferedCount: 0 },
+        });
         const accounted = planned.rows.reduce((sum, row) => sum + (row.skippedCount || 1), 0);
         expect(accounted).toBe(Math.floor(lateMs / everyMs) + 1);
         const fireTimes = planned.rows.map((row) => row.fireMs);
@@ -222,7 +203,7 @@ describe('accounting for every fire time', () => {
   it('leaves schedules that have made all their runs out of the count', () => {
     const often = every(second, { name: 'often', repeatCount: 2 });
     const timetable = compileTimetable([often, every(minute, { name: 'minutely' })], 1);
-    const situation = { fireTimes: timetable, runsMade: [2, 0], overlap: 'ALLOW' } as const;
+    const situation = { fireTimes: timetable, progress: [{ runs: 2 }], overlap: 'ALLOW' } as const;
     const missed = plan(often, { ...situation, nowMs: noon + 4.5 * minute });
     expect(missed.rows.map(short)).toEqual([
       '0 MISFIRE',
@@ -248,7 +229,6 @@ describe('accounting for every fire time', () => {
     );
     const planned = plan(schedules[0]!, {
       fireTimes: compileTimetable(schedules, 1),
-      runsMade: [],
       nowMs: noon + 2.5,
       misfire: { ...jobDefaults.misfire, maxCatchUp: 1 },
       overlap: 'ALLOW',
@@ -265,11 +245,14 @@ describe('accounting for every fire time', () => {
     const dense = compileTimetable([every(second, { endMs: until })], 1);
     let steps = 0;
     const fireTimes = {
-      next: (afterMs: number, runsMade: readonly number[]) => {
+      next: (afterMs: number, progress: readonly ScheduleProgress[]) => {
         steps++;
-        return dense.next(afterMs, runsMade);
+        return dense.next(afterMs, progress);
       },
       count: dense.count.bind(dense),
+      tally: dense.tally.bind(dense),
+      lastUntil: dense.lastUntil.bind(dense),
+      afterRun: dense.afterRun.bind(dense),
     };
     const planned = plan(every(second), { fireTimes, nowMs: until + 100 * 86_400 * second });
     expect(planned.rows.map(short)).toEqual(['0 MISFIRE 2592000', '2592000 CATCH_UP']);

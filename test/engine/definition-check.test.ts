@@ -88,7 +88,7 @@ describe('an interval without an anchor', () => {
     ['@every 999999h', 'INVALID_SCHEDULE job.schedules[0].cron.expression: @every takes 10ms to 100 years'],
     [
       '@every 5',
-      'INVALID_SCHEDULE job.schedules[0].cron.expression: "5" is no duration; write it like 90s, 5m or 1h30m',
+      'INVALID_SCHEDULE job.schedules[0].cron.expression: position 8: "5" is no duration; write it like 90s, 5m, 1h30m or 250ms',
     ],
   ])('refuses %s', (expression, refusal) => {
     expect(refusalOf(() => anchorSchedules([cron(expression)], [], now))).toBe(refusal);
@@ -135,7 +135,7 @@ describe('schedules', () => {
     [
       'a date that no year has',
       [cron('0 0 30 2 *')],
-      'INVALID_SCHEDULE job.schedules[0].cron.expression: it never fires: none of its months has such a day',
+      'INVALID_SCHEDULE job.schedules[0].cron.expression: day of month field, position 5: it never fires: none of its months has such a day; write 1 to 29',
     ],
     [
       'days that never meet',

@@ -47,10 +47,11 @@ const definitionOf = (schedules: readonly Schedule[]): JobDefinition => ({
 });
 
 const timingOf = (schedules: readonly Schedule[], before?: Parameters<typeof timingFrom>[3]) => {
-  const timing = timingFrom(compileTimetable(schedules, 1), definitionOf(schedules), now, before);
+  const { timing, late } = timingFrom(compileTimetable(schedules, 1), definitionOf(schedules), now, before);
   return {
     next: timing.nextFireMs === null ? null : new Date(timing.nextFireMs).toISOString(),
-    runsMade: timing.runsMade,
+    progress: timing.progress,
+    late: late?.places ?? [],
   };
 };
 
@@ -88,17 +89,27 @@ describe('when a definition fires first', () => {
     ['never fires without schedules', [], null],
     ['never fires when the end has passed', [cron('a', '* * * * *', { endMs: now - 1 })], null],
     ['takes a one-shot to come', [once(now + second)], '2026-11-21T12:00:01.250Z'],
-    ['takes a one-shot that has just passed', [once(now - second)], '2026-11-21T11:59:59.250Z'],
     ['leaves a one-shot that passed before the grace', [once(now - 60_001)], null],
   ])('%s', (_, schedules, next) => {
     expect(timingOf(schedules).next).toBe(next);
   });
 
+  it('names a one-shot that has just passed beside the timetable, so that it alone fires late', () => {
+    expect(timingOf([once(now - second)])).toEqual({ next: null, progress: [], late: [0] });
+    const both = [cron('a', '*/10 * * * * *'), once(now - 30 * second)];
+    expect(timingOf(both)).toEqual({ next: '2026-11-21T12:00:10.000Z', progress: [], late: [1] });
+    expect(timingOf([once(now - 60_001)]).late).toEqual([]);
+  });
+
   it('does not bring back a one-shot that the job had before', () => {
     const passed = once(now - second);
-    expect(timingOf([passed], { schedules: [passed], runsMade: [] }).next).toBeNull();
+    expect(timingOf([passed], { schedules: [passed], progress: [] }).late).toEqual([]);
     const edited = [passed, cron('a', '0 13 * * *')];
-    expect(timingOf(edited, { schedules: [passed], runsMade: [] }).next).toBe('2026-11-21T13:00:00.000Z');
+    expect(timingOf(edited, { schedules: [passed], progress: [] })).toEqual({
+      next: '2026-11-21T13:00:00.000Z',
+      progress: [],
+      late: [],
+    });
   });
 });
 
@@ -106,26 +117,37 @@ describe('the runs that schedules have made', () => {
   const three = cron('three', '* * * * *', { repeatCount: 3 });
 
   it('begin at none, and are kept only where a schedule has a repeat count', () => {
-    expect(timingOf([three]).runsMade).toEqual([0]);
-    expect(timingOf([cron('a', '* * * * *')]).runsMade).toEqual([]);
+    expect(timingOf([three]).progress).toEqual([{ runs: 0 }]);
+    expect(timingOf([cron('a', '* * * * *')]).progress).toEqual([]);
   });
 
   it('stay with a schedule that an edit leaves as it was, wherever it stands now', () => {
     const edited = [cron('new', '0 * * * *'), { ...three, startMs: now }];
-    expect(timingOf(edited, { schedules: [three], runsMade: [2] }).runsMade).toEqual([0, 2]);
+    expect(timingOf(edited, { schedules: [three], progress: [{ runs: 2 }] }).progress).toEqual([
+      { runs: 0 },
+      { runs: 2 },
+    ]);
   });
 
   it('begin anew for a schedule whose times an edit changes', () => {
     const edited = cron('three', '0 * * * *', { repeatCount: 3 });
-    expect(timingOf([edited], { schedules: [three], runsMade: [2] }).runsMade).toEqual([0]);
+    expect(timingOf([edited], { schedules: [three], progress: [{ runs: 2 }] }).progress).toEqual([
+      { runs: 0 },
+    ]);
   });
 
   it('finish a job whose schedules have made them all', () => {
-    expect(timingOf([three], { schedules: [three], runsMade: [3] })).toEqual({ next: null, runsMade: [3] });
+    expect(timingOf([three], { schedules: [three], progress: [{ runs: 3 }] })).toEqual({
+      next: null,
+      progress: [{ runs: 3 }],
+      late: [],
+    });
   });
 
   // The specs are compared as text, and the database gives their members back in another order.
   it('stay with a schedule that comes from the database', () => {
-    expect(timingOf([three], { schedules: [stored(three)], runsMade: [2] }).runsMade).toEqual([2]);
+    expect(timingOf([three], { schedules: [stored(three)], progress: [{ runs: 2 }] }).progress).toEqual([
+      { runs: 2 },
+    ]);
   });
 });

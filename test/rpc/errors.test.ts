@@ -1,7 +1,12 @@
 import { Code } from '@connectrpc/connect';
 import { describe, expect, it } from 'vitest';
 import { ErrorReasonSchema } from '../../gen/carillon/v1/error_reason_pb.js';
-import { BadRequestSchema, ErrorInfoSchema, RetryInfoSchema } from '../../gen/google/rpc/error_details_pb.js';
+import {
+  BadRequestSchema,
+  ErrorInfoSchema,
+  ResourceInfoSchema,
+  RetryInfoSchema,
+} from '../../gen/google/rpc/error_details_pb.js';
 import { DomainError, type ErrorReason } from '../../src/domain/errors.ts';
 import {
   codeOfReason,
@@ -15,10 +20,10 @@ const reasons = Object.keys(codeOfReason) as ErrorReason[];
 
 /** The error table of the house style, word for word. */
 const table: Readonly<Record<string, readonly ErrorReason[]>> = {
-  NOT_FOUND: ['JOB_NOT_FOUND', 'EXECUTION_NOT_FOUND'],
+  NOT_FOUND: ['JOB_NOT_FOUND', 'EXECUTION_NOT_FOUND', 'CALENDAR_NOT_FOUND'],
   ALREADY_EXISTS: ['JOB_ALREADY_EXISTS', 'REQUEST_ID_REUSED'],
   INVALID_ARGUMENT: ['INVALID_ARGUMENT', 'INVALID_SCHEDULE', 'INVALID_PAGE_TOKEN'],
-  FAILED_PRECONDITION: ['JOB_FINISHED', 'JOB_PAUSED', 'JOB_STATE_CONFLICT'],
+  FAILED_PRECONDITION: ['JOB_FINISHED', 'JOB_PAUSED', 'JOB_STATE_CONFLICT', 'CALENDAR_IN_USE'],
   ABORTED: ['ETAG_MISMATCH', 'CONCURRENT_CHANGE'],
   RESOURCE_EXHAUSTED: ['QUOTA_EXCEEDED'],
   OUT_OF_RANGE: ['CURSOR_EXPIRED'],
@@ -47,6 +52,16 @@ describe('the error table', () => {
 });
 
 describe('describing errors', () => {
+  it.each([
+    ['job', 'carillon.v1.Job'],
+    ['execution', 'carillon.v1.Execution'],
+    ['calendar', 'carillon.v1.Calendar'],
+  ] as const)('names a %s by the type of its message, %s', (type, resourceType) => {
+    const missing = new DomainError('JOB_NOT_FOUND', 'gone', { resource: { type, name: 'a/b' } });
+    const error = connectErrorFromDescription(describeError(missing, 'r-1'));
+    expect(error.findDetails(ResourceInfoSchema)).toMatchObject([{ resourceType, resourceName: 'a/b' }]);
+  });
+
   it.each([new TypeError('secret'), 'secret', null, undefined, new DomainError('INTERNAL', 'secret')])(
     'tells nothing of %s but the request id',
     (failure) => {

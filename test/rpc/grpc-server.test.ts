@@ -234,7 +234,7 @@ describe('health', () => {
   it('says SERVING for the server and its services while the instance is ready', async () => {
     const servers = await start();
     const health = createClient(Health, grpcJs(servers));
-    for (const service of ['', 'carillon.v1.JobService', 'carillon.v1.ExecutionService']) {
+    for (const service of ['', 'carillon.v1.JobService', 'carillon.v1.AdminService']) {
       expect((await health.check({ service })).status).toBe(Serving.SERVING);
     }
   });
@@ -274,6 +274,7 @@ describe('health', () => {
 const serviceNames = [
   'carillon.v1.JobService',
   'carillon.v1.ExecutionService',
+  'carillon.v1.AdminService',
   'grpc.health.v1.Health',
   'grpc.reflection.v1.ServerReflection',
   'grpc.reflection.v1alpha.ServerReflection',

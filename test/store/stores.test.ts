@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { LogEntry } from '../../src/domain/execution.ts';
 import { type JobDefinition, jobDefaults } from '../../src/domain/job.ts';
+import type { ScheduleProgress } from '../../src/domain/schedule/schedule.ts';
 import { systemClock } from '../../src/platform/clock.ts';
 import { silentLogger } from '../../src/platform/logger.ts';
 import type { AttemptEnd, ClaimedAttempt } from '../../src/store/attempt-store.ts';
@@ -54,10 +55,13 @@ async function drawIds(count: number): Promise<readonly number[]> {
   return drawn.map((row) => row.id);
 }
 
-async function addJob(nextFireMs: number | null = null, runsMade: readonly number[] = []): Promise<number> {
+async function addJob(
+  nextFireMs: number | null = null,
+  progress: readonly ScheduleProgress[] = [],
+): Promise<number> {
   const [id] = await drawIds(1);
   const key = { namespace: 'default', group: 'default', name: `job ${names++}` };
-  await store.transaction((tx) => store.jobs.insert(tx, id!, key, definition, { nextFireMs, runsMade }));
+  await store.transaction((tx) => store.jobs.insert(tx, id!, key, definition, { nextFireMs, progress }));
   return id!;
 }
 
@@ -68,7 +72,7 @@ const addInstance = (ttlMs = 60_000): Promise<number> =>
 async function trigger(jobId: number, priorities: readonly number[]): Promise<readonly number[]> {
   const ids = await drawIds(priorities.length);
   await store.transaction((tx) =>
-    store.ledger.insertTriggered(
+    store.triggers.insertTriggered(
       tx,
       ids.map((id, i) => ({
         id,
@@ -79,6 +83,7 @@ async function trigger(jobId: number, priorities: readonly number[]): Promise<re
         priority: priorities[i]!,
         queueTimeoutMs: null,
         parameters: null,
+        buffered: false,
       })),
     ),
   );
@@ -121,11 +126,19 @@ describe('firing', () => {
     oldNextFireMs: dueMs,
     newNextFireMs: dueMs + 60_000,
     lastFireMs: dueMs,
-    runsMade: null,
+    progress: null,
     priority: 0,
     queueTimeoutMs: null,
     rows: [
-      { fireMs: dueMs, schedule: 'main', cause: 'SCHEDULE', state: 'PENDING', message: '', skippedCount: 0 },
+      {
+        fireMs: dueMs,
+        schedule: 'main',
+        cause: 'SCHEDULE',
+        state: 'PENDING',
+        message: '',
+        skippedCount: 0,
+        buffered: false,
+      },
     ],
   });
 
@@ -202,7 +215,7 @@ describe('firing', () => {
   });
 
   it('opens what runs and not what is skipped, and keeps counts that are not given', async () => {
-    const jobId = await addJob(dueMs, [2]);
+    const jobId = await addJob(dueMs, [{ runs: 2 }]);
     const skipped = {
       ...firingOf(jobId).rows[0]!,
       fireMs: dueMs - 1_000,
@@ -223,8 +236,8 @@ describe('firing', () => {
       { state: 'SKIPPED', count: 7, open: false },
       { state: 'PENDING', count: 0, open: true },
     ]);
-    expect(await rows('select runs_made from carillon.timer where job_id = $1', [jobId])).toEqual([
-      { runs_made: [2] },
+    expect(await rows('select progress from carillon.timer where job_id = $1', [jobId])).toEqual([
+      { progress: [{ runs: 2 }] },
     ]);
   });
 });
@@ -294,7 +307,9 @@ describe('ending attempts', () => {
     const instanceId = await addInstance();
     const attempt = await begin(instanceId);
     const end = endOf(attempt, { result: { answer: 42 } });
-    expect(await store.attempts.end(store.db, instanceId, [end])).toEqual([attempt.executionId]);
+    expect(await store.attempts.end(store.db, instanceId, [end])).toEqual([
+      { id: attempt.executionId, jobId: attempt.jobId, isFinal: true },
+    ]);
     expect(await store.attempts.end(store.db, instanceId, [end])).toEqual([]);
     const execution = await store.ledger.find(store.db, attempt.executionId);
     expect(execution).toMatchObject({ state: 'SUCCEEDED', attempt: 1, result: { answer: 42 } });
@@ -313,11 +328,15 @@ describe('ending attempts', () => {
     const [lost, next] = [await addInstance(), await addInstance()];
     const first = await begin(lost);
     const loss = endOf(first, { outcome: 'FAILED', reason: 'WORKER_LOST', retryAfterMs: 0 });
-    expect(await store.attempts.endOf(store.db, [lost], [loss])).toEqual([first.executionId]);
+    expect(await store.attempts.endOf(store.db, [lost], [loss])).toEqual([
+      { id: first.executionId, jobId: first.jobId, isFinal: false },
+    ]);
     const [second] = await store.attempts.claim(store.db, next, 1);
     expect(second).toMatchObject({ executionId: first.executionId, attempt: 2 });
     expect(await store.attempts.end(store.db, lost, [endOf(first, {})])).toEqual([]);
-    expect(await store.attempts.end(store.db, next, [endOf(second!, {})])).toEqual([first.executionId]);
+    expect(await store.attempts.end(store.db, next, [endOf(second!, {})])).toEqual([
+      { id: first.executionId, jobId: first.jobId, isFinal: true },
+    ]);
     const execution = await store.ledger.find(store.db, first.executionId);
     expect(execution?.attempts?.map(({ attempt, outcome }) => [attempt, outcome])).toEqual([
       [1, 'FAILED'],
@@ -359,8 +378,8 @@ describe('ending attempts', () => {
     const instanceId = await addInstance();
     const attempt = await begin(instanceId);
     const choice = { executionIds: [attempt.executionId] };
-    const { marked } = await store.transaction((tx) => store.ledger.cancel(tx, choice, 'enough'));
-    expect(marked).toEqual([attempt.executionId]);
+    const canceled = await store.transaction((tx) => store.cancels.cancel(tx, choice, 'enough'));
+    expect(canceled).toEqual([{ id: attempt.executionId, jobId: attempt.jobId, marked: true }]);
     expect(await store.attempts.listCancelRequested(store.db, instanceId)).toEqual([attempt.executionId]);
     await store.attempts.end(store.db, instanceId, [endOf(attempt, end)]);
     expect(await store.ledger.find(store.db, attempt.executionId)).toMatchObject({
@@ -374,7 +393,7 @@ describe('ending attempts', () => {
     const instanceId = await addInstance();
     const attempt = await begin(instanceId);
     const choice = { executionIds: [attempt.executionId] };
-    await store.transaction((tx) => store.ledger.cancel(tx, choice, 'enough'));
+    await store.transaction((tx) => store.cancels.cancel(tx, choice, 'enough'));
     await store.attempts.end(store.db, instanceId, [endOf(attempt, { message: 'done' })]);
     expect(await store.ledger.find(store.db, attempt.executionId)).toMatchObject({
       state: 'SUCCEEDED',
@@ -383,11 +402,12 @@ describe('ending attempts', () => {
   });
 
   it('cancels an execution that nobody holds at once, and a final one not at all', async () => {
-    const [id] = await trigger(await addJob(), [0]);
+    const jobId = await addJob();
+    const [id] = await trigger(jobId, [0]);
     const cancel = () =>
-      store.transaction((tx) => store.ledger.cancel(tx, { executionIds: [id!] }, 'not needed'));
-    expect(await cancel()).toEqual({ canceled: [id], marked: [] });
-    expect(await cancel()).toEqual({ canceled: [], marked: [] });
+      store.transaction((tx) => store.cancels.cancel(tx, { executionIds: [id!] }, 'not needed'));
+    expect(await cancel()).toEqual([{ id, jobId, marked: false }]);
+    expect(await cancel()).toEqual([]);
     expect(await store.ledger.find(store.db, id!)).toMatchObject({
       state: 'CANCELED',
       reason: 'CANCEL_REQUESTED',

@@ -5,12 +5,16 @@
  * - `refuse REASON` is refused with that reason and every detail;
  * - `crash` throws an error that nobody outside may see;
  * - `slow` never answers.
+ *
+ * Names of calendars do so, too.
  */
 import { DomainError, type ErrorReason } from '../../src/domain/errors.ts';
 import type { Execution, LogEntry } from '../../src/domain/execution.ts';
 import type { Job, JobKey, JobRef, Selector } from '../../src/domain/job.ts';
+import type { StoredCalendar } from '../../src/domain/schedule/calendar.ts';
 import type { Schedule } from '../../src/domain/schedule/schedule.ts';
 import type {
+  CalendarOperations,
   ExecutionOperations,
   JobChoice,
   JobDraft,
@@ -44,6 +48,7 @@ export class FakeOperations implements Operations {
   readonly asked: { readonly operation: string; readonly args: readonly unknown[] }[] = [];
   readonly stored = new Map<number, Job>();
   readonly ledger = new Map<number, Execution>();
+  readonly storedCalendars = new Map<string, StoredCalendar>();
   readonly logs: LogEntry[] = [];
   /** What a stream replays before it follows. */
   streamMessages: readonly StreamMessage[] = [];
@@ -55,6 +60,10 @@ export class FakeOperations implements Operations {
   /** Why the instance is not ready. */
   notReady: Error | undefined;
   readonly #replies = new Map<string, { digest: string; execution: Execution }>();
+  readonly #backfills = new Map<
+    string,
+    { digest: string; reply: Awaited<ReturnType<JobOperations['backfill']>> }
+  >();
   #nextId = 1;
 
   ready(): Promise<void> {
@@ -137,6 +146,26 @@ export class FakeOperations implements Operations {
       this.#replies.set(request.requestId, { digest: request.requestDigest, execution });
       return { execution: { ...execution, parameters: request.parameters }, replayed: false };
     },
+    backfill: async (request, caller) => {
+      await this.#note('backfill', [request, caller], nameOf(request.job));
+      const job = this.#get(request.job);
+      const first = this.#backfills.get(request.requestId);
+      if (request.requestId !== '' && first !== undefined) {
+        if (first.digest !== request.requestDigest) throw refusal('REQUEST_ID_REUSED');
+        return { ...first.reply, replayed: true };
+      }
+      const fireTimes = everyHour(request.startAt, request.endAt);
+      const made = { executionsCreated: fireTimes.length, fireTimes, replayed: false };
+      if (request.dryRun || fireTimes.length === 0) return made;
+      const backfillId = this.#nextId++;
+      for (const fireAt of fireTimes) {
+        const execution = fakeExecution(this.#nextId++, job, 'BACKFILL');
+        this.ledger.set(execution.id, { ...execution, fireAt, backfillId });
+      }
+      const reply = { ...made, backfillId };
+      this.#backfills.set(request.requestId, { digest: request.requestDigest, reply });
+      return reply;
+    },
     preview: async (what, options) => {
       await this.#note('preview', [what, options], 'job' in what ? nameOf(what.job) : undefined);
       const fireTimes = Array.from({ length: options.count }, (_, i) => ({
@@ -150,6 +179,31 @@ export class FakeOperations implements Operations {
     },
   };
 
+  readonly calendars: CalendarOperations = {
+    put: async (calendar, caller) => {
+      await this.#note('calendars.put', [calendar, caller], calendar.name);
+      const created = !this.storedCalendars.has(calendar.name);
+      const stored = { ...calendar, createdAt: fakeNow, updatedAt: fakeNow, jobCount: 0 };
+      this.storedCalendars.set(calendar.name, stored);
+      return { calendar: stored, created };
+    },
+    get: async (namespace, name) => {
+      await this.#note('calendars.get', [namespace, name], name);
+      const calendar = this.storedCalendars.get(name);
+      if (calendar === undefined) throw refusal('CALENDAR_NOT_FOUND');
+      return calendar;
+    },
+    list: async (namespace, page) => {
+      await this.#note('calendars.list', [namespace, page]);
+      const calendars = [...this.storedCalendars.values()].slice(0, page.size);
+      return { calendars, nextPageToken: calendars.length < this.storedCalendars.size ? 'more' : '' };
+    },
+    delete: async (namespace, name, caller) => {
+      await this.#note('calendars.delete', [namespace, name, caller], name);
+      return { existed: this.storedCalendars.delete(name) };
+    },
+  };
+
   readonly executions: ExecutionOperations = {
     get: async (id) => {
       await this.#note('executions.get', [id]);
@@ -159,11 +213,17 @@ export class FakeOperations implements Operations {
     },
     list: async (filter, page, order) => {
       await this.#note('executions.list', [filter, page, order]);
-      return { executions: [...this.ledger.values()].slice(0, page.size), nextPageToken: '' };
+      const rows = [...this.ledger.values()].filter(
+        (row) => filter.backfillId === undefined || row.backfillId === filter.backfillId,
+      );
+      return { executions: rows.slice(0, page.size), nextPageToken: '' };
     },
     cancel: async (choice, reason, caller) => {
       await this.#note('cancel', [choice, reason, caller]);
-      const ids = 'executionIds' in choice ? choice.executionIds : [...this.ledger.keys()];
+      const rows = [...this.ledger.values()].filter(
+        (row) => !('backfillId' in choice) || row.backfillId === choice.backfillId,
+      );
+      const ids = 'executionIds' in choice ? choice.executionIds : rows.map((row) => row.id);
       return {
         canceled: ids.filter((id) => this.ledger.has(id)),
         notFound: ids.filter((id) => !this.ledger.has(id)),
@@ -234,6 +294,7 @@ export class FakeOperations implements Operations {
       state: 'ACTIVE',
       pauses: [],
       nextFireAt: fakeNow,
+      bufferedCount: 0,
       createdAt: fakeNow,
       updatedAt: fakeNow,
       generation: revision,
@@ -242,6 +303,15 @@ export class FakeOperations implements Operations {
     this.stored.set(id, job);
     return job;
   }
+}
+
+/** The fire times of the fake's timetable: the full hours, 1,000 at most. */
+function everyHour(startAt: Date, endAt: Date): Date[] {
+  const hours: Date[] = [];
+  const hourMs = 3_600_000;
+  const first = Math.ceil(startAt.getTime() / hourMs) * hourMs;
+  for (let at = first; at < endAt.getTime() && hours.length < 1_000; at += hourMs) hours.push(new Date(at));
+  return hours;
 }
 
 function storedSchedule(draft: ScheduleDraft): Schedule {

@@ -9,6 +9,7 @@ import { type Client, createClient } from '@connectrpc/connect';
 import { createGrpcTransport, Http2SessionManager } from '@connectrpc/connect-node';
 import pg from 'pg';
 import { afterEach } from 'vitest';
+import { AdminService } from '../../gen/carillon/v1/admin_service_pb.js';
 import { ExecutionService } from '../../gen/carillon/v1/execution_service_pb.js';
 import { JobService } from '../../gen/carillon/v1/job_service_pb.js';
 import { awaitThat } from './await-that.ts';
@@ -27,6 +28,7 @@ export type ProcessEnd = { readonly code: number | null; readonly signal: NodeJS
 export type InstanceClient = {
   readonly jobs: Client<typeof JobService>;
   readonly executions: Client<typeof ExecutionService>;
+  readonly admin: Client<typeof AdminService>;
   close(): void;
 };
 
@@ -126,6 +128,10 @@ export class InstanceProcess implements InstanceClient {
     return this.#client.executions;
   }
 
+  get admin(): Client<typeof AdminService> {
+    return this.#client.admin;
+  }
+
   /** Opens clients on a connection of their own. */
   connect(): InstanceClient {
     const sessionManager = new Http2SessionManager(`http://${this.grpc}`);
@@ -133,6 +139,7 @@ export class InstanceProcess implements InstanceClient {
     const client = {
       jobs: createClient(JobService, transport),
       executions: createClient(ExecutionService, transport),
+      admin: createClient(AdminService, transport),
       close: () => sessionManager.abort(),
     };
     this.#clients.push(client);

@@ -40,6 +40,15 @@ const faults: readonly [rule: string, sql: string][] = [
     'I21: nothing waits',
     `insert into carillon.open_execution (execution_id, job_id, priority, attempt) values (1, 7, 0, 1)`,
   ],
+  [
+    'I21: nothing stays buffered',
+    `insert into carillon.open_execution (execution_id, job_id, priority, attempt, buffered_for)
+     values (1, 7, 0, 0, now() - interval '1 hour')`,
+  ],
+  [
+    'I21: no fixed delay waits',
+    `update carillon.timer set waits_for_finish = true, last_fire_at = now() - interval '1 hour'`,
+  ],
 ];
 
 describe('the audits of the ledger', () => {
@@ -55,7 +64,7 @@ describe('the audits of the ledger', () => {
   /** One job with two executions that ran, the second one fired under a higher term. */
   beforeEach(async () => {
     await sql.query(`truncate carillon.job, carillon.timer, carillon.pause, carillon.execution, carillon.open_execution,
-                              carillon.attempt, carillon.log_entry, carillon.feed`);
+                              carillon.attempt, carillon.log_entry, carillon.feed, carillon.calendar_use`);
     await sql.query(`insert into carillon.job (id, namespace, group_name, name, description, labels, schedules, target,
                                                parameters, priority, overlap, misfire, retry, attempt_timeout_ms)
                      values (7, 'a', 'b', 'c', '', '{}', '[]', '{}', '{}', 0, 'ALLOW', '{}', '{}', 1)`);

@@ -102,9 +102,24 @@ const atRest: readonly Audit[] = [
   {
     rule: 'I21: nothing waits that is due',
     sql: `select execution_id, due_at from carillon.open_execution
-           where instance_id is null and coalesce(due_at, 'epoch') < clock_timestamp() - interval '10 seconds'
+           where instance_id is null and buffered_for is null and coalesce(due_at, 'epoch') < clock_timestamp() - interval '10 seconds'
              and exists (select 1 from carillon.execution e
                           where e.id = execution_id and e.created_at < clock_timestamp() - interval '10 seconds')`,
+  },
+  {
+    rule: 'I21: nothing stays buffered behind nothing',
+    sql: `select b.job_id, b.execution_id from carillon.open_execution b
+           where b.buffered_for is not null and b.buffered_for < clock_timestamp() - interval '10 seconds'
+             and not exists (select 1 from carillon.open_execution o
+                              where o.job_id = b.job_id and (o.buffered_for is null or o.execution_id <> b.execution_id))`,
+  },
+  {
+    rule: 'I21: no fixed delay waits for an execution that is over',
+    sql: `select t.job_id, t.progress from carillon.timer t
+           where t.waits_for_finish and t.last_fire_at < clock_timestamp() - interval '10 seconds'
+             and not exists (select 1 from carillon.open_execution o where o.job_id = t.job_id)
+             and not exists (select 1 from carillon.execution e
+                              where e.job_id = t.job_id and e.finished_at > clock_timestamp() - interval '10 seconds')`,
   },
 ];
 

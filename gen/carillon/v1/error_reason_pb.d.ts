@@ -155,6 +155,20 @@ export enum ErrorReason {
    * @generated from enum value: ERROR_REASON_UNIMPLEMENTED = 21;
    */
   UNIMPLEMENTED = 21,
+
+  /**
+   * NOT_FOUND: no such calendar.
+   *
+   * @generated from enum value: ERROR_REASON_CALENDAR_NOT_FOUND = 22;
+   */
+  CALENDAR_NOT_FOUND = 22,
+
+  /**
+   * FAILED_PRECONDITION: jobs use the calendar.
+   *
+   * @generated from enum value: ERROR_REASON_CALENDAR_IN_USE = 23;
+   */
+  CALENDAR_IN_USE = 23,
 }
 
 /**

@@ -42,7 +42,8 @@ export declare type Execution = Message<"carillon.v1.Execution"> & {
   jobKey?: JobKey | undefined;
 
   /**
-   * The schedule that fired, empty for a Trigger.
+   * The schedule that fired, the first of them when several did at this
+   * instant; empty for a Trigger.
    *
    * @generated from field: string schedule = 4;
    */
@@ -161,6 +162,13 @@ export declare type Execution = Message<"carillon.v1.Execution"> & {
    * @generated from field: int64 skipped_count = 21;
    */
   skippedCount: bigint;
+
+  /**
+   * The backfill that made it; 0 for any other execution.
+   *
+   * @generated from field: int64 backfill_id = 22;
+   */
+  backfillId: bigint;
 };
 
 /**
@@ -328,6 +336,13 @@ export enum ExecutionCause {
   API = 3,
 
   /**
+   * Somebody asked for a past range of the timetable to be run.
+   *
+   * @generated from enum value: EXECUTION_CAUSE_BACKFILL = 4;
+   */
+  BACKFILL = 4,
+
+  /**
    * A schedule named this fire time, and it was made up for later.
    *
    * @generated from enum value: EXECUTION_CAUSE_CATCH_UP = 5;
@@ -416,7 +431,8 @@ export enum ExecutionReason {
   UNSPECIFIED = 0,
 
   /**
-   * Another execution of the job was open.
+   * Another execution of the job was open, or, of a CANCELED one, another was
+   * to take its place.
    *
    * @generated from enum value: EXECUTION_REASON_OVERLAP = 1;
    */
@@ -435,6 +451,13 @@ export enum ExecutionReason {
    * @generated from enum value: EXECUTION_REASON_PAUSED = 3;
    */
   PAUSED = 3,
+
+  /**
+   * A calendar excludes the fire time.
+   *
+   * @generated from enum value: EXECUTION_REASON_CALENDAR = 4;
+   */
+  CALENDAR = 4,
 
   /**
    * It waited longer than the job's queue_timeout.

@@ -109,6 +109,13 @@ export declare type ExecutionFilter = Message<"carillon.v1.ExecutionFilter"> & {
   endFireTime?: Timestamp | undefined;
 
   /**
+   * Executions of this backfill; 0 is no condition.
+   *
+   * @generated from field: int64 backfill_id = 9;
+   */
+  backfillId: bigint;
+
+  /**
    * Executions of jobs with all of these labels.
    *
    * @generated from field: map<string, string> labels = 8;
@@ -294,6 +301,14 @@ export declare type ExecutionServiceCancelRequest = Message<"carillon.v1.Executi
      */
     value: AllJobs;
     case: "all";
+  } | {
+    /**
+     * All open executions of a backfill.
+     *
+     * @generated from field: int64 by_backfill = 6;
+     */
+    value: bigint;
+    case: "byBackfill";
   } | { case: undefined; value?: undefined };
 
   /**

@@ -144,8 +144,9 @@ export declare type Job = Message<"carillon.v1.Job"> & {
   pauses: Pause[];
 
   /**
-   * Output only. The next fire time, also while the job is paused. Absent when
-   * no schedule fires again.
+   * Output only. The next fire time, also one that a pause holds or a calendar
+   * excludes: Preview says so. Absent when no schedule fires again, and while
+   * the only one that does is FIXED_DELAY and waits for its execution.
    *
    * @generated from field: google.protobuf.Timestamp next_fire_time = 22;
    */
@@ -193,6 +194,15 @@ export declare type Job = Message<"carillon.v1.Job"> & {
    * @generated from field: int64 generation = 28;
    */
   generation: bigint;
+
+  /**
+   * Output only. How many executions of the job wait for another one of it to
+   * end: those that BUFFER_ONE, BUFFER_ALL and Backfill have made, and the one
+   * that CANCEL_OTHER starts next.
+   *
+   * @generated from field: int32 buffered_count = 29;
+   */
+  bufferedCount: number;
 };
 
 /**
@@ -409,6 +419,32 @@ export enum OverlapPolicy {
    * @generated from enum value: OVERLAP_POLICY_SKIP = 1;
    */
   SKIP = 1,
+
+  /**
+   * Lets one wait until the open one has ended; while one waits, records
+   * further fire times as SKIPPED with OVERLAP.
+   *
+   * @generated from enum value: OVERLAP_POLICY_BUFFER_ONE = 2;
+   */
+  BUFFER_ONE = 2,
+
+  /**
+   * Lets up to 1,000 wait and runs them one after the other, by fire time;
+   * records what goes beyond as SKIPPED with OVERLAP. Job.buffered_count tells
+   * how many wait.
+   *
+   * @generated from enum value: OVERLAP_POLICY_BUFFER_ALL = 3;
+   */
+  BUFFER_ALL = 3,
+
+  /**
+   * Cancels the open one, with reason OVERLAP, and starts the new one when that
+   * has stopped. What waits is canceled at once; what runs is asked to stop and
+   * waited for.
+   *
+   * @generated from enum value: OVERLAP_POLICY_CANCEL_OTHER = 4;
+   */
+  CANCEL_OTHER = 4,
 
   /**
    * Starts it beside the open one.

@@ -647,6 +647,109 @@ export declare type JobServiceTriggerResponse = Message<"carillon.v1.JobServiceT
 export declare const JobServiceTriggerResponseSchema: GenMessage<JobServiceTriggerResponse>;
 
 /**
+ * Asks for a past range to be run.
+ *
+ * @generated from message carillon.v1.JobServiceBackfillRequest
+ */
+export declare type JobServiceBackfillRequest = Message<"carillon.v1.JobServiceBackfillRequest"> & {
+  /**
+   * The job.
+   *
+   * @generated from field: carillon.v1.JobRef job = 1;
+   */
+  job?: JobRef | undefined;
+
+  /**
+   * The first instant of the range, inclusive. Required.
+   *
+   * @generated from field: google.protobuf.Timestamp start_time = 2;
+   */
+  startTime?: Timestamp | undefined;
+
+  /**
+   * The end of the range, exclusive. Required; must not lie in the future.
+   *
+   * @generated from field: google.protobuf.Timestamp end_time = 3;
+   */
+  endTime?: Timestamp | undefined;
+
+  /**
+   * How the executions go together with each other and with what is open.
+   * Default: BUFFER_ALL, one after the other by fire time; the bound of 1,000
+   * does not apply to the backfill itself. While they wait the job is not
+   * idle, so a job with SKIP skips its fire times until the backfill is
+   * through; ALLOW runs it beside.
+   *
+   * @generated from field: carillon.v1.OverlapPolicy overlap = 4;
+   */
+  overlap: OverlapPolicy;
+
+  /**
+   * Changes nothing and answers what would happen.
+   *
+   * @generated from field: bool dry_run = 5;
+   */
+  dryRun: boolean;
+
+  /**
+   * Makes the call safe to repeat for 24 hours: the same id with the same
+   * request returns the first reply. 1 to 200 characters.
+   *
+   * @generated from field: string request_id = 6;
+   */
+  requestId: string;
+};
+
+/**
+ * Describes the message carillon.v1.JobServiceBackfillRequest.
+ * Use `create(JobServiceBackfillRequestSchema)` to create a new message.
+ */
+export declare const JobServiceBackfillRequestSchema: GenMessage<JobServiceBackfillRequest>;
+
+/**
+ * Answers Backfill.
+ *
+ * @generated from message carillon.v1.JobServiceBackfillResponse
+ */
+export declare type JobServiceBackfillResponse = Message<"carillon.v1.JobServiceBackfillResponse"> & {
+  /**
+   * How many executions were made, or would be with dry_run; those that the
+   * overlap policy skips are not among them.
+   *
+   * @generated from field: int64 executions_created = 1;
+   */
+  executionsCreated: bigint;
+
+  /**
+   * Their fire times, in order.
+   *
+   * @generated from field: repeated google.protobuf.Timestamp fire_times = 2;
+   */
+  fireTimes: Timestamp[];
+
+  /**
+   * Names the backfill for ExecutionService.Cancel and List. 0 with dry_run,
+   * and when the range has no fire time.
+   *
+   * @generated from field: int64 backfill_id = 3;
+   */
+  backfillId: bigint;
+
+  /**
+   * Whether this is the reply to an earlier call with the same request_id.
+   *
+   * @generated from field: bool replayed = 4;
+   */
+  replayed: boolean;
+};
+
+/**
+ * Describes the message carillon.v1.JobServiceBackfillResponse.
+ * Use `create(JobServiceBackfillResponseSchema)` to create a new message.
+ */
+export declare const JobServiceBackfillResponseSchema: GenMessage<JobServiceBackfillResponse>;
+
+/**
  * Asks for fire times.
  *
  * @generated from message carillon.v1.JobServicePreviewRequest
@@ -758,7 +861,8 @@ export declare type FireTime = Message<"carillon.v1.FireTime"> & {
 
   /**
    * What is special about it, in words: moved by a gap, one of two in an
-   * overlap, held by a pause. Empty otherwise.
+   * overlap, moved by jitter, excluded by a calendar, held by a pause. Empty
+   * otherwise.
    *
    * @generated from field: string note = 5;
    */
@@ -952,6 +1056,22 @@ export declare const JobService: GenService<{
     methodKind: "unary";
     input: typeof JobServiceTriggerRequestSchema;
     output: typeof JobServiceTriggerResponseSchema;
+  },
+  /**
+   * Runs a past range of a job's timetable: one execution for each fire time in
+   * it, with that fire time and cause BACKFILL. Fire times that a calendar
+   * excludes are left out. The timetable does not move, and what ran before in
+   * that range runs again. At most 10,000; more is refused, and nothing is
+   * done. Works on paused and finished jobs. ExecutionService.Cancel with the
+   * backfill's id cancels it as a whole. Errors: JOB_NOT_FOUND,
+   * QUOTA_EXCEEDED, INVALID_ARGUMENT, REQUEST_ID_REUSED.
+   *
+   * @generated from rpc carillon.v1.JobService.Backfill
+   */
+  backfill: {
+    methodKind: "unary";
+    input: typeof JobServiceBackfillRequestSchema;
+    output: typeof JobServiceBackfillResponseSchema;
   },
   /**
    * Computes fire times, of a stored job or of schedules that are not saved.

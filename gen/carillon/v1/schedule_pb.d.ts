@@ -74,8 +74,29 @@ export declare type Schedule = Message<"carillon.v1.Schedule"> & {
   endTime?: Timestamp | undefined;
 
   /**
+   * Moves every fire time later by up to this, 0 to 24 hours, whole
+   * milliseconds. By how much is a hash of the job's id and the fire time, so
+   * that every instance and every preview agree; never past the next fire time
+   * of the schedule, nor past end_time. Default: 0.
+   *
+   * @generated from field: google.protobuf.Duration jitter = 7;
+   */
+  jitter?: Duration | undefined;
+
+  /**
+   * Names of calendars of the job's namespace, up to 10, made by
+   * AdminService.PutCalendar. A fire time that one of them excludes is recorded
+   * as SKIPPED with CALENDAR; it does not run and does not use up
+   * repeat_count. The instant after jitter decides.
+   *
+   * @generated from field: repeated string calendars = 8;
+   */
+  calendars: string[];
+
+  /**
    * How many runs the schedule makes in all; 0 is for ever. 3 means three
-   * runs. Fire times that were skipped do not use it up.
+   * runs. Only runs that started use it up: fire times that were skipped do
+   * not, nor do executions that were canceled or timed out while they waited.
    *
    * @generated from field: int32 repeat_count = 9;
    */
@@ -142,7 +163,9 @@ export declare type CronSchedule = Message<"carillon.v1.CronSchedule"> & {
 export declare const CronScheduleSchema: GenMessage<CronSchedule>;
 
 /**
- * Fires at anchor, anchor + every, anchor + 2 × every and so on.
+ * Fires at a steady distance: at anchor, anchor + every, anchor + 2 × every and
+ * so on, or with FIXED_DELAY always one interval after the last execution has
+ * finished.
  *
  * @generated from message carillon.v1.IntervalSchedule
  */
@@ -216,11 +239,28 @@ export enum CronDialect {
    * 5 fields (minute, hour, day of month, month, day of week), or 6 with the
    * second first. Weekdays are 0 to 7, 0 and 7 are Sunday. When both day
    * fields are restricted, a day that fits either fires; a field that begins
-   * with "*" is unrestricted.
+   * with "*" is unrestricted. Beside numbers, names, lists, ranges and steps
+   * ("a/b" is from a on, every b): "?" in the day fields as "*"; L, L-n, LW,
+   * nW, L-nW in the day of month; n#k, nL in the day of week. "@yearly",
+   * "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly" in
+   * any case; "@every 90s" is stored as an interval. "H", "H(a-b)", "H/n" and
+   * "H(a-b)/n" are spread by the job's id. Ranges that wrap are refused, as
+   * are "@reboot" and "TZ=".
    *
    * @generated from enum value: CRON_DIALECT_UNIX = 1;
    */
   UNIX = 1,
+
+  /**
+   * 6 or 7 fields: second, minute, hour, day of month, month, day of week,
+   * and optionally the year, 1970 to 2199. Weekdays are 1 to 7, 1 is Sunday;
+   * "L" alone as weekday is Saturday. One of the day fields must be "?" or
+   * "*". Ranges may wrap ("22-4", "FRI-MON"). No "@" aliases. A year list that
+   * is over is refused, since it never fires. Otherwise as UNIX.
+   *
+   * @generated from enum value: CRON_DIALECT_QUARTZ = 2;
+   */
+  QUARTZ = 2,
 }
 
 /**
@@ -325,6 +365,16 @@ export enum IntervalMode {
    * @generated from enum value: INTERVAL_MODE_FIXED_RATE = 1;
    */
   FIXED_RATE = 1,
+
+  /**
+   * From the finish of the schedule's last execution to its next fire time: it
+   * does not fire while that execution is open. A fire time that was skipped
+   * is followed by the next after one interval. The first fire time is
+   * anchor_time, as with FIXED_RATE.
+   *
+   * @generated from enum value: INTERVAL_MODE_FIXED_DELAY = 2;
+   */
+  FIXED_DELAY = 2,
 }
 
 /**

@@ -1,8 +1,7 @@
-import { invalidField } from '../errors.ts';
-import { CronSyntaxError, compileCron } from './cron-expression.ts';
-import { type ClockNote, CronSearch } from './cron-search.ts';
-import type { Schedule } from './schedule.ts';
-import { localIso, Zone } from './zone.ts';
+import type { ClockNote } from './cron-search.ts';
+import { FireSource } from './fire-source.ts';
+import type { Schedule, ScheduleProgress } from './schedule.ts';
+import { localIso } from './zone.ts';
 
 /** One fire time of a job's schedules. */
 export type Fire = {
@@ -13,76 +12,202 @@ export type Fire = {
   readonly name: string;
 };
 
-/** One schedule, compiled. */
-type Source = {
-  readonly schedule: Schedule;
-  readonly zone: Zone;
-  /** The first fire time strictly after an instant, without regard to bounds. */
-  next(afterMs: number): number | undefined;
-  count(afterMs: number, untilMs: number, cap: number): number;
-  noteOf(ms: number): ClockNote | undefined;
-};
+/** How many fire times lie in a range; with `isExact` false at least so many. */
+export type Tally = { readonly count: number; readonly isExact: boolean };
 
-/** The fire times of a job: the union of its schedules, compiled. */
+type Progress = readonly ScheduleProgress[];
+
+/** A union of several dense schedules is counted one by one up to here. */
+const maxWalked = 100_000;
+
+/**
+ * The fire times of a job: the union of its schedules, compiled. `progress`
+ * tells how far each schedule has come; a schedule that has made all of its
+ * runs, or waits for the finish of an execution, fires no more for now.
+ */
 export class Timetable {
-  readonly #sources: readonly Source[];
+  /** By place; a schedule that is left out is undefined. */
+  readonly #sources: readonly (FireSource | undefined)[];
 
-  constructor(sources: readonly Source[]) {
+  constructor(sources: readonly (FireSource | undefined)[]) {
     this.#sources = sources;
   }
 
-  /**
-   * The first fire time strictly after an instant. `runsMade[i]` is how many
-   * runs schedule i has made; one that has made all of its `repeatCount` fires
-   * no more.
-   */
-  next(afterMs: number, runsMade: readonly number[]): Fire | undefined {
+  /** The places of the schedules whose fire times do not depend on executions. */
+  get independentPlaces(): readonly number[] {
+    return this.#sources.flatMap((source, place) => (source && !source.fixedDelay ? [place] : []));
+  }
+
+  /** Whether it must be remembered how far the schedules have come. */
+  get keepsProgress(): boolean {
+    return this.#sources.some((source) => source && (source.schedule.repeatCount > 0 || source.fixedDelay));
+  }
+
+  /** The timetable of some of the schedules; places stay as they are. */
+  only(places: readonly number[]): Timetable {
+    return new Timetable(this.#sources.map((source, place) => (places.includes(place) ? source : undefined)));
+  }
+
+  /** The first fire time strictly after an instant. */
+  next(afterMs: number, progress: Progress): Fire | undefined {
     let atMs = Number.POSITIVE_INFINITY;
-    let schedules: number[] = [];
-    for (let i = 0; i < this.#sources.length; i++) {
-      const source = this.#sources[i]!;
-      if (isUsedUp(source, runsMade[i])) continue;
-      const next = nextWithin(source, afterMs);
+    let places: number[] = [];
+    for (let place = 0; place < this.#sources.length; place++) {
+      const next = this.#alive(place, progress)?.next(afterMs, progress[place]);
       if (next === undefined || next > atMs) continue;
       if (next < atMs) {
         atMs = next;
-        schedules = [i];
-      } else schedules.push(i);
+        places = [place];
+      } else places.push(place);
     }
-    if (schedules.length === 0) return undefined;
-    return { atMs, schedules, name: this.#sources[schedules[0]!]!.schedule.name };
+    return this.#fire(atMs, places);
+  }
+
+  /** The last fire time in (after, until]. */
+  lastUntil(untilMs: number, afterMs: number, progress: Progress): Fire | undefined {
+    let atMs = Number.NEGATIVE_INFINITY;
+    let places: number[] = [];
+    for (let place = 0; place < this.#sources.length; place++) {
+      const last = this.#alive(place, progress)?.last(afterMs, untilMs, progress[place]);
+      if (last === undefined || last < atMs) continue;
+      if (last > atMs) {
+        atMs = last;
+        places = [place];
+      } else places.push(place);
+    }
+    return this.#fire(atMs, places);
   }
 
   /**
    * How many fire times lie in (after, until], counted up to a cap. Schedules
-   * that have made all their runs do not count; the others count in full, as if
-   * none of these fire times made a run.
+   * count in full, as if none of these fire times made a run.
    */
-  count(afterMs: number, untilMs: number, cap: number, runsMade: readonly number[] = []): number {
-    const alive = this.#sources.filter((source, i) => !isUsedUp(source, runsMade[i]));
-    if (alive.length === 1) return countWithin(alive[0]!, afterMs, untilMs, cap);
-    let count = 0;
+  count(afterMs: number, untilMs: number, cap: number, progress: Progress): number {
+    return this.tally(afterMs, untilMs, cap, progress).count;
+  }
+
+  /**
+   * Counts as `count` does. Of a union the densest schedule is counted as a
+   * whole and the others one by one, so that an instant that several name
+   * counts once; where that takes too long, it is not exact.
+   */
+  tally(afterMs: number, untilMs: number, cap: number, progress: Progress): Tally {
+    const counts = this.#sources.flatMap((_, place) => {
+      const source = this.#alive(place, progress);
+      return source ? [{ source, place, count: source.count(afterMs, untilMs, cap, progress[place]) }] : [];
+    });
+    const densest = counts.reduce((a, b) => (b.count > a.count ? b : a), counts[0]!);
+    if (!densest || densest.count >= cap)
+      return { count: densest?.count ?? 0, isExact: !densest || densest.count < cap };
+    let count = densest.count;
+    const others = this.only(
+      counts.filter((each) => each !== densest && each.count > 0).map(({ place }) => place),
+    );
+    let walked = 0;
     for (
-      let fire = this.next(afterMs, runsMade);
+      let fire = others.next(afterMs, progress);
       fire && fire.atMs <= untilMs && count < cap;
-      fire = this.next(fire.atMs, runsMade)
+      fire = others.next(fire.atMs, progress)
     ) {
-      count++;
+      if (++walked > maxWalked) return { count, isExact: false };
+      if (densest.source.next(fire.atMs - 1, progress[densest.place]) !== fire.atMs) count++;
     }
-    return count;
+    return { count, isExact: count < cap };
+  }
+
+  /** The progress after a run at a fire time. */
+  afterRun(progress: Progress, fire: Fire): Progress {
+    if (!this.keepsProgress) return progress;
+    return this.#sources.map((source, place) => {
+      const before = progress[place] ?? { runs: 0 };
+      if (!source || !fire.schedules.includes(place)) return before;
+      const runs = before.runs + (source.schedule.repeatCount > 0 ? 1 : 0);
+      if (!source.fixedDelay) return { runs };
+      // One that has made its last run waits for nothing.
+      const delay = source.isUsedUp({ runs })
+        ? { dueMs: fire.atMs + source.fixedDelay.everyMs }
+        : { waitsForMs: fire.atMs };
+      return { runs, delay };
+    });
+  }
+
+  /** The progress after the execution of a fire time has finished: a fixed delay begins. */
+  afterFinish(progress: Progress, fireMs: number, finishedMs: number): Progress {
+    return progress.map((before, place) => {
+      const every = this.#sources[place]?.fixedDelay?.everyMs;
+      const waits = before.delay && 'waitsForMs' in before.delay && before.delay.waitsForMs === fireMs;
+      return every === undefined || !waits
+        ? before
+        : { ...before, delay: { dueMs: Math.ceil(finishedMs) + every } };
+    });
+  }
+
+  /**
+   * The progress after an execution has ended before it started: its run is
+   * given back to the counted schedules that named its fire time. `name` is the
+   * schedule in the ledger row; it decides for fixed delays.
+   */
+  afterUnusedRun(progress: Progress, fireMs: number, name: string): Progress {
+    const places = this.placesAt(fireMs, name);
+    return progress.map((before, place) =>
+      places.includes(place) && before.runs > 0 ? { ...before, runs: before.runs - 1 } : before,
+    );
+  }
+
+  /** The places of the schedules that name an instant; `name`, the schedule in a ledger row, decides for fixed delays. */
+  placesAt(ms: number, name: string): readonly number[] {
+    return this.#sources.flatMap((source, place) =>
+      (source?.fixedDelay ? source.schedule.name === name : source?.firesAt(ms)) ? [place] : [],
+    );
+  }
+
+  /** A fire time of those of some schedules that may run now; undefined when none of them may. */
+  fireAt(ms: number, places: readonly number[], progress: Progress): Fire | undefined {
+    const ready = places.filter((place) => {
+      const { delay } = progress[place] ?? {};
+      return this.#alive(place, progress) && !(delay && 'waitsForMs' in delay);
+    });
+    return this.#fire(ms, ready);
+  }
+
+  /** The places of the fixed delays that are due at an instant or earlier. */
+  overdueDelays(progress: Progress, nowMs: number): readonly number[] {
+    return progress.flatMap(({ delay }, place) =>
+      delay && 'dueMs' in delay && delay.dueMs <= nowMs && this.#alive(place, progress)?.fixedDelay
+        ? [place]
+        : [],
+    );
   }
 
   /** How a fire time looks to people: local time, zone, and what is special about it. */
   describe(fire: Fire): { readonly localTime: string; readonly timeZone: string; readonly note: string } {
-    const { zone, noteOf } = this.#sources[fire.schedules[0]!]!;
-    return { localTime: localIso(fire.atMs, zone), timeZone: zone.name, note: noteText(noteOf(fire.atMs)) };
+    const source = this.#sources[fire.schedules[0]!]!;
+    const { clock, movedByMs } = source.noteOf(fire.atMs);
+    const moved = movedByMs > 0 ? [`moved ${movedByMs / 1000} s later by jitter`] : [];
+    return {
+      localTime: localIso(fire.atMs, source.zone),
+      timeZone: source.zone.name,
+      note: [...(clock ? [clockText(clock)] : []), ...moved].join('; '),
+    };
+  }
+
+  #alive(place: number, progress: Progress): FireSource | undefined {
+    const source = this.#sources[place];
+    return source?.isUsedUp(progress[place]) ? undefined : source;
+  }
+
+  #fire(atMs: number, places: readonly number[]): Fire | undefined {
+    const [first] = places;
+    return first === undefined
+      ? undefined
+      : { atMs, schedules: places, name: this.#sources[first]!.schedule.name };
   }
 }
 
 /**
- * Compiles schedules. `spreadSeed` fixes what `H` stands for: the job's id.
- * Refuses with INVALID_SCHEDULE what cannot be understood; field paths are
- * under `path`.
+ * Compiles schedules. `spreadSeed` fixes what `H` stands for and how far jitter
+ * moves: the job's id. Refuses with INVALID_SCHEDULE what cannot be understood;
+ * field paths are under `path`.
  */
 export function compileTimetable(
   schedules: readonly Schedule[],
@@ -90,86 +215,14 @@ export function compileTimetable(
   path = 'job',
 ): Timetable {
   return new Timetable(
-    schedules.map((schedule, i) =>
-      compile(schedule, spreadSeed, `${path === '' ? '' : `${path}.`}schedules[${i}]`),
+    schedules.map(
+      (schedule, i) =>
+        new FireSource(schedule, spreadSeed, `${path === '' ? '' : `${path}.`}schedules[${i}]`),
     ),
   );
 }
 
-function compile(schedule: Schedule, spreadSeed: number, path: string): Source {
-  const { spec } = schedule;
-  switch (spec.kind) {
-    case 'cron': {
-      const zone = zoneOf(spec.timeZone, `${path}.cron.time_zone`);
-      try {
-        const pattern = compileCron(spec.expression, spec.dialect, spreadSeed);
-        const search = new CronSearch(pattern, zone, spec.gap, spec.ambiguous);
-        return {
-          schedule,
-          zone,
-          next: (afterMs) => search.next(afterMs),
-          count: (afterMs, untilMs, cap) => search.count(afterMs, untilMs, cap),
-          noteOf: (ms) => search.noteOf(ms),
-        };
-      } catch (error) {
-        if (error instanceof CronSyntaxError)
-          throw invalidField(`${path}.cron.expression`, error.message, 'INVALID_SCHEDULE');
-        throw error;
-      }
-    }
-    case 'interval': {
-      const { anchorMs, everyMs } = spec;
-      const stepsUntil = (ms: number): number => Math.max(0, Math.floor((ms - anchorMs) / everyMs) + 1);
-      return {
-        schedule,
-        zone: zoneOf('UTC', path),
-        next: (afterMs) => anchorMs + stepsUntil(afterMs) * everyMs,
-        count: (afterMs, untilMs, cap) => Math.min(stepsUntil(untilMs) - stepsUntil(afterMs), cap),
-        noteOf: () => undefined,
-      };
-    }
-    case 'once':
-      return {
-        schedule,
-        zone: zoneOf('UTC', path),
-        next: (afterMs) => (spec.atMs > afterMs ? spec.atMs : undefined),
-        count: (afterMs, untilMs) => (spec.atMs > afterMs && spec.atMs <= untilMs ? 1 : 0),
-        noteOf: () => undefined,
-      };
-  }
-}
-
-function zoneOf(name: string, field: string): Zone {
-  const zone = Zone.find(name);
-  if (zone) return zone;
-  const shown = JSON.stringify(name.slice(0, 64));
-  throw invalidField(
-    field,
-    `${shown} is no IANA time zone; write one like "Europe/Berlin" or "UTC"`,
-    'INVALID_SCHEDULE',
-  );
-}
-
-/** Whether a schedule has made all the runs that it is to make. */
-const isUsedUp = ({ schedule: { repeatCount } }: Source, runsMade = 0): boolean =>
-  repeatCount > 0 && runsMade >= repeatCount;
-
-/** Both bounds are inclusive. */
-function nextWithin(source: Source, afterMs: number): number | undefined {
-  const { startMs, endMs } = source.schedule;
-  const next = source.next(startMs !== undefined && afterMs < startMs ? startMs - 1 : afterMs);
-  return next === undefined || (endMs !== undefined && next > endMs) ? undefined : next;
-}
-
-function countWithin(source: Source, afterMs: number, untilMs: number, cap: number): number {
-  const { startMs, endMs } = source.schedule;
-  const fromMs = startMs === undefined ? afterMs : Math.max(afterMs, startMs - 1);
-  const toMs = endMs === undefined ? untilMs : Math.min(untilMs, endMs);
-  return toMs <= fromMs ? 0 : source.count(fromMs, toMs, cap);
-}
-
-function noteText(note: ClockNote | undefined): string {
-  if (!note) return '';
+function clockText(note: ClockNote): string {
   if (note.kind === 'ambiguous') return `the ${note.occurrence} of two such local times, clocks go back`;
   const time = (ms: number): string => new Date(ms).toISOString().slice(11, 16);
   return `moved to the end of the gap ${time(note.fromLocalMs)} to ${time(note.untilLocalMs)}, clocks go forward`;

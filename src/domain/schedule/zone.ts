@@ -2,17 +2,18 @@
  * Time zones as tables of spans with a constant offset from UTC.
  *
  * The offsets come from the runtime's own zone data (Intl). Asking it is slow,
- * so a zone's changes are found once for each year that a search touches: the
- * offset is sampled every day, and where two samples differ the change is
- * narrowed down to the second. A search then works on integers only.
+ * so a zone's changes are found once for each page of 400 days that a search
+ * touches: the offset is sampled every day, and where two samples differ the
+ * change is narrowed down to the second. A search then works on integers only.
  *
  * Two changes within a day that cancel each other would be missed; no zone has
  * had any since 1970.
  */
+import { spellZone } from './zone-names.ts';
 
 /** A span of time in which a zone's offset does not change. */
 export type ZoneSpan = {
-  /** Its first instant; -Infinity is never used, the table ends at whole years. */
+  /** Its first instant; spans also begin where a page begins. */
   readonly fromMs: number;
   /** The first instant behind it. */
   readonly untilMs: number;
@@ -25,13 +26,23 @@ export type ZoneSpan = {
 
 const dayMs = 86_400_000;
 
-/** Zones by name; a service meets few, and their tables are small. */
+/** How much time is looked at as a whole. */
+const pageMs = 400 * dayMs;
+
+/** The pages until the year 2200, and how many others are kept; requests can carry instants until the year 9999. */
+const usualPages = Math.ceil(Date.UTC(2200, 0, 1) / pageMs);
+const keptUnusualPages = 64;
+
+/** Zones by their spelling; only names that exist get in, a few hundred. */
 const zones = new Map<string, Zone>();
 
+/** A time zone: its name and its offsets. */
 export class Zone {
+  /** The IANA name, as IANA spells it. */
   readonly name: string;
   readonly #format: Intl.DateTimeFormat;
-  readonly #years = new Map<number, readonly ZoneSpan[]>();
+  readonly #usual: (readonly ZoneSpan[] | undefined)[] = [];
+  readonly #unusual = new Map<number, readonly ZoneSpan[]>();
   #last: ZoneSpan = { fromMs: 0, untilMs: 0, offsetMs: 0, offsetBeforeMs: 0, offsetBehindMs: 0 };
 
   private constructor(name: string) {
@@ -48,48 +59,63 @@ export class Zone {
     });
   }
 
-  /** The zone of an IANA name; undefined when there is none. Offsets such as "+02:00" are no zones. */
+  /**
+   * The zone of an IANA name in any case; undefined when there is none. Offsets
+   * such as "+02:00" and abbreviations such as "CST" are no zones.
+   */
   static find(name: string): Zone | undefined {
     const known = zones.get(name);
     if (known) return known;
-    if (!/^[A-Za-z][A-Za-z0-9_+\-/]*$/.test(name)) return undefined;
-    try {
-      const zone = new Zone(name);
-      zones.set(name, zone);
-      return zone;
-    } catch {
-      // Intl knows no other way to say that it does not know a zone.
-      return undefined;
-    }
+    const spelling = spellZone(name);
+    if (spelling === undefined) return undefined;
+    const zone = zones.get(spelling) ?? new Zone(spelling);
+    zones.set(spelling, zone);
+    return zone;
   }
 
   /** The span that holds an instant. */
   spanAt(ms: number): ZoneSpan {
     const last = this.#last;
     if (ms >= last.fromMs && ms < last.untilMs) return last;
-    const spans = this.#spansOf(new Date(ms).getUTCFullYear());
-    this.#last = spans.find((span) => ms < span.untilMs) ?? spans.at(-1)!;
+    const page = Math.floor(ms / pageMs);
+    const spans = this.#usual[page] ?? this.#spansOf(page);
+    let i = 0;
+    while (i < spans.length - 1 && ms >= spans[i]!.untilMs) i++;
+    this.#last = spans[i]!;
     return this.#last;
   }
 
-  /** The spans of a year in UTC, found when they are first asked for. */
-  #spansOf(year: number): readonly ZoneSpan[] {
-    const known = this.#years.get(year);
+  /** The spans of a page, found when they are first asked for. */
+  #spansOf(page: number): readonly ZoneSpan[] {
+    if (page >= 0 && page <= usualPages) {
+      while (this.#usual.length <= page) this.#usual.push(undefined);
+      const spans = this.#findSpans(page);
+      this.#usual[page] = spans;
+      return spans;
+    }
+    const known = this.#unusual.get(page);
     if (known) return known;
-    const startMs = startOfYear(year);
-    const endMs = startOfYear(year + 1);
+    if (this.#unusual.size >= keptUnusualPages) this.#unusual.clear();
+    const spans = this.#findSpans(page);
+    this.#unusual.set(page, spans);
+    return spans;
+  }
+
+  #findSpans(page: number): readonly ZoneSpan[] {
+    const startMs = page * pageMs;
+    const endMs = startMs + pageMs;
     const starts = [{ atMs: startMs, offsetMs: this.#sample(startMs) }];
     for (let beforeMs = startMs; beforeMs < endMs; beforeMs += dayMs) {
-      const afterMs = Math.min(beforeMs + dayMs, endMs);
+      const afterMs = beforeMs + dayMs;
       const offsetMs = this.#sample(afterMs);
       const before = starts.at(-1)!.offsetMs;
       if (offsetMs === before) continue;
       const atMs = this.#narrow(beforeMs, afterMs, before);
-      // A change at the turn of the year begins the next year's first span.
+      // A change where the page ends begins the next page's first span.
       if (atMs < endMs) starts.push({ atMs, offsetMs });
     }
     const offsetAtEnd = this.#sample(endMs);
-    const spans = starts.map(
+    return starts.map(
       ({ atMs, offsetMs }, i): ZoneSpan => ({
         fromMs: atMs,
         untilMs: starts[i + 1]?.atMs ?? endMs,
@@ -98,8 +124,6 @@ export class Zone {
         offsetBehindMs: starts[i + 1]?.offsetMs ?? offsetAtEnd,
       }),
     );
-    this.#years.set(year, spans);
-    return spans;
   }
 
   /** The first second in (low, high] at which the offset is not `before` any more. */
@@ -117,14 +141,11 @@ export class Zone {
   /** The offset at a whole second. */
   #sample(ms: number): number {
     const atMs = Math.max(ms, oldestMs);
-    // The text is read by hand: formatToParts takes almost four times as long, and a year takes 365 samples.
+    // The text is read by hand: formatToParts takes almost four times as long, and a page takes 400 samples.
     const [, month, day, year, hour, minute, second] = localPattern.exec(this.#format.format(atMs))!;
     return Date.UTC(+year!, +month! - 1, +day!, +hour!, +minute!, +second!) - atMs;
   }
 }
-
-/** Date.UTC takes years below 100 for those of the 20th century; the calendar repeats after 400 years. */
-const startOfYear = (year: number): number => Date.UTC(year + 400, 0, 1) - 146_097 * dayMs;
 
 /** How `en-US` writes a date and time: `12/31/1969, 19:00:00`. */
 const localPattern = /^(\d+)\/(\d+)\/(\d+), (\d+):(\d+):(\d+)$/;

@@ -3,6 +3,7 @@
  * complete because its type is a Record over the union; 0 and numbers that the
  * proto does not have read as undefined, so that defaults apply.
  */
+import { Weekday as WeekdayMessage } from '../../../gen/carillon/v1/calendar_pb.js';
 import * as execution from '../../../gen/carillon/v1/execution_pb.js';
 import { LogOrder } from '../../../gen/carillon/v1/execution_service_pb.js';
 import * as job from '../../../gen/carillon/v1/job_pb.js';
@@ -16,6 +17,7 @@ import type {
   LogLevel,
 } from '../../domain/execution.ts';
 import type { JobState, MisfirePolicy, OverlapPolicy } from '../../domain/job.ts';
+import type { Weekday } from '../../domain/schedule/calendar.ts';
 import type {
   AmbiguousPolicy,
   CronDialect,
@@ -51,6 +53,9 @@ export const jobStates = enumTable<JobState, job.JobState>({
 /** What happens at a fire time while an execution is open. */
 export const overlapPolicies = enumTable<OverlapPolicy, job.OverlapPolicy>({
   SKIP: job.OverlapPolicy.SKIP,
+  BUFFER_ONE: job.OverlapPolicy.BUFFER_ONE,
+  BUFFER_ALL: job.OverlapPolicy.BUFFER_ALL,
+  CANCEL_OTHER: job.OverlapPolicy.CANCEL_OTHER,
   ALLOW: job.OverlapPolicy.ALLOW,
 });
 
@@ -78,6 +83,7 @@ export const onRunnings = enumTable<'LEAVE' | 'CANCEL' | 'FAIL_IF_RUNNING', OnRu
 /** The grammar of a cron expression. */
 export const cronDialects = enumTable<CronDialect, schedule.CronDialect>({
   UNIX: schedule.CronDialect.UNIX,
+  QUARTZ: schedule.CronDialect.QUARTZ,
 });
 
 /** What happens at a local time that clocks jump over. */
@@ -96,6 +102,18 @@ export const ambiguousPolicies = enumTable<AmbiguousPolicy, schedule.AmbiguousPo
 /** How an interval is measured. */
 export const intervalModes = enumTable<IntervalSchedule['mode'], schedule.IntervalMode>({
   FIXED_RATE: schedule.IntervalMode.FIXED_RATE,
+  FIXED_DELAY: schedule.IntervalMode.FIXED_DELAY,
+});
+
+/** The days of the week. */
+export const weekdays = enumTable<Weekday, WeekdayMessage>({
+  MONDAY: WeekdayMessage.MONDAY,
+  TUESDAY: WeekdayMessage.TUESDAY,
+  WEDNESDAY: WeekdayMessage.WEDNESDAY,
+  THURSDAY: WeekdayMessage.THURSDAY,
+  FRIDAY: WeekdayMessage.FRIDAY,
+  SATURDAY: WeekdayMessage.SATURDAY,
+  SUNDAY: WeekdayMessage.SUNDAY,
 });
 
 /** Why an execution exists. */
@@ -103,6 +121,7 @@ export const executionCauses = enumTable<ExecutionCause, execution.ExecutionCaus
   SCHEDULE: execution.ExecutionCause.SCHEDULE,
   MANUAL: execution.ExecutionCause.MANUAL,
   API: execution.ExecutionCause.API,
+  BACKFILL: execution.ExecutionCause.BACKFILL,
   CATCH_UP: execution.ExecutionCause.CATCH_UP,
 });
 
@@ -129,6 +148,7 @@ export const executionReasons = enumTable<ExecutionReason, execution.ExecutionRe
   OVERLAP: execution.ExecutionReason.OVERLAP,
   MISFIRE: execution.ExecutionReason.MISFIRE,
   PAUSED: execution.ExecutionReason.PAUSED,
+  CALENDAR: execution.ExecutionReason.CALENDAR,
   QUEUE_TIMEOUT: execution.ExecutionReason.QUEUE_TIMEOUT,
   ATTEMPT_TIMEOUT: execution.ExecutionReason.ATTEMPT_TIMEOUT,
   TARGET_ERROR: execution.ExecutionReason.TARGET_ERROR,

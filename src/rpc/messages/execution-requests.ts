@@ -36,6 +36,7 @@ export function executionFilterFromMessage(filter: ExecutionFilterMessage | unde
     startFireAt: optionalDate(filter.startFireTime),
     endFireAt: optionalDate(filter.endFireTime),
     labels: labelsOrAbsent(filter.labels),
+    backfillId: filter.backfillId === 0n ? undefined : Number(filter.backfillId),
   };
 }
 
@@ -60,8 +61,10 @@ export function cancelChoiceFromMessage(request: ExecutionServiceCancelRequest):
       return { selector: selectorFromMessage(executions.value, 'by_selector') };
     case 'all':
       return { namespace: textOrAbsent(executions.value.namespace) ?? jobDefaults.namespace };
+    case 'byBackfill':
+      return { backfillId: Number(executions.value) };
     default:
-      throw invalidField('executions', 'must be one of by_ids, by_jobs, by_selector and all');
+      throw invalidField('executions', 'must be one of by_ids, by_jobs, by_selector, all and by_backfill');
   }
 }
 

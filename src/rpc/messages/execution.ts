@@ -31,6 +31,7 @@ export function executionToMessage(execution: Execution): pb.Execution {
     term: BigInt(execution.term),
     waitingFor: execution.waitingFor,
     skippedCount: BigInt(execution.skippedCount),
+    backfillId: BigInt(execution.backfillId ?? 0),
   };
 }
 

@@ -2,6 +2,8 @@ import {
   type JobFilter as JobFilterMessage,
   type JobServiceAddRequest,
   JobServiceAddRequestSchema,
+  type JobServiceBackfillRequest,
+  JobServiceBackfillRequestSchema,
   type JobServiceListRequest,
   type JobServicePauseRequest,
   type JobServicePreviewRequest,
@@ -14,6 +16,7 @@ import { DomainError, invalidField } from '../../domain/errors.ts';
 import type { JobRef } from '../../domain/job.ts';
 import type {
   AddJob,
+  Backfill,
   JobChoice,
   JobFilter,
   JobOperations,
@@ -34,7 +37,7 @@ import {
 import { parametersFromMessage } from './parameters.ts';
 import { digestRequest } from './request-digest.ts';
 import { schedulesFromMessages } from './schedule.ts';
-import { optionalDate } from './times.ts';
+import { dateFromTimestamp, optionalDate } from './times.ts';
 import { changesFromMessage } from './update-mask.ts';
 
 /** Ids are below 2^53, so that they are numbers everywhere. */
@@ -137,6 +140,31 @@ export function triggerJobFromMessage(request: JobServiceTriggerRequest): Trigge
     allowFinished: request.allowFinished,
     overlap: overlapPolicies.fromMessage(request.overlap),
     cause: cause === 'API' ? 'API' : 'MANUAL',
+  };
+}
+
+/**
+ * Backfill: one after the other by fire time unless the call says otherwise.
+ * That the range does not reach into the future is judged by the operation,
+ * whose clock is the database's.
+ */
+export function backfillFromMessage(request: JobServiceBackfillRequest): Backfill {
+  const { startTime, endTime } = request;
+  if (startTime === undefined) throw invalidField('start_time', 'must be set');
+  if (endTime === undefined) throw invalidField('end_time', 'must be set');
+  const startAt = dateFromTimestamp(startTime);
+  const endAt = dateFromTimestamp(endTime);
+  if (endAt <= startAt) {
+    throw invalidField('end_time', `must be later than start_time, which is ${startAt.toISOString()}`);
+  }
+  return {
+    job: jobRefFromMessage(request.job, 'job'),
+    startAt,
+    endAt,
+    overlap: overlapPolicies.fromMessage(request.overlap) ?? 'BUFFER_ALL',
+    dryRun: request.dryRun,
+    requestId: request.requestId,
+    requestDigest: digestRequest(JobServiceBackfillRequestSchema, request),
   };
 }
 

@@ -99,6 +99,7 @@ export function jobToMessage(job: Job, lastExecution?: Execution): pb.Job {
     updateTime: timestampFromDate(job.updatedAt),
     etag: etagFromRevision(job.revision),
     generation: BigInt(job.generation),
+    bufferedCount: job.bufferedCount,
   };
 }
 

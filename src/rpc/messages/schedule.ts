@@ -13,6 +13,8 @@ export function schedulesFromMessages(schedules: readonly pb.Schedule[], path: s
     startMs: optionalMs(schedule.startTime),
     endMs: optionalMs(schedule.endTime),
     repeatCount: schedule.repeatCount,
+    jitterMs: wholeMs(schedule.jitter, `${path}[${index}].jitter`) || undefined,
+    calendars: schedule.calendars.length === 0 ? undefined : schedule.calendars,
   }));
 }
 
@@ -44,8 +46,13 @@ function specFromMessage(kind: pb.Schedule['kind'], path: string): ScheduleDraft
 
 function everyMsFromMessage(every: pb.IntervalSchedule['every'], path: string): number {
   if (every === undefined) throw invalidField(path, 'must be set');
-  if (every.nanos % 1_000_000 !== 0) throw invalidField(path, 'must be whole milliseconds');
-  return msFromDuration(every);
+  return wholeMs(every, path)!;
+}
+
+function wholeMs(duration: pb.Schedule['jitter'], path: string): number | undefined {
+  if (duration === undefined) return undefined;
+  if (duration.nanos % 1_000_000 !== 0) throw invalidField(path, 'must be whole milliseconds');
+  return msFromDuration(duration);
 }
 
 /** A stored schedule with everything that was defaulted written out. */
@@ -57,6 +64,8 @@ export function scheduleToMessage(schedule: Schedule): pb.Schedule {
     startTime: schedule.startMs === undefined ? undefined : timestampFromMs(schedule.startMs),
     endTime: schedule.endMs === undefined ? undefined : timestampFromMs(schedule.endMs),
     repeatCount: schedule.repeatCount,
+    jitter: schedule.jitterMs === undefined ? undefined : durationFromMs(schedule.jitterMs),
+    calendars: [...(schedule.calendars ?? [])],
   };
 }
 

@@ -6,6 +6,7 @@ import { jobToMessage } from '../messages/job.ts';
 import { jobRefFromMessage } from '../messages/job-key.ts';
 import {
   addJobFromMessage,
+  backfillFromMessage,
   jobChoiceFromMessage,
   jobFilterFromMessage,
   jobOrderFromMessage,
@@ -91,6 +92,17 @@ export function createJobService(jobs: JobOperations): Service {
         $typeName: 'carillon.v1.JobServiceTriggerResponse',
         execution: executionToMessage(execution),
         replayed,
+      };
+    },
+
+    async backfill(request, call) {
+      const made = await jobs.backfill(backfillFromMessage(request), call.caller);
+      return {
+        $typeName: 'carillon.v1.JobServiceBackfillResponse',
+        executionsCreated: BigInt(made.executionsCreated),
+        fireTimes: made.fireTimes.map(timestampFromDate),
+        backfillId: BigInt(made.backfillId ?? 0),
+        replayed: made.replayed,
       };
     },
 

@@ -1,9 +1,14 @@
 import type { Operations } from '../../engine/operations.ts';
+import { createAdminService } from './admin-service.ts';
 import { createExecutionService } from './execution-service.ts';
 import { createJobService } from './job-service.ts';
 import type { Service } from './service.ts';
 
 /** Every service of Carillon's own; both servers serve all of them. */
 export function createServices(operations: Operations): readonly Service[] {
-  return [createJobService(operations.jobs), createExecutionService(operations.executions)];
+  return [
+    createJobService(operations.jobs),
+    createExecutionService(operations.executions),
+    createAdminService(operations.calendars),
+  ];
 }

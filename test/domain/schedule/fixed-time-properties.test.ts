@@ -2,7 +2,7 @@ import { CronExpressionParser } from 'cron-parser';
 import { Cron } from 'croner';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { AmbiguousPolicy, GapPolicy } from '../../../src/domain/schedule/schedule.ts';
+import type { AmbiguousPolicy, CronDialect, GapPolicy } from '../../../src/domain/schedule/schedule.ts';
 import { cronTimetable, firesAfter } from './schedules.ts';
 
 const minuteMs = 60_000;
@@ -94,6 +94,17 @@ const starts = fc.oneof(
   fc.integer({ min: -90 * minuteMs, max: 0 }),
 );
 
+/** The same times in either dialect; weekday 0 is Sunday. */
+const expressionOf = (
+  dialect: CronDialect,
+  minutes: readonly number[],
+  hours: readonly number[],
+  weekdays: readonly number[],
+): string =>
+  dialect === 'UNIX'
+    ? `${minutes} ${hours} * * ${weekdays.join(',') || '*'}`
+    : `0 ${minutes} ${hours} ? * ${weekdays.map((day) => day + 1).join(',') || '*'}`;
+
 const two = (n: number): string => String(n).padStart(2, '0');
 
 describe('a fixed-time schedule', () => {
@@ -104,15 +115,17 @@ describe('a fixed-time schedule', () => {
         times,
         policies,
         starts,
-        ([zone, change], { minutes, hours, weekdays }, policy, startMs) => {
+        fc.constantFrom<CronDialect>('UNIX', 'QUARTZ'),
+        ([zone, change], { minutes, hours, weekdays }, policy, startMs, dialect) => {
           const wanted = hours.flatMap((hour) => minutes.map((minute) => `${two(hour)}:${two(minute)}`));
           const table = minutesAround(zone, change);
           const [fromMs, untilMs] = [Date.parse(change) + startMs, Date.parse(change) + 20 * hourMs];
           const expected = scan(table, wanted, weekdays, policy).filter(
             (atMs) => atMs > fromMs && atMs <= untilMs,
           );
-          const timetable = cronTimetable(`${minutes} ${hours} * * ${weekdays.join(',') || '*'}`, {
+          const timetable = cronTimetable(expressionOf(dialect, minutes, hours, weekdays), {
             timeZone: zone,
+            dialect,
             ...policy,
           });
           const found: number[] = [];
@@ -121,7 +134,7 @@ describe('a fixed-time schedule', () => {
           expect(found.map((ms) => new Date(ms).toISOString())).toEqual(
             expected.map((ms) => new Date(ms).toISOString()),
           );
-          expect(timetable.count(fromMs, untilMs, 1_000)).toBe(found.length);
+          expect(timetable.count(fromMs, untilMs, 1_000, [])).toBe(found.length);
         },
       ),
       { numRuns: 400 },

@@ -36,6 +36,15 @@ export function firesAfter(timetable: Timetable, after: string, count: number): 
   return fires;
 }
 
+/** The first fire times strictly after an instant as clocks there show them. */
+export function localFiresAfter(timetable: Timetable, after: string, count: number): string[] {
+  const fires: string[] = [];
+  let fire = timetable.next(Date.parse(after), []);
+  for (; fire && fires.length < count; fire = timetable.next(fire.atMs, []))
+    fires.push(timetable.describe(fire).localTime);
+  return fires;
+}
+
 /** Every fire time in (after, until]. */
 export function firesBetween(timetable: Timetable, after: string, until: string): string[] {
   const fires: string[] = [];

@@ -1,6 +1,7 @@
-import { create, fromBinary, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
+import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import { describe, expect, it } from 'vitest';
 import {
+  ExecutionFilterSchema,
   ExecutionServiceCancelRequestSchema,
   ExecutionServiceListLogsRequestSchema,
   ExecutionServiceStreamRequestSchema,
@@ -18,6 +19,7 @@ import { DomainError } from '../../../src/domain/errors.ts';
 import { jobDefaults } from '../../../src/domain/job.ts';
 import {
   cancelChoiceFromMessage,
+  executionFilterFromMessage,
   listLogsFromMessage,
   streamRequestFromMessage,
 } from '../../../src/rpc/messages/execution-requests.ts';
@@ -33,7 +35,6 @@ import {
   updateJobFromMessage,
 } from '../../../src/rpc/messages/job-requests.ts';
 import { pageFromMessage } from '../../../src/rpc/messages/pages.ts';
-import { digestRequest } from '../../../src/rpc/messages/request-digest.ts';
 
 const target = { kind: { case: 'http', value: { url: 'http://a' } } } as const;
 
@@ -66,6 +67,14 @@ describe('Add', () => {
     expect(
       refusedFields(() => add({ job: { key: { name: 'a' }, target, schedules: [...schedules] } })),
     ).toEqual(['job.schedules[1].interval.every']);
+  });
+
+  it('refuses a jitter that is not whole milliseconds, by its path', () => {
+    const kind = { case: 'cron', value: { expression: '* * * * *' } } as const;
+    const schedules = [{ kind }, { kind, jitter: { nanos: 1 } }];
+    expect(refusedFields(() => add({ job: { key: { name: 'a' }, target, schedules } }))).toEqual([
+      'job.schedules[1].jitter',
+    ]);
   });
 
   it('refuses a name that stands twice in the list of parameters', () => {
@@ -183,54 +192,6 @@ describe('Trigger', () => {
   });
 });
 
-describe('the digest of a request', () => {
-  const digest = (init: MessageInitShape<typeof JobServiceAddRequestSchema>): string =>
-    digestRequest(
-      JobServiceAddRequestSchema,
-      create(JobServiceAddRequestSchema, { requestId: 'r', ...init }),
-    );
-  const job = { key: { name: 'a' }, target, labels: { x: '1', y: '2', 10: 'z' } };
-
-  it('does not depend on the request_id', () => {
-    expect(digest({ job, requestId: 'one' })).toBe(digest({ job, requestId: 'two' }));
-  });
-
-  it('does not depend on the order of maps and objects', () => {
-    const one = { ...job, parameters: { object: { a: 1, b: { c: [1, { d: 2, e: 3 }] } } } };
-    const two = {
-      ...job,
-      labels: { y: '2', 10: 'z', x: '1' },
-      parameters: { object: { b: { c: [1, { e: 3, d: 2 }] }, a: 1 } },
-    };
-    expect(digest({ job: one })).toBe(digest({ job: two }));
-  });
-
-  it('does depend on everything else', () => {
-    const digests = [
-      digest({ job }),
-      digest({ job, replace: true }),
-      digest({ job: { ...job, description: 'x' } }),
-      digest({ job: { ...job, labels: { x: '2', y: '1' } } }),
-      digest({ job: { ...job, parameters: {} } }),
-      digest({ job: { ...job, parameters: { object: { a: [1, 2] } } } }),
-      digest({ job: { ...job, parameters: { object: { a: [2, 1] } } } }),
-      digest({ job: { ...job, parameters: { object: JSON.parse('{"__proto__":{"a":1}}') } } }),
-    ];
-    expect(new Set(digests).size).toBe(digests.length);
-  });
-
-  it('is the same for a request that came over the wire', () => {
-    const request = create(JobServiceAddRequestSchema, { job, requestId: 'r' });
-    const received = fromBinary(JobServiceAddRequestSchema, toBinary(JobServiceAddRequestSchema, request));
-    expect(digestRequest(JobServiceAddRequestSchema, received)).toBe(digest({ job }));
-  });
-
-  it('tells the methods apart', () => {
-    const trigger = create(JobServiceTriggerRequestSchema, { requestId: 'r' });
-    expect(digestRequest(JobServiceTriggerRequestSchema, trigger)).not.toBe(digest({}));
-  });
-});
-
 describe('selectors', () => {
   it('are refused with nothing set', () => {
     expect(refusedFields(() => selectorFromMessage(create(SelectorSchema), 'by_selector'))).toEqual([
@@ -249,6 +210,13 @@ describe('other requests', () => {
     const { filter } = create(JobServiceListRequestSchema, { filter: {} });
     expect(jobFilterFromMessage(filter)).toEqual({});
     expect(jobOrderFromMessage(create(JobServiceListRequestSchema))).toBe('key');
+  });
+
+  it('read the backfill 0 of a filter as no condition', () => {
+    expect(executionFilterFromMessage(create(ExecutionFilterSchema))).toEqual({});
+    expect(executionFilterFromMessage(create(ExecutionFilterSchema, { backfillId: 7n }))).toEqual({
+      backfillId: 7,
+    });
   });
 
   it.each([
@@ -282,7 +250,7 @@ describe('other requests', () => {
     expect(previewOptionsFromMessage(neither)).toEqual({ count: 10 });
   });
 
-  it('cancel in one of four ways', () => {
+  it('cancel in one of five ways', () => {
     const choose = (executions: MessageInitShape<typeof ExecutionServiceCancelRequestSchema>['executions']) =>
       cancelChoiceFromMessage(create(ExecutionServiceCancelRequestSchema, { executions }));
     expect(choose({ case: 'byIds', value: { executionIds: [1n, 2n] } })).toEqual({ executionIds: [1, 2] });
@@ -290,6 +258,8 @@ describe('other requests', () => {
       jobs: [{ id: 3 }],
     });
     expect(choose({ case: 'all', value: {} })).toEqual({ namespace: 'default' });
+    expect(choose({ case: 'byBackfill', value: 7n })).toEqual({ backfillId: 7 });
+    expect(refusedFields(() => choose(undefined))).toEqual(['executions']);
     expect(refusedFields(() => choose({ case: 'bySelector', value: {} }))).toEqual(['by_selector']);
     expect(refusedFields(() => choose({ case: 'byJobs', value: { jobs: [{}] } }))).toEqual([
       'by_jobs.jobs[0]',

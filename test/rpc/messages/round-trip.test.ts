@@ -55,7 +55,7 @@ const schedule: fc.Arbitrary<Schedule> = fc.record({
     fc.record({
       kind: fc.constant('cron' as const),
       expression: name,
-      dialect: fc.constant('UNIX' as const),
+      dialect: fc.constantFrom('UNIX' as const, 'QUARTZ' as const),
       timeZone: fc.constantFrom('UTC', 'Europe/Berlin'),
       gap: fc.constantFrom('RUN_AT_GAP_END' as const, 'SKIP' as const),
       ambiguous: fc.constantFrom('FIRST' as const, 'SECOND' as const, 'BOTH' as const),
@@ -63,7 +63,7 @@ const schedule: fc.Arbitrary<Schedule> = fc.record({
     fc.record({
       kind: fc.constant('interval' as const),
       everyMs: ms,
-      mode: fc.constant('FIXED_RATE' as const),
+      mode: fc.constantFrom('FIXED_RATE' as const, 'FIXED_DELAY' as const),
       anchorMs: instantMs,
     }),
     fc.record({ kind: fc.constant('once' as const), atMs: instantMs }),
@@ -71,6 +71,8 @@ const schedule: fc.Arbitrary<Schedule> = fc.record({
   startMs: optional(instantMs),
   endMs: optional(instantMs),
   repeatCount: fc.nat(1_000),
+  jitterMs: optional(fc.integer({ min: 1, max: 86_400_000 })),
+  calendars: optional(fc.uniqueArray(name, { minLength: 1, maxLength: 3 })),
 });
 
 const job: fc.Arbitrary<Job> = fc.record({
@@ -90,7 +92,7 @@ const job: fc.Arbitrary<Job> = fc.record({
   }),
   parameters,
   priority: fc.integer({ min: -1_000_000, max: 1_000_000 }),
-  overlap: fc.constantFrom('SKIP', 'ALLOW'),
+  overlap: fc.constantFrom('SKIP', 'BUFFER_ONE', 'BUFFER_ALL', 'CANCEL_OTHER', 'ALLOW'),
   misfire: fc.record({
     policy: fc.constantFrom('SKIP', 'RUN_LAST', 'RUN_ALL'),
     graceMs: fc.nat(1_000_000),
@@ -113,6 +115,7 @@ const job: fc.Arbitrary<Job> = fc.record({
   ),
   nextFireAt: optional(date),
   lastFireAt: optional(date),
+  bufferedCount: fc.nat(1_000_000),
   createdAt: date,
   updatedAt: date,
   generation: id,
@@ -124,13 +127,13 @@ const execution: fc.Arbitrary<Execution> = fc.record({
   jobId: id,
   jobKey: key,
   schedule: text,
-  cause: fc.constantFrom('SCHEDULE', 'MANUAL', 'API', 'CATCH_UP'),
+  cause: fc.constantFrom('SCHEDULE', 'MANUAL', 'API', 'BACKFILL', 'CATCH_UP'),
   fireAt: date,
   createdAt: date,
   startedAt: optional(date),
   finishedAt: optional(date),
   state: fc.constantFrom('PENDING', 'RUNNING', 'SUCCEEDED', 'FAILED', 'CANCELED', 'SKIPPED'),
-  reason: optional(fc.constantFrom('OVERLAP', 'MISFIRE', 'INVALID_JOB')),
+  reason: optional(fc.constantFrom('OVERLAP', 'MISFIRE', 'CALENDAR', 'INVALID_JOB')),
   message: text,
   attempt: fc.nat(100),
   parameters: optional(parameters),
@@ -139,6 +142,7 @@ const execution: fc.Arbitrary<Execution> = fc.record({
   term: fc.nat(),
   waitingFor: text,
   skippedCount: fc.nat(),
+  backfillId: optional(id),
 });
 
 /** Without what a message cannot tell from nothing. */
@@ -172,6 +176,7 @@ describe('jobs', () => {
         expect(jobKeyFromMessage(fromBytes.key ?? expect.unreachable())).toEqual(stored.key);
         expect(tables.jobStates.fromMessage(fromBytes.state)).toBe(stored.state);
         expect(revisionFromEtag(fromBytes.etag)).toBe(String(stored.revision));
+        expect(fromBytes.bufferedCount).toBe(stored.bufferedCount);
       }),
       { numRuns: 150 },
     );
@@ -215,6 +220,15 @@ describe('jobs', () => {
     });
   });
 
+  it('read a jitter of 0 and no calendars as absent', () => {
+    const plain = create(JobSchema, {
+      target: { kind: { case: 'http', value: { url: 'http://a' } } },
+      schedules: [{ kind: { case: 'once', value: { atTime: { seconds: 1n } } }, jitter: {}, calendars: [] }],
+    });
+    const [schedule] = draftFromMessage(plain).schedules;
+    expect(schedule).toMatchObject({ jitterMs: undefined, calendars: undefined });
+  });
+
   it('keep a span of 0 where that is not the default', () => {
     const zero = create(JobSchema, {
       target: { kind: { case: 'http', value: { url: 'http://a' } } },
@@ -255,6 +269,7 @@ describe('executions and log lines', () => {
         expect(sent.result).toEqual(row.result);
         expect(sent.parameters?.object).toEqual(row.parameters?.object);
         expect(Number(sent.skippedCount)).toBe(row.skippedCount);
+        expect(Number(sent.backfillId)).toBe(row.backfillId ?? 0);
       }),
       { numRuns: 100 },
     );

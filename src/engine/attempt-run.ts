@@ -1,0 +1,133 @@
+import type { Retry } from '../domain/job.ts';
+import { mergeParameters } from '../domain/parameters.ts';
+import { retryAfterLossMs, retryWaitMs } from '../domain/retry.ts';
+import type { Clock } from '../platform/clock.ts';
+import type { Logger } from '../platform/logger.ts';
+import type { AttemptEnd, ClaimedAttempt } from '../store/attempt-store.ts';
+import type { CachedJob } from './job-cache.ts';
+import type { AttemptLog, LogWriter } from './log-writer.ts';
+import type { DeliveryResult, TargetClient } from './targets/target.ts';
+
+export type AttemptRunOptions = {
+  readonly logs: Pick<LogWriter, 'open'>;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly target: TargetClient;
+  /** Whether the instance's lease is certain to be alive. */
+  readonly isAlive: () => boolean;
+  readonly random: () => number;
+};
+
+/** Why an attempt is aborted. */
+export type AbortCause = 'cancel' | 'timeout' | 'lost' | 'stop';
+
+/**
+ * One attempt on this instance: delivers it, bounds its time, aborts it when
+ * somebody says so, and tells what to write about its end. The first cause of
+ * an abort stands; what has come to its end by itself has ended, also when an
+ * abort was under way.
+ */
+export class AttemptRun {
+  readonly #options: AttemptRunOptions;
+  readonly #claimed: ClaimedAttempt;
+  readonly #job: CachedJob;
+  readonly #controller = new AbortController();
+  #cause: AbortCause | undefined;
+
+  constructor(options: AttemptRunOptions, claimed: ClaimedAttempt, job: CachedJob) {
+    this.#options = options;
+    this.#claimed = claimed;
+    this.#job = job;
+  }
+
+  /** Aborts the delivery, or keeps it from beginning; nothing when it was aborted before. */
+  abort(cause: AbortCause): void {
+    if (this.#cause !== undefined) return;
+    this.#cause = cause;
+    this.#controller.abort();
+  }
+
+  /** Runs to the end; called once. Resolves to what to write, undefined when the attempt is not this instance's any more. */
+  async run(): Promise<AttemptEnd | undefined> {
+    const { clock, logs, logger, isAlive } = this.#options;
+    const { executionId, attempt, cancelRequested, lastSeq } = this.#claimed;
+    if (cancelRequested) this.abort('cancel');
+    // A process that was stopped since the claim must not begin what others may run by now.
+    if (!isAlive()) this.abort('lost');
+    const cancelTimer = clock.setTimer(this.#job.definition.attemptTimeoutMs, () => this.abort('timeout'));
+    const log = logs.open(executionId, attempt, lastSeq, () => this.abort('lost'));
+    let result: DeliveryResult;
+    try {
+      result = this.#cause === undefined ? await this.#deliver(log) : abortedResult;
+      await log.flush();
+    } catch (error) {
+      logger.error({ error, executionId, attempt }, 'target client failed');
+      result = failedInside;
+    }
+    cancelTimer();
+    const wasAborted = result === abortedResult || this.#controller.signal.aborted;
+    return this.#endOf(result, wasAborted ? this.#cause : undefined);
+  }
+
+  #deliver(log: AttemptLog): Promise<DeliveryResult> {
+    const { executionId, attempt, jobId, fireMs, cause, term, parameters } = this.#claimed;
+    const { key, definition } = this.#job;
+    return this.#options.target.deliver(
+      definition.target,
+      {
+        executionId,
+        attempt,
+        jobId,
+        jobKey: key,
+        fireAt: new Date(fireMs),
+        cause,
+        term,
+        parameters: mergeParameters(definition.parameters, parameters),
+      },
+      { signal: this.#controller.signal, log: (lines) => log.add(lines) },
+    );
+  }
+
+  #endOf(result: DeliveryResult, cause: AbortCause | undefined): AttemptEnd | undefined {
+    const { executionId, attempt } = this.#claimed;
+    const { retry, attemptTimeoutMs } = this.#job.definition;
+    const common = { executionId, attempt };
+    if (result.outcome === 'SUCCEEDED' || cause === undefined)
+      return { ...common, ...result, retryAfterMs: this.#waitMs(retry, result) };
+    switch (cause) {
+      case 'lost':
+        return undefined;
+      case 'cancel':
+        return { ...common, outcome: 'CANCELED', reason: 'CANCEL_REQUESTED', message: '' };
+      case 'timeout': {
+        const failed = { outcome: 'FAILED', reason: 'ATTEMPT_TIMEOUT', retryable: true } as const;
+        const message = `the attempt took longer than ${attemptTimeoutMs} ms`;
+        return { ...common, ...failed, message, retryAfterMs: this.#waitMs(retry, failed) };
+      }
+      case 'stop':
+        return {
+          ...common,
+          outcome: 'FAILED',
+          reason: 'WORKER_LOST',
+          message: 'the instance stopped before the attempt had ended',
+          retryAfterMs: retryAfterLossMs(retry, attempt),
+        };
+    }
+  }
+
+  #waitMs(
+    retry: Retry,
+    result: Pick<DeliveryResult, 'outcome' | 'retryable' | 'retryAfterMs'>,
+  ): number | undefined {
+    return retryWaitMs(retry, this.#claimed.attempt, result, this.#options.random);
+  }
+}
+
+const abortedResult: DeliveryResult = { outcome: 'FAILED', message: 'aborted', retryable: false };
+
+const failedInside: DeliveryResult = {
+  outcome: 'FAILED',
+  reason: 'TARGET_ERROR',
+  message: 'the delivery failed inside Carillon',
+  retryable: true,
+};

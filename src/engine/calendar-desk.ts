@@ -1,0 +1,52 @@
+import type { Calendar, StoredCalendar } from '../domain/schedule/calendar.ts';
+import { compileCalendar } from '../domain/schedule/compiled-calendar.ts';
+import type { Store } from '../store/store.ts';
+import type { CalendarOperations, Page } from './operations.ts';
+import { pageSize, pageTokenFrom, positionFromPageToken } from './page-token.ts';
+import { calendarInUse, calendarNotFound } from './refusals.ts';
+
+const isText = (value: unknown): value is string => typeof value === 'string';
+
+/**
+ * What the outside may ask of calendars. Nobody has to be told of a change:
+ * whoever fires a job reads its calendars in the transaction that fires it, and
+ * no next fire time depends on them.
+ */
+export class CalendarDesk implements CalendarOperations {
+  readonly #store: Pick<Store, 'db' | 'transaction' | 'calendars'>;
+
+  constructor({ store }: { readonly store: Pick<Store, 'db' | 'transaction' | 'calendars'> }) {
+    this.#store = store;
+  }
+
+  async put(calendar: Calendar): Promise<{ calendar: StoredCalendar; created: boolean }> {
+    const { timeZone } = compileCalendar(calendar);
+    return this.#store.transaction((tx) => this.#store.calendars.put(tx, { ...calendar, timeZone }));
+  }
+
+  async get(namespace: string, name: string): Promise<StoredCalendar> {
+    const calendar = await this.#store.calendars.find(this.#store.db, namespace, name);
+    if (!calendar) throw calendarNotFound(namespace, name);
+    return calendar;
+  }
+
+  async list(
+    namespace: string,
+    page: Page,
+  ): Promise<{ calendars: readonly StoredCalendar[]; nextPageToken: string }> {
+    const list = ['calendars', namespace];
+    const after = positionFromPageToken(list, page.token, isText);
+    const size = pageSize(page.size);
+    const calendars = await this.#store.calendars.list(this.#store.db, { namespace, after, limit: size + 1 });
+    const shown = calendars.slice(0, size);
+    const last = shown.at(-1);
+    const nextPageToken = calendars.length > size && last ? pageTokenFrom(list, last.name) : '';
+    return { calendars: shown, nextPageToken };
+  }
+
+  async delete(namespace: string, name: string): Promise<{ existed: boolean }> {
+    const removal = await this.#store.transaction((tx) => this.#store.calendars.remove(tx, namespace, name));
+    if (removal.kind === 'used') throw calendarInUse(namespace, name, removal);
+    return { existed: removal.kind === 'deleted' };
+  }
+}

@@ -1,0 +1,194 @@
+import type { ExecutionCause, ExecutionReason } from '../domain/execution.ts';
+import type { JobRef, Parameters } from '../domain/job.ts';
+import { type Db, numberArray, run } from './database.ts';
+import { feedEventOf, feedInsert } from './feed-events.ts';
+
+/** An execution that somebody asked for. */
+export type TriggeredRow = {
+  readonly id: number;
+  readonly jobId: number;
+  readonly cause: ExecutionCause;
+  readonly state: 'PENDING' | 'SKIPPED';
+  readonly reason?: ExecutionReason;
+  readonly message: string;
+  readonly priority: number;
+  readonly queueTimeoutMs: number | null;
+  readonly parameters: Parameters | null;
+  /** Whether it waits for the other executions of its job to end. */
+  readonly buffered: boolean;
+};
+
+/** One execution of a backfill. */
+export type BackfillRow = {
+  readonly fireMs: number;
+  readonly schedule: string;
+  readonly state: 'PENDING' | 'SKIPPED';
+  readonly message: string;
+  readonly buffered: boolean;
+};
+
+/** A job that a reference names, and what Trigger needs to know of it. */
+export type ResolvedJob = {
+  readonly id: number;
+  readonly namespace: string;
+  readonly generation: number;
+  readonly firesAgain: boolean;
+  readonly paused: boolean;
+};
+
+/** What Trigger and Backfill need: jobs by reference, ids, and the executions that they make. */
+export class PgTriggerStore {
+  /** Draws ids, in order. */
+  async drawIds(db: Db, count: number): Promise<readonly number[]> {
+    const rows = await run<{ id: number }>(
+      db,
+      '/* draw_ids */ select carillon.next_id() as id from generate_series(1, $1)',
+      [count],
+    );
+    return rows.map((row) => row.id);
+  }
+
+  /** Finds the jobs that references name; undefined in the place of one that does not exist. */
+  async resolveJobs(db: Db, refs: readonly JobRef[]): Promise<readonly (ResolvedJob | undefined)[]> {
+    return resolve<ResolvedJob>(db, refs, `/* resolve_jobs */ ${resolveStatement}`);
+  }
+
+  /** Finds jobs and draws an id for an execution of each in the same statement, in the order of the references. */
+  async resolveAndDraw(
+    db: Db,
+    refs: readonly JobRef[],
+  ): Promise<readonly ((ResolvedJob & { readonly executionId: number }) | undefined)[]> {
+    return resolve(
+      db,
+      refs,
+      `/* resolve_and_draw */
+       select r.*, carillon.next_id() as "executionId" from (${resolveStatement} order by f.place) r`,
+    );
+  }
+
+  /** Writes executions that were asked for, and opens those that are to run. Returns when they were made. */
+  async insertTriggered(tx: Db, rows: readonly TriggeredRow[]): Promise<Date> {
+    const [row] = await run<{ at: Date }>(tx, insertTriggeredStatement, [
+      numberArray(rows.map((r) => r.id)),
+      numberArray(rows.map((r) => r.jobId)),
+      rows.map((r) => r.cause),
+      rows.map((r) => r.state),
+      rows.map((r) => r.reason ?? null),
+      rows.map((r) => r.message),
+      numberArray(rows.map((r) => r.priority)),
+      numberArray(rows.map((r) => r.queueTimeoutMs)),
+      rows.map((r) => (r.parameters === null ? null : JSON.stringify(r.parameters))),
+      rows.map((r) => r.buffered),
+    ]);
+    return row!.at;
+  }
+
+  /** Writes the executions of a backfill in the order given, in one statement. */
+  async insertBackfill(
+    tx: Db,
+    job: { readonly id: number; readonly priority: number; readonly queueTimeoutMs: number | null },
+    backfillId: number,
+    rows: readonly BackfillRow[],
+  ): Promise<void> {
+    await run(tx, insertBackfillStatement, [
+      job.id,
+      backfillId,
+      job.priority,
+      job.queueTimeoutMs,
+      numberArray(rows.map((r) => r.fireMs)),
+      rows.map((r) => r.schedule),
+      rows.map((r) => r.state),
+      rows.map((r) => r.message),
+      rows.map((r) => r.buffered),
+    ]);
+  }
+}
+
+/** Triggers as the engine sees them. */
+export type TriggerStore = Pick<PgTriggerStore, keyof PgTriggerStore>;
+
+async function resolve<Job extends ResolvedJob>(
+  db: Db,
+  refs: readonly JobRef[],
+  statement: string,
+): Promise<readonly (Job | undefined)[]> {
+  const rows = await run<Job & { place: number }>(db, statement, [
+    numberArray(refs.map((ref) => ('id' in ref ? ref.id : null))),
+    refs.map((ref) => ('key' in ref ? ref.key.namespace : null)),
+    refs.map((ref) => ('key' in ref ? ref.key.group : null)),
+    refs.map((ref) => ('key' in ref ? ref.key.name : null)),
+  ]);
+  const found: (Job | undefined)[] = refs.map(() => undefined);
+  for (const row of rows) found[row.place - 1] = row;
+  return found;
+}
+
+const resolveStatement = `
+  with asked as (
+    select * from unnest($1::bigint[], $2::text[], $3::text[], $4::text[])
+      with ordinality as a (id, namespace, group_name, name, place)
+  ), found as (
+    select a.place, j.id, j.namespace from asked a join carillon.job j on j.id = a.id
+     where a.id is not null and j.deleted_at is null
+    union all
+    select a.place, j.id, j.namespace from asked a
+      join carillon.job j on j.namespace = a.namespace and j.group_name = a.group_name and j.name = a.name
+     where a.id is null and j.deleted_at is null
+  )
+  select f.place, f.id, f.namespace, t.generation, t.next_fire_at is not null or t.waits_for_finish as "firesAgain",
+         exists (select 1 from carillon.pause p where p.job_id = f.id
+                    and (p.until_at is null or p.until_at > clock_timestamp())) as paused
+    from found f join carillon.timer t on t.job_id = f.id`;
+
+const insertTriggeredStatement = `/* insert_triggered */
+  with made as materialized (
+    select * from unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::integer[],
+                         $8::bigint[], $9::text[], $10::boolean[])
+      as m (id, job_id, cause, state, reason, message, priority, queue_timeout_ms, parameters, buffered)
+  ), clock as materialized (
+    select date_trunc('milliseconds', clock_timestamp()) as at
+  ), ledger as (
+    insert into carillon.execution (id, job_id, fire_at, created_at, finished_at, term, priority, cause, state, reason,
+                                    schedule, message, parameters)
+    select id, job_id, at, at, case when state = 'SKIPPED' then at end, 0, priority, cause, state, reason, '',
+           message, parameters::jsonb
+      from made, clock
+  ), opened as (
+    insert into carillon.open_execution (execution_id, job_id, priority, expires_at, buffered_for)
+    select id, job_id, priority, at + queue_timeout_ms * interval '1 millisecond', case when buffered then at end
+      from made, clock where state = 'PENDING'
+  ), fed as (${feedInsert('made', {
+    executionId: 'id',
+    jobId: 'job_id',
+    event: feedEventOf('state'),
+    attempt: '0',
+  })}
+  )
+  select at from clock`;
+
+const insertBackfillStatement = `/* insert_backfill */
+  with made as materialized (
+    select carillon.next_id() as id, to_timestamp(r.fire_ms / 1000.0) as fire_at, r.*
+      from (select * from unnest($5::bigint[], $6::text[], $7::text[], $8::text[], $9::boolean[])
+              with ordinality as m (fire_ms, schedule, state, message, buffered, place) order by m.place) r
+  ), clock as materialized (
+    select clock_timestamp() as at
+  ), ledger as (
+    insert into carillon.execution (id, job_id, fire_at, created_at, finished_at, term, priority, cause, state, reason,
+                                    schedule, message, backfill_id)
+    select id, $1::bigint, fire_at, at, case when state = 'SKIPPED' then at end, 0, $3::integer, 'BACKFILL', state,
+           case when state = 'SKIPPED' then 'OVERLAP' end, schedule, message, $2::bigint
+      from made, clock
+  ), opened as (
+    insert into carillon.open_execution (execution_id, job_id, priority, expires_at, buffered_for, backfill_id)
+    select id, $1::bigint, $3::integer, at + $4::bigint * interval '1 millisecond', case when buffered then fire_at end,
+           $2::bigint
+      from made, clock where state = 'PENDING'
+  ), fed as (${feedInsert('made', {
+    executionId: 'id',
+    jobId: '$1::bigint',
+    event: feedEventOf('state'),
+    attempt: '0',
+  })}
+  )
+  select count(*) from made`;

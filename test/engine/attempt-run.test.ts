@@ -1,0 +1,158 @@
+import { describe, expect, it } from 'vitest';
+import { type AbortCause, AttemptRun } from '../../src/engine/attempt-run.ts';
+import type { CachedJob } from '../../src/engine/job-cache.ts';
+import type { AttemptLog } from '../../src/engine/log-writer.ts';
+import type { DeliveryContext, DeliveryResult } from '../../src/engine/targets/target.ts';
+import { silentLogger } from '../../src/platform/logger.ts';
+import type { ClaimedAttempt } from '../../src/store/attempt-store.ts';
+import { ManualClock, settle } from '../platform/manual-clock.ts';
+
+const job = {
+  id: 1,
+  key: { namespace: 'n', group: 'g', name: 'j' },
+  generation: 1,
+  definition: {
+    parameters: { text: 'of the job' },
+    retry: { maxAttempts: 2, initialBackoffMs: 1_000, maxBackoffMs: 1_000, multiplier: 1, jitter: 0 },
+    attemptTimeoutMs: 5_000,
+  },
+} as unknown as CachedJob;
+
+const claimed: ClaimedAttempt = {
+  executionId: 7,
+  attempt: 1,
+  jobId: 1,
+  generation: 1,
+  fireMs: 0,
+  cause: 'SCHEDULE',
+  term: 3,
+  priority: 0,
+  parameters: { text: 'of the run' },
+  lastSeq: 0,
+  cancelRequested: false,
+};
+
+const succeeded: DeliveryResult = { outcome: 'SUCCEEDED', message: '', retryable: false };
+const failed: DeliveryResult = { outcome: 'FAILED', reason: 'TARGET_ERROR', message: 'no', retryable: true };
+
+/** Resolves to a failure when the signal aborts, as targets do. */
+const untilAborted = ({ signal }: Pick<DeliveryContext, 'signal'>): Promise<DeliveryResult> =>
+  new Promise((resolve) => {
+    signal.addEventListener('abort', () => resolve({ ...failed, message: 'aborted' }));
+  });
+
+type Setup = {
+  readonly answer: (context: DeliveryContext) => Promise<DeliveryResult>;
+  readonly attempt?: Partial<ClaimedAttempt>;
+  readonly isAlive?: boolean;
+};
+
+/** A run over a fake target, with what it delivered and the refusal of its log. */
+function runOf({ answer, attempt = {}, isAlive = true }: Setup) {
+  const clock = new ManualClock();
+  const delivered: unknown[] = [];
+  let refuse = (): void => undefined;
+  const run = new AttemptRun(
+    {
+      clock,
+      logger: silentLogger,
+      isAlive: () => isAlive,
+      random: () => 0,
+      logs: {
+        open: (_executionId, _attempt, _lastSeq, onRefused) => {
+          refuse = onRefused;
+          return { add: async () => undefined, flush: async () => undefined } as unknown as AttemptLog;
+        },
+      },
+      target: {
+        deliver: (_target, delivery, context) => {
+          delivered.push(delivery);
+          return answer(context);
+        },
+        close: async () => undefined,
+      },
+    },
+    { ...claimed, ...attempt },
+    job,
+  );
+  return { run, clock, delivered, refuseLog: () => refuse() };
+}
+
+describe('an attempt', () => {
+  it("is delivered with the run's parameters over the job's, and its end is what the target says", async () => {
+    const { run, clock, delivered } = runOf({ answer: async () => succeeded });
+    expect(await run.run()).toMatchObject({ executionId: 7, attempt: 1, outcome: 'SUCCEEDED' });
+    expect(delivered).toMatchObject([{ executionId: 7, term: 3, parameters: { text: 'of the run' } }]);
+    expect(clock.waiting).toBe(0);
+  });
+
+  it.each([
+    [1, 1_000],
+    [2, undefined],
+  ])('that fails as number %i of 2 is followed after %s ms', async (attempt, retryAfterMs) => {
+    const { run } = runOf({ answer: async () => failed, attempt: { attempt } });
+    expect(await run.run()).toMatchObject({ outcome: 'FAILED', reason: 'TARGET_ERROR', retryAfterMs });
+  });
+
+  it('fails in neutral words when the target client throws', async () => {
+    const { run } = runOf({ answer: () => Promise.reject(new Error('password=hunter2')) });
+    expect(await run.run()).toMatchObject({
+      outcome: 'FAILED',
+      reason: 'TARGET_ERROR',
+      message: 'the delivery failed inside Carillon',
+      retryAfterMs: 1_000,
+    });
+  });
+
+  it('is aborted when its time is up', async () => {
+    const { run, clock } = runOf({ answer: untilAborted });
+    const end = run.run();
+    await clock.advance(5_000);
+    expect(await end).toMatchObject({
+      outcome: 'FAILED',
+      reason: 'ATTEMPT_TIMEOUT',
+      message: 'the attempt took longer than 5000 ms',
+      retryAfterMs: 1_000,
+    });
+  });
+
+  it.each<[AbortCause, object | undefined]>([
+    ['cancel', { outcome: 'CANCELED', reason: 'CANCEL_REQUESTED' }],
+    ['stop', { outcome: 'FAILED', reason: 'WORKER_LOST', retryAfterMs: 0 }],
+    ['lost', undefined],
+  ])('that is aborted by %s ends as %o', async (cause, expected) => {
+    const { run } = runOf({ answer: untilAborted });
+    const end = run.run();
+    run.abort(cause);
+    run.abort('timeout');
+    const written = await end;
+    if (expected === undefined) expect(written).toBeUndefined();
+    else expect(written).toMatchObject(expected);
+  });
+
+  it('that succeeds although it is being aborted has succeeded', async () => {
+    const { run } = runOf({ answer: (context) => untilAborted(context).then(() => succeeded) });
+    const end = run.run();
+    run.abort('cancel');
+    expect(await end).toMatchObject({ outcome: 'SUCCEEDED' });
+  });
+
+  it("is not this instance's any more when its log lines are refused", async () => {
+    const { run, refuseLog } = runOf({ answer: untilAborted });
+    const end = run.run();
+    await settle();
+    refuseLog();
+    expect(await end).toBeUndefined();
+  });
+
+  it.each<[string, Partial<Setup>, object | undefined]>([
+    ['a cancel was asked for before', { attempt: { cancelRequested: true } }, { outcome: 'CANCELED' }],
+    ["the instance's lease may be over", { isAlive: false }, undefined],
+  ])('is not delivered when %s', async (_, setup, expected) => {
+    const { run, delivered } = runOf({ answer: async () => succeeded, ...setup });
+    const written = await run.run();
+    expect(delivered).toEqual([]);
+    if (expected === undefined) expect(written).toBeUndefined();
+    else expect(written).toMatchObject(expected);
+  });
+});
