@@ -15,10 +15,9 @@
  * request_id: the second is a replay of the first.
  */
 import { DomainError } from '../domain/errors.ts';
-import { type Execution, waitingForOthers, waitingForSlot } from '../domain/execution.ts';
-import type { JobKey, OverlapPolicy } from '../domain/job.ts';
-import { type Occupancy, type OverlapDecision, OverlapRule } from '../domain/overlap.ts';
-import { mergeParameters } from '../domain/parameters.ts';
+import type { Execution } from '../domain/execution.ts';
+import type { JobKey } from '../domain/job.ts';
+import type { Occupancy } from '../domain/overlap.ts';
 import { Batcher } from '../platform/batcher.ts';
 import type { Db, Tx } from '../store/database.ts';
 import type { Notifier } from '../store/notifier.ts';
@@ -29,6 +28,7 @@ import type { CachedJob, JobCache } from './job-cache.ts';
 import type { JobContinuation } from './job-continuation.ts';
 import type { TriggerJob } from './operations.ts';
 import { jobNotFound, requestIdReused } from './refusals.ts';
+import { type TriggerCall as Call, decideAll, executionOf, rowOf } from './trigger-rows.ts';
 
 export type TriggerCommandOptions = {
   readonly store: Pick<
@@ -44,16 +44,6 @@ type Reply = { readonly execution: Execution; readonly replayed: boolean };
 
 /** What becomes of one call of a batch. */
 type Outcome = { readonly reply: Reply } | { readonly replayOf: number } | { readonly refusal: DomainError };
-
-/** A call that may be carried out. */
-type Call = {
-  readonly place: number;
-  readonly request: TriggerJob;
-  readonly job: CachedJob;
-  readonly namespace: string;
-  readonly executionId: number;
-  readonly overlap: OverlapPolicy;
-};
 
 export class TriggerCommand {
   readonly #options: TriggerCommandOptions;
@@ -213,46 +203,6 @@ type Made = {
   readonly waitingJobs: readonly number[];
 };
 
-/** Decides about the calls of a batch, job by job in the order of their ids. */
-function decideAll(
-  calls: readonly Call[],
-  occupancies: ReadonlyMap<number, Occupancy>,
-): ReadonlyMap<Call, OverlapDecision> {
-  const decisions = new Map<Call, OverlapDecision>();
-  for (const [jobId, unordered] of Map.groupBy(calls, (call) => call.job.id)) {
-    const rule = new OverlapRule(occupancies.get(jobId) ?? { bufferedCount: 0 });
-    const ofJob = unordered.toSorted((a, b) => a.executionId - b.executionId);
-    const replacing = ofJob.findLastIndex(({ overlap }) => overlap === 'CANCEL_OTHER');
-    ofJob.forEach((call, i) => {
-      decisions.set(
-        call,
-        i < replacing
-          ? { kind: 'SKIP', message: `replaced by execution ${ofJob[replacing]!.executionId}` }
-          : rule.decide(call.overlap, `execution ${call.executionId}`),
-      );
-    });
-  }
-  return decisions;
-}
-
-function rowOf({ request, job, executionId: id }: Call, decision: OverlapDecision): TriggeredRow {
-  return {
-    id,
-    jobId: job.id,
-    cause: request.cause,
-    priority: job.definition.priority,
-    queueTimeoutMs: job.definition.queueTimeoutMs ?? null,
-    parameters: hasParameters(request) ? request.parameters : null,
-    buffered: decision.kind === 'BUFFER',
-    ...(decision.kind === 'SKIP'
-      ? { state: 'SKIPPED', reason: 'OVERLAP', message: decision.message }
-      : { state: 'PENDING', message: '' }),
-  };
-}
-
-const hasParameters = ({ parameters }: TriggerJob): boolean =>
-  parameters.text !== undefined || parameters.object !== undefined || (parameters.list?.length ?? 0) > 0;
-
 function refusalOf(
   request: TriggerJob,
   target: ResolvedJob | undefined,
@@ -284,26 +234,3 @@ function refusalOf(
 }
 
 const nameOf = (key: JobKey): string => `${key.namespace}/${key.group}/${key.name}`;
-
-function executionOf(row: TriggeredRow, job: CachedJob, at: Date): Execution {
-  return {
-    id: row.id,
-    jobId: row.jobId,
-    jobKey: job.key,
-    schedule: '',
-    cause: row.cause,
-    fireAt: at,
-    createdAt: at,
-    finishedAt: row.state === 'SKIPPED' ? at : undefined,
-    state: row.state,
-    reason: row.reason,
-    message: row.message,
-    attempt: 0,
-    attempts: [],
-    parameters: mergeParameters(job.definition.parameters, row.parameters),
-    priority: row.priority,
-    term: 0,
-    waitingFor: row.state === 'PENDING' ? (row.buffered ? waitingForOthers : waitingForSlot) : '',
-    skippedCount: 0,
-  };
-}

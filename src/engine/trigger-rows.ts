@@ -1,0 +1,86 @@
+/** What becomes of the calls of a batch of triggers: decisions, ledger rows, replies. */
+import { type Execution, waitingForOthers, waitingForSlot } from '../domain/execution.ts';
+import type { OverlapPolicy } from '../domain/job.ts';
+import { type Occupancy, type OverlapDecision, OverlapRule } from '../domain/overlap.ts';
+import { mergeParameters } from '../domain/parameters.ts';
+import type { TriggeredRow } from '../store/trigger-store.ts';
+import type { CachedJob } from './job-cache.ts';
+import type { TriggerJob } from './operations.ts';
+
+/** A call that may be carried out. */
+export type TriggerCall = {
+  readonly place: number;
+  readonly request: TriggerJob;
+  readonly job: CachedJob;
+  readonly namespace: string;
+  readonly executionId: number;
+  readonly overlap: OverlapPolicy;
+};
+
+/** Decides about the calls of a batch, job by job in the order of their ids. */
+export function decideAll(
+  calls: readonly TriggerCall[],
+  occupancies: ReadonlyMap<number, Occupancy>,
+): ReadonlyMap<TriggerCall, OverlapDecision> {
+  const decisions = new Map<TriggerCall, OverlapDecision>();
+  for (const [jobId, unordered] of Map.groupBy(calls, (call) => call.job.id)) {
+    const rule = new OverlapRule(occupancies.get(jobId) ?? { bufferedCount: 0 });
+    const ofJob = unordered.toSorted((a, b) => a.executionId - b.executionId);
+    const replacing = ofJob.findLastIndex(({ overlap }) => overlap === 'CANCEL_OTHER');
+    ofJob.forEach((call, i) => {
+      decisions.set(
+        call,
+        i < replacing
+          ? { kind: 'SKIP', message: `replaced by execution ${ofJob[replacing]!.executionId}` }
+          : rule.decide(call.overlap, `execution ${call.executionId}`),
+      );
+    });
+  }
+  return decisions;
+}
+
+/** The ledger row of a call. */
+export function rowOf(
+  { request, job, executionId: id }: TriggerCall,
+  decision: OverlapDecision,
+): TriggeredRow {
+  return {
+    id,
+    jobId: job.id,
+    cause: request.cause,
+    priority: job.definition.priority,
+    queueTimeoutMs: job.definition.queueTimeoutMs ?? null,
+    parameters: hasParameters(request) ? request.parameters : null,
+    buffered: decision.kind === 'BUFFER',
+    ...(decision.kind === 'SKIP'
+      ? { state: 'SKIPPED', reason: 'OVERLAP', message: decision.message }
+      : { state: 'PENDING', message: '' }),
+  };
+}
+
+const hasParameters = ({ parameters }: TriggerJob): boolean =>
+  parameters.text !== undefined || parameters.object !== undefined || (parameters.list?.length ?? 0) > 0;
+
+/** The execution as the caller gets it. */
+export function executionOf(row: TriggeredRow, job: CachedJob, at: Date): Execution {
+  return {
+    id: row.id,
+    jobId: row.jobId,
+    jobKey: job.key,
+    schedule: '',
+    cause: row.cause,
+    fireAt: at,
+    createdAt: at,
+    finishedAt: row.state === 'SKIPPED' ? at : undefined,
+    state: row.state,
+    reason: row.reason,
+    message: row.message,
+    attempt: 0,
+    attempts: [],
+    parameters: mergeParameters(job.definition.parameters, row.parameters),
+    priority: row.priority,
+    term: 0,
+    waitingFor: row.state === 'PENDING' ? (row.buffered ? waitingForOthers : waitingForSlot) : '',
+    skippedCount: 0,
+  };
+}
