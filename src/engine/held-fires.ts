@@ -33,7 +33,7 @@ export async function releaseHeld(
     readonly jobs: JobCache;
     readonly planning: FirePlanning;
   },
-  lifted: readonly { readonly jobId: number; readonly createdAt: Date }[],
+  lifted: readonly { readonly jobId: number; readonly heldSince: Date }[],
   timers: ReadonlyMap<number, LockedTimer>,
   missed: 'DROP' | 'RUN_LAST' | 'RUN_ALL',
 ): Promise<{ readonly fireTimes: readonly Date[]; readonly fired?: Fired }> {
@@ -50,14 +50,14 @@ export async function releaseHeld(
   const replaced: { jobId: number; message: string }[] = [];
   const waitingJobs: number[] = [];
   const firings: Firing[] = [];
-  for (const { jobId, createdAt } of lifted) {
+  for (const { jobId, heldSince } of lifted) {
     const timer = timers.get(jobId);
     const job = cached.get(jobId);
     const situation = situations.get(jobId);
     if (!timer || !job || !situation || situation.pausedUntilMs !== undefined) continue;
     const timetable = job.timetable();
     const { overlap } = job.definition;
-    const rows = await store.held.listHeldBack(tx, jobId, createdAt, missed === 'RUN_LAST' ? 1 : maxHeld);
+    const rows = await store.held.listHeldBack(tx, jobId, heldSince, missed === 'RUN_LAST' ? 1 : maxHeld);
     const rule = new OverlapRule(situation.occupancy);
     let { progress } = timer;
     rows.toReversed().forEach((row, i) => {

@@ -10,8 +10,12 @@ export class PgPauseStore {
   ): Promise<void> {
     await run(
       tx,
-      `insert into carillon.pause (id, job_id, actor, reason, created_at, until_at)
-       select $2 || '.' || job_id, job_id, $3, $4, clock_timestamp(), $5 from unnest($1::bigint[]) as t (job_id)`,
+      `insert into carillon.pause (id, job_id, actor, reason, created_at, until_at, held_since)
+       select $2 || '.' || job_id, job_id, $3, $4, clock_timestamp(), $5,
+              coalesce((select min(p.held_since) from carillon.pause p
+                         where p.job_id = t.job_id and (p.until_at is null or p.until_at > clock_timestamp())),
+                       clock_timestamp())
+         from unnest($1::bigint[]) as t (job_id)`,
       [numberArray(jobIds), pause.id, pause.actor, pause.reason, pause.untilAt ?? null],
     );
     await touch(tx, jobIds);
@@ -19,22 +23,22 @@ export class PgPauseStore {
 
   /**
    * Takes pauses away, one by its id or, with an empty id, all. Returns the
-   * jobs that lost a pause which still stood, each with the start of its oldest
-   * one.
+   * jobs that lost a pause which still stood, each with the instant since which
+   * it has been paused without a break.
    */
   async lift(
     tx: Tx,
     jobIds: readonly number[],
     pauseId: string,
-  ): Promise<readonly { readonly jobId: number; readonly createdAt: Date }[]> {
-    const rows = await run<{ jobId: number; createdAt: Date }>(
+  ): Promise<readonly { readonly jobId: number; readonly heldSince: Date }[]> {
+    const rows = await run<{ jobId: number; heldSince: Date }>(
       tx,
       `with gone as (
          delete from carillon.pause
           where job_id = any ($1::bigint[]) and ($2 = '' or split_part(id, '.', 1) = split_part($2, '.', 1))
-         returning job_id, created_at, until_at
+         returning job_id, held_since, until_at
        )
-       select job_id as "jobId", min(created_at) as "createdAt" from gone
+       select job_id as "jobId", min(held_since) as "heldSince" from gone
         where until_at is null or until_at > clock_timestamp()
         group by job_id order by job_id`,
       [numberArray(jobIds), pauseId],

@@ -46,6 +46,7 @@ export type PauseTable = {
   reason: string;
   created_at: Generated<Date>;
   until_at: Date | null;
+  held_since: Date;
 };
 
 export type ExecutionTable = {

@@ -63,6 +63,12 @@ comment on index carillon.open_execution_buffered_idx is 'the buffered execution
 create index open_execution_backfill_id_idx on carillon.open_execution (backfill_id) where backfill_id is not null;
 comment on index carillon.open_execution_backfill_id_idx is 'cancel a backfill';
 
+alter table carillon.pause add column held_since timestamptz;
+update carillon.pause set held_since = created_at;
+alter table carillon.pause alter column held_since set not null;
+comment on column carillon.pause.held_since is
+  'since when the job has been paused without a break, by this pause or by those that stood when it was set';
+
 create table carillon.unused_run (
   execution_id bigint primary key,
   job_id bigint not null,
