@@ -30,7 +30,10 @@ import type { Operations } from './engine/operations.ts';
 import { PauseCommands } from './engine/pause-commands.ts';
 import { Rescuer } from './engine/rescuer.ts';
 import { Scheduler } from './engine/scheduler.ts';
+import { GrpcTargetClient } from './engine/targets/grpc-target-client.ts';
 import { HttpTargetClient } from './engine/targets/http-target-client.ts';
+import { SocketTargetClient } from './engine/targets/socket-target-client.ts';
+import { TargetClients } from './engine/targets/target-clients.ts';
 import { TriggerCommand } from './engine/trigger-command.ts';
 import { ZoneDataRenewal } from './engine/zone-data-renewal.ts';
 import type { Clock } from './platform/clock.ts';
@@ -161,17 +164,22 @@ export class App implements Service {
     });
     const jobs = new JobCache(store);
     const calendars = new CalendarCache(store);
-    const planning = new FirePlanning({ store, jobs, calendars, logger });
-    const continuation = new JobContinuation({ store, jobs, planning, notifier, logger });
+    const planning = new FirePlanning({ store, jobs, calendars, clock, logger });
+    const continuation = new JobContinuation({ store, jobs, planning, notifier, clock, logger });
     const { safetyIntervalMs } = engine;
 
     const logs = new LogWriter({ store, notifier, clock, logger, instanceId });
     const ender = new AttemptEnder({ store, notifier, continuation, clock, logger, instanceId });
-    const target = new HttpTargetClient({
-      version,
-      clock,
-      maxConnectionsPerOrigin: engine.connectionsPerOrigin,
-      maxLogBytes: engine.logBytesPerAttempt,
+    const maxLogBytes = engine.logBytesPerAttempt;
+    const target = new TargetClients({
+      http: new HttpTargetClient({
+        version,
+        clock,
+        maxConnectionsPerOrigin: engine.connectionsPerOrigin,
+        maxLogBytes,
+      }),
+      grpc: new GrpcTargetClient({ version, clock, maxLogBytes }),
+      socket: new SocketTargetClient({ clock, maxLogBytes }),
     });
     const dispatcher = new Dispatcher({
       store,
@@ -247,7 +255,7 @@ export class App implements Service {
 
     await this.#run(notifier);
     await this.#run(membership);
-    this.#parts.push({ start: () => Promise.resolve(), stop: () => continuation.settled() });
+    this.#parts.push({ start: () => Promise.resolve(), stop: () => continuation.stop() });
     if (has('scheduler')) {
       await this.#run(elector);
       await this.#run(rescuer);

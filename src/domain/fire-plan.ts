@@ -26,7 +26,10 @@ import type { ScheduleProgress } from './schedule/schedule.ts';
 import type { Fire, Timetable } from './schedule/timetable.ts';
 
 /** The fire times of a job's schedules; what a compiled timetable offers. */
-export type FireTimes = Pick<Timetable, 'next' | 'count' | 'tally' | 'lastUntil' | 'afterRun'>;
+export type FireTimes = Pick<
+  Timetable,
+  'next' | 'count' | 'tally' | 'lastUntil' | 'only' | 'afterRun' | 'chargedFor'
+>;
 
 /** One ledger row to be written. */
 export type PlannedRow = {
@@ -40,6 +43,8 @@ export type PlannedRow = {
   readonly skippedCount: number;
   /** Whether it waits for the other executions of the job to end. */
   readonly buffered: boolean;
+  /** The schedules that keep count of it (Timetable.chargedFor). */
+  readonly charged: readonly string[];
 };
 
 export type FirePlan = {
@@ -55,7 +60,9 @@ export type FirePlan = {
 
 export type FireSituation = {
   readonly fireTimes: FireTimes;
-  readonly exclusions: Pick<Exclusions, 'apply' | 'lastOpenUntil'>;
+  readonly exclusions: Pick<Exclusions, 'apply' | 'lastOpenUntil' | 'isEmpty'>;
+  /** Fire times that the ledger has already; they are passed over. */
+  readonly taken?: ReadonlySet<number>;
   readonly progress: readonly ScheduleProgress[];
   /** The fire time that is stored as next; it is due. */
   readonly nextFireMs: number;
@@ -129,8 +136,7 @@ class Planner {
   /** Applies the misfire policy to the fire times up to an instant, and to what would be a burst behind it. */
   handleMissed(untilMs: number): void {
     const { misfire, nowMs, exclusions, fireTimes } = this.#situation;
-    const onTime = this.#count(Math.max(untilMs, this.#doneMs), nowMs, misfire.maxCatchUp + 1);
-    const cutoffMs = onTime > misfire.maxCatchUp ? this.#latestBefore(nowMs, misfire.maxCatchUp) : untilMs;
+    const cutoffMs = Math.max(untilMs, this.#latestBefore(nowMs, misfire.maxCatchUp));
     if (cutoffMs <= this.#doneMs) return;
     if (misfire.policy === 'RUN_LAST') {
       // What a calendar excludes is not the last one to run.
@@ -198,6 +204,7 @@ class Planner {
       message: '',
       skippedCount: 0,
       buffered,
+      charged: fireTimes.chargedFor(fire),
     });
     this.#progress = progress;
   }
@@ -225,8 +232,12 @@ class Planner {
     return next && next.atMs <= untilMs ? next : undefined;
   }
 
-  /** Accounts for a fire time that a calendar excludes; false when none does. */
+  /** Accounts for a fire time that a calendar excludes or that has its row; false for any other. */
   #skipExcluded(at: Fire): boolean {
+    if (this.#situation.taken?.has(at.atMs)) {
+      this.#doneMs = at.atMs;
+      return true;
+    }
     const applied = this.#situation.exclusions.apply(at);
     if (applied.kind === 'open') return false;
     this.#skip(at, 'CALENDAR', `excluded by ${applied.by}`, 0);
@@ -248,6 +259,7 @@ class Planner {
       message,
       skippedCount,
       buffered: false,
+      charged: [],
     });
   }
 
@@ -265,8 +277,14 @@ class Planner {
     return this.#situation.fireTimes.lastUntil(untilMs, this.#doneMs, this.#progress);
   }
 
-  /** An instant behind which at most `count` fire times lie up to `untilMs`. */
+  /** An instant behind which at most `count` fire times that may run lie up to `untilMs`. */
   #latestBefore(untilMs: number, count: number): number {
+    return this.#situation.exclusions.isEmpty
+      ? this.#latestOfAll(untilMs, count)
+      : this.#latestOfOpen(untilMs, count);
+  }
+
+  #latestOfAll(untilMs: number, count: number): number {
     let lowMs = this.#doneMs;
     // Fire times are whole milliseconds; a fraction, which the database's clock has, would keep the span from closing.
     let highMs = Math.floor(untilMs);
@@ -277,6 +295,19 @@ class Planner {
       else lowMs = middleMs;
     }
     return highMs;
+  }
+
+  /** Back from one fire time that no calendar excludes to the one before it. */
+  #latestOfOpen(untilMs: number, count: number): number {
+    const { exclusions, fireTimes } = this.#situation;
+    let atMs = untilMs;
+    for (let n = 0; n <= count; n++) {
+      const fire = exclusions.lastOpenUntil(fireTimes, atMs, this.#doneMs, this.#progress);
+      if (!fire) return this.#doneMs;
+      if (n === count) return fire.atMs;
+      atMs = fire.atMs - 1;
+    }
+    return this.#doneMs;
   }
 }
 

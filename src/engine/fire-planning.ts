@@ -11,6 +11,7 @@
 import { type FirePlan, type FireSituation, planFires } from '../domain/fire-plan.ts';
 import { Exclusions } from '../domain/schedule/exclusions.ts';
 import type { ScheduleProgress } from '../domain/schedule/schedule.ts';
+import type { Clock } from '../platform/clock.ts';
 import type { Logger } from '../platform/logger.ts';
 import type { Tx } from '../store/database.ts';
 import type { Store } from '../store/store.ts';
@@ -22,8 +23,16 @@ export type FirePlanningOptions = {
   readonly store: Pick<Store, 'timers' | 'cancels'>;
   readonly jobs: JobCache;
   readonly calendars: CalendarCache;
+  readonly clock: Pick<Clock, 'monotonicMs'>;
   readonly logger: Logger;
 };
+
+/**
+ * How long one tick plans, in milliseconds. What is planned by then is written,
+ * the rest is due at the next tick: however long the plans of an outage take,
+ * no transaction idles until the server ends it.
+ */
+const planningMs = 200;
 
 /** Fire times that have passed before they could be planned: those of some schedules, from an instant on. */
 export type LateFires = {
@@ -53,15 +62,24 @@ export class FirePlanning {
     this.#options = options;
   }
 
-  /** Plans the fires of jobs whose timer rows are locked and due. */
-  async planDue(tx: Tx, due: readonly LockedTimer[]): Promise<readonly Firing[]> {
+  /**
+   * Plans the fires of jobs whose timer rows are locked and due. `mayLeave`:
+   * those that the time does not suffice for are left as they are.
+   */
+  async planDue(
+    tx: Tx,
+    due: readonly LockedTimer[],
+    { mayLeave = false }: { readonly mayLeave?: boolean } = {},
+  ): Promise<readonly Firing[]> {
     if (due.length === 0) return [];
     const { store, jobs } = this.#options;
     const situations = await store.timers.listSituations(tx, idsOf(due));
     const cached = await jobs.load(tx, due);
     const exclusions = await this.#options.calendars.load(tx, [...cached.values()]);
-    return due.map((timer) =>
-      this.#planJob({
+    const untilMs = this.#options.clock.monotonicMs() + planningMs;
+    const firings: Firing[] = [];
+    for (const timer of due) {
+      const firing = this.#planJob({
         timer,
         job: cached.get(timer.jobId),
         situation: situations.get(timer.jobId),
@@ -71,8 +89,11 @@ export class FirePlanning {
           progress: timer.progress,
           nextFireMs: timer.nextFireMs!,
         }),
-      }),
-    );
+      });
+      firings.push(firing);
+      if (mayLeave && this.#options.clock.monotonicMs() > untilMs) break;
+    }
+    return firings;
   }
 
   /** Plans late fires of jobs whose timer rows are locked and not due; beside them their timetable goes on. */
@@ -84,18 +105,59 @@ export class FirePlanning {
       tx,
       late.map(({ job }) => job),
     );
+    const taken = await store.timers.listTaken(
+      tx,
+      late.map(({ timer: { jobId }, afterMs }) => ({ jobId, afterMs })),
+    );
     return late.map(({ timer, job, progress, places, afterMs }) => {
-      const timetable = job.timetable();
-      const firing = this.#planJob({
-        timer,
-        job,
-        situation: situations.get(job.id),
-        exclusions: exclusions.get(job.id),
-        fires: () => ({ fireTimes: timetable.only(places), progress, nextFireMs: afterMs + 1 }),
-      });
-      const next = timetable.next(timer.nowMs, firing.progress ?? progress);
-      return { ...firing, newNextFireMs: next?.atMs ?? null };
+      try {
+        const timetable = job.timetable();
+        const firing = this.#planJob({
+          timer,
+          job,
+          situation: situations.get(job.id),
+          exclusions: exclusions.get(job.id),
+          fires: () => ({
+            fireTimes: timetable.only(places),
+            progress,
+            nextFireMs: afterMs + 1,
+            taken: taken.get(job.id),
+          }),
+        });
+        const next = timetable.next(timer.nowMs, firing.progress ?? progress);
+        return { ...firing, newNextFireMs: next?.atMs ?? null };
+      } catch (error) {
+        return this.setAside(timer, job, error);
+      }
     });
+  }
+
+  /** What to write for a job that cannot be planned: a row that says why; it fires no more until it is edited. */
+  setAside(timer: LockedTimer, job: CachedJob, error: unknown): Firing {
+    this.#options.logger.error({ error, jobId: job.id }, 'job set aside: its definition cannot be used');
+    return {
+      jobId: timer.jobId,
+      oldNextFireMs: timer.nextFireMs,
+      newNextFireMs: null,
+      lastFireMs: null,
+      // Nothing is waited for any more.
+      progress: timer.progress.map(({ runs }) => ({ runs })),
+      priority: job.definition.priority,
+      queueTimeoutMs: null,
+      rows: [
+        {
+          fireMs: timer.nextFireMs ?? Math.floor(timer.nowMs),
+          schedule: '',
+          cause: 'SCHEDULE',
+          state: 'SKIPPED',
+          reason: 'INVALID_JOB',
+          message: error instanceof Error ? error.message : 'its definition cannot be used',
+          skippedCount: 0,
+          buffered: false,
+          charged: [],
+        },
+      ],
+    };
   }
 
   /** Writes firings. Whatever an execution takes the place of is canceled first. */
@@ -133,7 +195,7 @@ export class FirePlanning {
     }
     const { definition } = job;
     let plan: FirePlan;
-    let keepsProgress = true;
+    let keepsProgress: boolean;
     try {
       keepsProgress = job.timetable().keepsProgress;
       plan = planFires({
@@ -146,11 +208,7 @@ export class FirePlanning {
         pausedUntilMs: situation?.pausedUntilMs,
       });
     } catch (error) {
-      this.#options.logger.error(
-        { error, jobId: timer.jobId },
-        'job set aside: its definition cannot be used',
-      );
-      plan = unusable(timer, error);
+      return this.setAside(timer, job, error);
     }
     return {
       ...common,
@@ -172,23 +230,7 @@ type Known = {
   readonly situation: JobSituation | undefined;
   readonly exclusions: Exclusions | undefined;
   /** Throws when the schedules cannot be understood. */
-  readonly fires: (job: CachedJob) => Pick<FireSituation, 'fireTimes' | 'progress' | 'nextFireMs'>;
+  readonly fires: (job: CachedJob) => Pick<FireSituation, 'fireTimes' | 'progress' | 'nextFireMs' | 'taken'>;
 };
 
 const idsOf = (timers: readonly LockedTimer[]): readonly number[] => timers.map(({ jobId }) => jobId);
-
-const unusable = (timer: LockedTimer, error: unknown): FirePlan => ({
-  rows: [
-    {
-      fireMs: timer.nextFireMs ?? Math.floor(timer.nowMs),
-      schedule: '',
-      cause: 'SCHEDULE',
-      state: 'SKIPPED',
-      reason: 'INVALID_JOB',
-      message: error instanceof Error ? error.message : 'its definition cannot be used',
-      skippedCount: 0,
-      buffered: false,
-    },
-  ],
-  progress: timer.progress,
-});

@@ -44,20 +44,26 @@ export async function releaseHeld(
     lifted.map(({ jobId }) => jobId),
   );
   const cached = await jobs.load(tx, locked);
+  const heldRows = Map.groupBy(
+    await store.held.listHeldBack(tx, lifted, missed === 'RUN_LAST' ? 1 : maxHeld),
+    (row) => row.jobId,
+  );
   const fireTimes: Date[] = [];
-  const released: { id: number; buffered: boolean }[] = [];
+  const released: { id: number; buffered: boolean; charged: readonly string[] }[] = [];
   const overlapped: number[] = [];
   const replaced: { jobId: number; message: string }[] = [];
   const waitingJobs: number[] = [];
   const firings: Firing[] = [];
-  for (const { jobId, heldSince } of lifted) {
+  for (const { jobId } of lifted) {
     const timer = timers.get(jobId);
     const job = cached.get(jobId);
     const situation = situations.get(jobId);
-    if (!timer || !job || !situation || situation.pausedUntilMs !== undefined) continue;
+    const rows = heldRows.get(jobId);
+    if (!timer || !job || !situation || !rows) continue;
+    // Another pause still holds it.
+    if ((situation.pausedUntilMs ?? 0) > timer.nowMs) continue;
     const timetable = job.timetable();
     const { overlap } = job.definition;
-    const rows = await store.held.listHeldBack(tx, jobId, heldSince, missed === 'RUN_LAST' ? 1 : maxHeld);
     const rule = new OverlapRule(situation.occupancy);
     let { progress } = timer;
     rows.toReversed().forEach((row, i) => {
@@ -79,7 +85,7 @@ export async function releaseHeld(
       if (fire) progress = timetable.afterRun(progress, fire);
       const buffered = decision.kind === 'BUFFER';
       fireTimes.push(row.fireAt);
-      released.push({ id: row.id, buffered });
+      released.push({ id: row.id, buffered, charged: fire ? timetable.chargedFor(fire) : [] });
       if (buffered) waitingJobs.push(jobId);
       if (buffered && decision.cancelsOthers) replaced.push({ jobId, message: `replaced by ${name}` });
     });

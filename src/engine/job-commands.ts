@@ -37,6 +37,7 @@ export type JobCommandsOptions = {
     | 'cancels'
     | 'pauses'
     | 'triggers'
+    | 'continuations'
   >;
   readonly planning: FirePlanning;
   readonly continuation: Pick<JobContinuation, 'announce'>;
@@ -85,7 +86,7 @@ export class JobCommands {
       }
       return { job: await this.#get(tx, saved.id), created: inserted !== undefined, fired: saved.fired };
     });
-    notifier.notify('timers');
+    for (const topic of ['timers', 'pending'] as const) notifier.notify(topic);
     for (const fired of result.fired) continuation.announce(fired);
     return { job: result.job, created: result.created };
   }
@@ -112,7 +113,7 @@ export class JobCommands {
       }));
       return { job: await this.#get(tx, id), fired: saved.fired };
     });
-    notifier.notify('timers');
+    for (const topic of ['timers', 'pending'] as const) notifier.notify(topic);
     for (const each of fired) continuation.announce(each);
     return job;
   }
@@ -191,6 +192,7 @@ export class JobCommands {
     if (firesAlike(schedules, definition.schedules)) {
       checkDefinition({ ...definition, schedules: [] }, 'job', now.getTime(), id);
       await store.jobs.saveDefinition(tx, id, { ...definition, schedules }, undefined);
+      await this.#letGo(tx, before, definition);
       return { id, fired: [] };
     }
     const timetable = checkDefinition(definition, 'job', now.getTime() - definition.misfire.graceMs, id);
@@ -201,10 +203,17 @@ export class JobCommands {
       progress: timer.progress,
     });
     await store.jobs.saveDefinition(tx, id, definition, timing);
+    await this.#letGo(tx, before, definition);
     const generation = before.generation + 1;
     const job: CachedJob = { id, key, generation, definition, timetable: () => timetable };
     const fired = await this.#settleSaved(tx, job, { ...timer, generation, ...timing }, late);
     return { id, fired: [settled.fired, fired].filter((each) => each !== undefined) };
+  }
+
+  /** With ALLOW nothing waits for another: what is buffered may begin. */
+  async #letGo(tx: Tx, before: Job, { overlap }: JobDefinition): Promise<void> {
+    if (overlap !== 'ALLOW' || before.bufferedCount === 0) return;
+    await this.#options.store.continuations.releaseAll(tx, before.id);
   }
 
   /**

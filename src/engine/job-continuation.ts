@@ -10,13 +10,16 @@
  * both have written. Two passes over one job come one after the other by the
  * row lock, and the second finds nothing left to do.
  *
- * A process that is killed before its pass, or whose pass fails, leaves the
- * rows as they are: the leader sweeps all jobs in which something is to be done
- * at its safety interval. A fixed delay counts from the finish in the ledger,
+ * A pass that fails is tried again; one job that cannot be continued does not
+ * hold up the others. A process that is killed before its pass leaves the rows
+ * as they are: the leader sweeps all jobs in which something is to be done at
+ * its safety interval. A fixed delay counts from the finish in the ledger,
  * not from the pass; when it is due by the time of the pass, it fires under the
  * misfire policy like every fire time that comes late.
  */
 import type { ScheduleProgress } from '../domain/schedule/schedule.ts';
+import { backoffMs } from '../platform/backoff.ts';
+import type { Clock } from '../platform/clock.ts';
 import type { Logger } from '../platform/logger.ts';
 import type { Tx } from '../store/database.ts';
 import type { Notifier } from '../store/notifier.ts';
@@ -30,16 +33,26 @@ export type JobContinuationOptions = {
   readonly jobs: JobCache;
   readonly planning: FirePlanning;
   readonly notifier: Pick<Notifier, 'notify'>;
+  readonly clock: Pick<Clock, 'sleep'>;
   readonly logger: Logger;
 };
 
 /** The most jobs of one transaction. */
 const batchSize = 500;
 
+/** So many jobs that wait for a finish are looked at in one sweep. */
+const sweptDelays = 1_000;
+
+/** After a pass that failed the next one waits, in milliseconds. */
+const backoff = { initialMs: 100, maxMs: 5_000, multiplier: 2 } as const;
+
 export class JobContinuation {
   readonly #options: JobContinuationOptions;
   #waiting = new Set<number>();
   #pass: Promise<void> | undefined;
+  readonly #stopping = new AbortController();
+  /** Where the walk over fixed delays goes on. */
+  #sweptId = 0;
 
   constructor(options: JobContinuationOptions) {
     this.#options = options;
@@ -65,34 +78,73 @@ export class JobContinuation {
     while (this.#pass !== undefined) await this.#pass;
   }
 
-  /** Looks at all jobs in which something is to be done. */
+  /** Leaves what fails from now on to the leader, and resolves when nothing is under way. */
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    await this.settled();
+  }
+
+  /** Looks at all jobs in which something is to be done; at those with fixed delays in turns. */
   async sweep(): Promise<void> {
     const { store } = this.#options;
     for (let afterId = 0; ; ) {
-      const ids = await store.continuations.listAll(store.db, afterId, batchSize);
-      if (ids.length === 0) return;
+      const ids = await store.continuations.listBufferedOrUnused(store.db, afterId, batchSize);
+      if (ids.length === 0) break;
       await this.#continueAll(ids);
       afterId = ids.at(-1)!;
     }
+    const { jobIds, lastId } = await store.continuations.listFinishedDelays(
+      store.db,
+      this.#sweptId,
+      sweptDelays,
+    );
+    this.#sweptId = lastId ?? 0;
+    for (let i = 0; i < jobIds.length; i += batchSize)
+      await this.#continueAll(jobIds.slice(i, i + batchSize));
   }
 
   async #run(): Promise<void> {
-    const { store, logger } = this.#options;
-    try {
-      while (this.#waiting.size > 0) {
-        const told = [...this.#waiting];
-        this.#waiting = new Set();
+    const { store, clock, logger } = this.#options;
+    const { signal } = this.#stopping;
+    for (let failures = 0; this.#waiting.size > 0; ) {
+      const told = [...this.#waiting];
+      this.#waiting = new Set();
+      try {
         const ids = await store.continuations.listAmong(store.db, told);
         for (let i = 0; i < ids.length; i += batchSize) await this.#continueAll(ids.slice(i, i + batchSize));
+        failures = 0;
+      } catch (error) {
+        if (++failures === 1) logger.warn({ error, jobs: told.length }, 'jobs not continued, trying again');
+        // The leader finds them in any case.
+        if (signal.aborted) break;
+        for (const id of told) this.#waiting.add(id);
+        await clock.sleep(backoffMs(backoff, failures, 0.5), signal);
       }
+    }
+    this.#pass = undefined;
+  }
+
+  /** Continues jobs together; where that fails, one by one, so that none holds up the others. */
+  async #continueAll(jobIds: readonly number[]): Promise<void> {
+    try {
+      await this.#continueTogether(jobIds);
     } catch (error) {
-      logger.warn({ error }, 'jobs not continued; the leader will find them');
-    } finally {
-      this.#pass = undefined;
+      if (jobIds.length === 1) throw error;
+      let failures = 0;
+      for (const jobId of jobIds) {
+        try {
+          await this.#continueTogether([jobId]);
+          failures = 0;
+        } catch (reason) {
+          // So many in a row: it is not the jobs.
+          if (++failures === 3) throw reason;
+          this.#options.logger.error({ error: reason, jobId }, 'job not continued');
+        }
+      }
     }
   }
 
-  async #continueAll(jobIds: readonly number[]): Promise<void> {
+  async #continueTogether(jobIds: readonly number[]): Promise<void> {
     const { store, notifier } = this.#options;
     const { released, fired } = await store.transaction((tx) => this.#continueLocked(tx, jobIds));
     if (released > 0) notifier.notify('pending');
@@ -132,19 +184,22 @@ export class JobContinuation {
     for (const timer of settled.values()) {
       const job = cached.get(timer.jobId);
       if (!job) continue;
-      const timetable = job.timetable();
-      let progress: readonly ScheduleProgress[] = timer.progress;
-      for (const { fireMs, finishedMs } of finished.get(timer.jobId) ?? []) {
-        progress = timetable.afterFinish(progress, fireMs, finishedMs);
+      try {
+        const timetable = job.timetable();
+        let progress: readonly ScheduleProgress[] = timer.progress;
+        for (const { fireMs, finishedMs } of finished.get(timer.jobId) ?? []) {
+          progress = timetable.afterFinish(progress, fireMs, finishedMs);
+        }
+        for (const { charged, endedMs } of unused.get(timer.jobId) ?? []) {
+          progress = timetable.afterUnusedRun(progress, charged, endedMs);
+        }
+        const places = timetable.overdueDelays(progress, timer.nowMs);
+        const first = places.length === 0 ? undefined : timetable.only(places).next(0, progress);
+        if (first) late.push({ job, timer, progress, places, afterMs: first.atMs - 1 });
+        else plain.push(retimed(timer, progress, timetable.next(timer.nowMs, progress)?.atMs));
+      } catch (error) {
+        plain.push(planning.setAside(timer, job, error));
       }
-      for (const { fireMs, schedule } of unused.get(timer.jobId) ?? []) {
-        progress = timetable.afterUnusedRun(progress, fireMs, schedule);
-      }
-      const places = timetable.overdueDelays(progress, timer.nowMs);
-      if (places.length > 0) {
-        const first = timetable.only(places).next(Number.NEGATIVE_INFINITY, progress);
-        late.push({ job, timer, progress, places, afterMs: (first?.atMs ?? timer.nowMs) - 1 });
-      } else plain.push(retimed(timer, progress, timetable.next(timer.nowMs, progress)?.atMs));
     }
     await write(plain);
     await write(await planning.planLate(tx, late));

@@ -1,4 +1,5 @@
 import type { JobDefinition } from '../domain/job.ts';
+import { identityOf } from '../domain/schedule/identity.ts';
 import type { Schedule, ScheduleProgress } from '../domain/schedule/schedule.ts';
 import type { Timetable } from '../domain/schedule/timetable.ts';
 import type { Tx } from '../store/database.ts';
@@ -12,13 +13,8 @@ export function firesAlike(a: readonly Schedule[], b: readonly Schedule[]): bool
   return JSON.stringify(a.map(canonical)) === JSON.stringify(b.map(canonical));
 }
 
-/** A spec as text; what was stored comes back with its members in another order. */
-const textOf = (spec: Schedule['spec']): string =>
-  JSON.stringify(Object.entries(spec).sort(([x], [y]) => (x < y ? -1 : 1)));
-
 const canonical = (schedule: Schedule): unknown => [
-  schedule.name,
-  textOf(schedule.spec),
+  identityOf(schedule),
   schedule.startMs ?? null,
   schedule.endMs ?? null,
   schedule.repeatCount,
@@ -46,9 +42,8 @@ export function timingFrom(
 ): { readonly timing: Timing; readonly late?: Pick<LateFires, 'places' | 'afterMs'> } {
   const { schedules, misfire } = definition;
   const progress = schedules.map((schedule): ScheduleProgress => {
-    const i = before?.schedules.findIndex(
-      ({ name, spec }) => name === schedule.name && textOf(spec) === textOf(schedule.spec),
-    );
+    const identity = identityOf(schedule);
+    const i = before?.schedules.findIndex((earlier) => identityOf(earlier) === identity);
     return (i === undefined || i < 0 ? undefined : before?.progress[i]) ?? { runs: 0 };
   });
   const kept = timetable.keepsProgress ? progress : [];

@@ -76,7 +76,7 @@ export class Rescuer implements Service {
 
   /** One pass. Returns how long to wait, in milliseconds. */
   async tick(): Promise<number> {
-    const { store, clock, intervalMs, instanceTtlMs, notifier, continuation } = this.#options;
+    const { store, clock, intervalMs, instanceTtlMs, notifier } = this.#options;
     const leadership = this.#options.leadership();
     if (!leadership) {
       this.#leads = undefined;
@@ -86,16 +86,25 @@ export class Rescuer implements Service {
     if (this.#leads?.term !== leadership.term) this.#leads = { term: leadership.term, sinceMs: nowMs };
     const expired = await store.attempts.endExpired(store.db);
     if (expired.length > 0) notifier.notify('feed');
-    await continuation.sweep();
     if (nowMs - this.#leads.sinceMs >= instanceTtlMs) {
       const lost = await store.instances.listExpired(store.db);
       if (lost.length > 0) await this.rescue(lost, leadership);
     }
+    await this.#sweep();
     if (nowMs - this.#cleanedAtMs >= cleanEveryMs) {
       this.#cleanedAtMs = nowMs;
       await this.#clean();
     }
     return intervalMs;
+  }
+
+  /** A job that cannot be continued must not keep attempts from being rescued. */
+  async #sweep(): Promise<void> {
+    try {
+      await this.#options.continuation.sweep();
+    } catch (error) {
+      this.#options.logger.warn({ error }, 'jobs not continued, trying again');
+    }
   }
 
   /** Gives back the attempts of these instances and removes their rows. */

@@ -109,7 +109,7 @@ export class Scheduler implements Service {
     if (!(await store.leases.findTerm(tx, instanceId, term))) return undefined;
     const due = await store.timers.lockDue(tx, batchSize, this.#options.now?.() ?? null);
     if (due.length === 0) return { advanced: 0, pending: 0, cancels: false, waitingJobs: [], locked: 0 };
-    const fired = await planning.write(tx, await planning.planDue(tx, due), term);
+    const fired = await planning.write(tx, await planning.planDue(tx, due, { mayLeave: true }), term);
     for (const { nowMs, nextFireMs } of due) {
       metrics.observe('carillon_fire_lateness_milliseconds', nowMs - nextFireMs!);
     }

@@ -18,6 +18,7 @@ import { DomainError } from '../domain/errors.ts';
 import type { Execution } from '../domain/execution.ts';
 import type { JobKey } from '../domain/job.ts';
 import type { Occupancy } from '../domain/overlap.ts';
+import { waitsForFinish } from '../domain/schedule/progress.ts';
 import { Batcher } from '../platform/batcher.ts';
 import type { Db, Tx } from '../store/database.ts';
 import type { Notifier } from '../store/notifier.ts';
@@ -109,18 +110,58 @@ export class TriggerCommand {
   }
 
   async #write(tx: Tx, calls: readonly Call[]): Promise<Made> {
-    const { store } = this.#options;
-    const locked = [...new Set(calls.filter(({ overlap }) => overlap !== 'ALLOW').map(({ job }) => job.id))];
-    const occupancies = new Map<number, Occupancy>();
-    if (locked.length > 0) {
-      await store.timers.lockByIds(tx, locked, null);
-      for (const [jobId, { occupancy }] of await store.timers.listSituations(tx, locked)) {
-        occupancies.set(jobId, occupancy);
+    const locked = await this.#lock(tx, calls);
+    const { fresh, outcomes } = await this.#useRequestIds(tx, locked.calls);
+    const made = await this.#insert(tx, fresh, locked.occupancies);
+    return { ...made, outcomes: new Map([...locked.refused, ...outcomes, ...made.outcomes]) };
+  }
+
+  /**
+   * Locks the jobs of calls whose policy has to decide, and looks again at what
+   * may have changed before the lock was got: the job may be gone, paused,
+   * finished, or have another policy by now.
+   */
+  async #lock(
+    tx: Tx,
+    calls: readonly Call[],
+  ): Promise<{
+    readonly calls: readonly Call[];
+    readonly refused: ReadonlyMap<number, Outcome>;
+    readonly occupancies: ReadonlyMap<number, Occupancy>;
+  }> {
+    const { store, jobs } = this.#options;
+    const ids = [...new Set(calls.filter(({ overlap }) => overlap !== 'ALLOW').map(({ job }) => job.id))];
+    const refused = new Map<number, Outcome>();
+    if (ids.length === 0) return { calls, refused, occupancies: new Map() };
+    const timers = new Map(
+      (await store.timers.lockByIds(tx, ids, null)).map((timer) => [timer.jobId, timer]),
+    );
+    const situations = await store.timers.listSituations(tx, ids);
+    const cached = await jobs.load(tx, [...timers.values()]);
+    const kept = calls.flatMap((call): Call[] => {
+      const timer = timers.get(call.job.id);
+      if (!timer) return [call];
+      const { id } = call.job;
+      const situation = situations.get(id);
+      const job = cached.get(id);
+      const target: ResolvedJob | undefined = situation?.exists
+        ? {
+            id,
+            namespace: call.namespace,
+            generation: timer.generation,
+            firesAgain: timer.nextFireMs !== null || waitsForFinish(timer.progress),
+            paused: (situation.pausedUntilMs ?? 0) > timer.nowMs,
+          }
+        : undefined;
+      const refusal = refusalOf(call.request, target, job);
+      if (refusal || !job) {
+        refused.set(call.place, { refusal: refusal ?? jobNotFound(call.request.job) });
+        return [];
       }
-    }
-    const { fresh, outcomes } = await this.#useRequestIds(tx, calls);
-    const made = await this.#insert(tx, fresh, occupancies);
-    return { ...made, outcomes: new Map([...outcomes, ...made.outcomes]) };
+      return [{ ...call, job, overlap: call.request.overlap ?? job.definition.overlap }];
+    });
+    const occupancies = new Map([...situations].map(([id, { occupancy }]) => [id, occupancy]));
+    return { calls: kept, refused, occupancies };
   }
 
   /** Notes the request ids of a batch; what was asked for before is answered from then. */
@@ -181,13 +222,13 @@ export class TriggerCommand {
           : [];
       }),
     );
-    const at = await store.triggers.insertTriggered(db, rows);
+    const { at, ids } = await store.triggers.insertTriggered(db, rows);
     return {
       outcomes: new Map(
-        calls.map((call, i) => [
-          call.place,
-          { reply: { execution: executionOf(rows[i]!, call.job, at), replayed: false } },
-        ]),
+        calls.map((call, i): [number, Outcome] => {
+          if (!ids.has(call.executionId)) return [call.place, { refusal: jobNotFound(call.request.job) }];
+          return [call.place, { reply: { execution: executionOf(rows[i]!, call.job, at), replayed: false } }];
+        }),
       ),
       cancels: canceled.some(({ marked }) => marked),
       waitingJobs: rows.filter((row) => row.buffered).map((row) => row.jobId),

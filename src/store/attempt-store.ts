@@ -153,14 +153,14 @@ export class PgAttemptStore {
           order by expires_at limit 1000 for update skip locked
        ), gone as (
          delete from carillon.open_execution o using expired e where o.execution_id = e.execution_id
-         returning o.execution_id
+         returning o.execution_id, o.job_id, o.attempt, o.charged
        ), ledger as (
          update carillon.execution e
             set state = 'FAILED', finished_at = clock_timestamp(), reason = 'QUEUE_TIMEOUT',
                 message = 'waited longer than queue_timeout for its first attempt'
            from gone g where e.id = g.execution_id
-         returning e.id, e.job_id, e.attempt, e.cause, e.fire_at, e.schedule
-       ), unused as (${unusedRunInsert('ledger')}
+         returning e.id, e.job_id, e.attempt
+       ), unused as (${unusedRunInsert('gone')}
        ), fed as (${feedInsert('ledger', {
          executionId: 'id',
          jobId: 'job_id',

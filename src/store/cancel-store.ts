@@ -79,7 +79,7 @@ async function cancelOpen(
     with open as materialized (${open}), gone as (
       delete from carillon.open_execution o using open p
        where o.execution_id = p.execution_id and p.instance_id is null
-      returning o.execution_id, p.message
+      returning o.execution_id, o.job_id, o.attempt, o.charged, p.message
     ), marked as (
       update carillon.open_execution o
          set cancel_requested_at = coalesce(o.cancel_requested_at, clock_timestamp()), cancel_message = p.message,
@@ -90,8 +90,8 @@ async function cancelOpen(
       update carillon.execution e
          set state = 'CANCELED', finished_at = clock_timestamp(), reason = ${reason}, message = g.message
         from gone g where e.id = g.execution_id
-      returning e.id, e.job_id, e.attempt, e.cause, e.fire_at, e.schedule
-    ), unused as (${sql.raw(unusedRunInsert('ledger'))}
+      returning e.id, e.job_id, e.attempt
+    ), unused as (${sql.raw(unusedRunInsert('gone'))}
     ), fed as (${sql.raw(
       feedInsert('ledger', { executionId: 'id', jobId: 'job_id', event: '5::smallint', attempt: 'attempt' }),
     )})

@@ -33,8 +33,10 @@ export type LockedTimer = {
 export type JobSituation = {
   readonly jobId: number;
   readonly occupancy: Occupancy;
-  /** When its last pause ends; Infinity for one without end; absent without pauses. */
+  /** When its last pause ends, which may have passed; Infinity for one without end; absent without pauses. */
   readonly pausedUntilMs?: number;
+  /** False: it was deleted. */
+  readonly exists: boolean;
 };
 
 /** What to write for one job that fires. */
@@ -101,26 +103,29 @@ export class PgTimerStore {
       openExecutionId: number | null;
       bufferedCount: number;
       pausedUntilMs: number | null;
+      exists: boolean;
     }>(
       tx,
       `/* situations */
        select i.job_id as "jobId",
               (select o.execution_id from carillon.open_execution o where o.job_id = i.job_id limit 1)
                 as "openExecutionId",
-              (select count(*) from carillon.open_execution b where b.job_id = i.job_id and b.buffered_for is not null)
-                as "bufferedCount",
+              (select count(*) from carillon.open_execution b where b.job_id = i.job_id and b.buffered_for is not null
+                  and b.backfill_id is null) as "bufferedCount",
               (select (extract(epoch from max(coalesce(p.until_at, 'infinity'))) * 1000)::float8
-                 from carillon.pause p where p.job_id = i.job_id) as "pausedUntilMs"
+                 from carillon.pause p where p.job_id = i.job_id) as "pausedUntilMs",
+              exists (select 1 from carillon.job j where j.id = i.job_id and j.deleted_at is null) as exists
          from unnest($1::bigint[]) as i (job_id)`,
       [numberArray(jobIds)],
     );
     return new Map(
-      rows.map(({ jobId, openExecutionId, bufferedCount, pausedUntilMs }) => [
+      rows.map(({ jobId, openExecutionId, bufferedCount, pausedUntilMs, exists }) => [
         jobId,
         {
           jobId,
           occupancy: { openExecutionId: openExecutionId ?? undefined, bufferedCount },
           pausedUntilMs: pausedUntilMs ?? undefined,
+          exists,
         },
       ]),
     );
@@ -157,6 +162,7 @@ export class PgTimerStore {
       rows.map(({ row }) => row.buffered),
       term,
       zoneDataVersion,
+      rows.map(({ row }) => (row.charged.length === 0 ? null : JSON.stringify(row.charged))),
     ]);
     return result!;
   }
@@ -178,6 +184,24 @@ export class PgTimerStore {
       [version, afterId, limit],
     );
     return rows.map((row) => row.jobId);
+  }
+
+  /** The fire times of jobs, strictly behind an instant and up to now, that have a ledger row. */
+  async listTaken(
+    tx: Tx,
+    spans: readonly { readonly jobId: number; readonly afterMs: number }[],
+  ): Promise<ReadonlyMap<number, ReadonlySet<number>>> {
+    const rows = await run<{ jobId: number; fireMs: number }>(
+      tx,
+      `/* taken_fire_times */
+       select s.job_id as "jobId", (extract(epoch from e.fire_at) * 1000)::float8 as "fireMs"
+         from unnest($1::bigint[], $2::bigint[]) as s (job_id, after_ms)
+         join carillon.execution e on e.job_id = s.job_id and e.cause in ('SCHEDULE', 'CATCH_UP')
+          and e.fire_at > to_timestamp(s.after_ms / 1000.0)`,
+      [numberArray(spans.map((span) => span.jobId)), numberArray(spans.map((span) => span.afterMs))],
+    );
+    const byJob = Map.groupBy(rows, (row) => row.jobId);
+    return new Map([...byJob].map(([jobId, own]) => [jobId, new Set(own.map((row) => row.fireMs))]));
   }
 
   /** How far the schedules of a job have come. */
@@ -244,9 +268,9 @@ const fireStatement = `/* fire */
     select carillon.next_id() as id, to_timestamp(r.fire_ms / 1000.0) as fire_at, r.*
       from (select r.*
               from unnest($7::bigint[], $8::bigint[], $9::integer[], $10::bigint[], $11::bigint[],
-                          $12::text[], $13::text[], $14::text[], $15::text[], $16::text[], $17::boolean[])
+                          $12::text[], $13::text[], $14::text[], $15::text[], $16::text[], $17::boolean[], $20::text[])
                    with ordinality as r (job_id, fire_ms, skipped_count, priority, queue_timeout_ms,
-                                         cause, state, reason, schedule, message, buffered, place)
+                                         cause, state, reason, schedule, message, buffered, charged, place)
              where r.job_id in (select job_id from advanced)
              order by r.place) r
   ), ledger as (
@@ -259,9 +283,10 @@ const fireStatement = `/* fire */
     on conflict (job_id, fire_at) where cause in ('SCHEDULE', 'CATCH_UP') do nothing
     returning id, job_id, state
   ), opened as (
-    insert into carillon.open_execution (execution_id, job_id, priority, expires_at, buffered_for)
+    insert into carillon.open_execution (execution_id, job_id, priority, expires_at, buffered_for, charged)
     select m.id, m.job_id, m.priority, clock_timestamp() + m.queue_timeout_ms * interval '1 millisecond',
-           case when m.buffered then m.fire_at end
+           case when m.buffered then m.fire_at end,
+           case when m.charged is not null then array(select jsonb_array_elements_text(m.charged::jsonb)) end
       from made m join ledger l on l.id = m.id
      where m.state = 'PENDING'
   ), fed as (${feedInsert('ledger', {

@@ -66,9 +66,15 @@ export class PgTriggerStore {
     );
   }
 
-  /** Writes executions that were asked for, and opens those that are to run. Returns when they were made. */
-  async insertTriggered(tx: Db, rows: readonly TriggeredRow[]): Promise<Date> {
-    const [row] = await run<{ at: Date }>(tx, insertTriggeredStatement, [
+  /**
+   * Writes executions that were asked for, and opens those that are to run.
+   * Returns when they were made, and which: a job may be deleted meanwhile.
+   */
+  async insertTriggered(
+    tx: Db,
+    rows: readonly TriggeredRow[],
+  ): Promise<{ readonly at: Date; readonly ids: ReadonlySet<number> }> {
+    const [row] = await run<{ at: Date; ids: number[] }>(tx, insertTriggeredStatement, [
       numberArray(rows.map((r) => r.id)),
       numberArray(rows.map((r) => r.jobId)),
       rows.map((r) => r.cause),
@@ -80,7 +86,7 @@ export class PgTriggerStore {
       rows.map((r) => (r.parameters === null ? null : JSON.stringify(r.parameters))),
       rows.map((r) => r.buffered),
     ]);
-    return row!.at;
+    return { at: row!.at, ids: new Set(row!.ids) };
   }
 
   /** Writes the executions of a backfill in the order given, in one statement. */
@@ -145,6 +151,7 @@ const insertTriggeredStatement = `/* insert_triggered */
     select * from unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::integer[],
                          $8::bigint[], $9::text[], $10::boolean[])
       as m (id, job_id, cause, state, reason, message, priority, queue_timeout_ms, parameters, buffered)
+     where exists (select 1 from carillon.job j where j.id = m.job_id and j.deleted_at is null)
   ), clock as materialized (
     select date_trunc('milliseconds', clock_timestamp()) as at
   ), ledger as (
@@ -164,7 +171,7 @@ const insertTriggeredStatement = `/* insert_triggered */
     attempt: '0',
   })}
   )
-  select at from clock`;
+  select at, array(select id from made) as ids from clock`;
 
 const insertBackfillStatement = `/* insert_backfill */
   with made as materialized (

@@ -44,6 +44,7 @@ describe('planning with calendars', () => {
   const excluding = (isExcluded: (second: number) => boolean): FireSituation['exclusions'] => {
     const isOpen = (fire: Fire): boolean => !isExcluded((fire.atMs - noon) / second);
     return {
+      isEmpty: false,
       apply: (fire) => (isOpen(fire) ? { kind: 'open', fire } : { kind: 'excluded', by: 'calendar "c"' }),
       lastOpenUntil: (fireTimes, untilMs, afterMs, progress) => {
         let fire = fireTimes.lastUntil(untilMs, afterMs, progress);
@@ -76,6 +77,19 @@ describe('planning with calendars', () => {
     ]);
   });
 
+  it('counts only what is open towards the runs of a catch-up', () => {
+    const planned = plan(every(minute), {
+      nowMs: noon + 9.5 * minute,
+      misfire: { ...jobDefaults.misfire, policy: 'RUN_ALL', graceMs: minute, maxCatchUp: 2 },
+      overlap: 'ALLOW',
+      exclusions: excluding((at) => at >= 180 && at <= 480),
+    });
+    expect(planned.rows.map(short)).toEqual([
+      ...['0 MISFIRE', '60 CATCH_UP', '120 CATCH_UP', '180 CALENDAR', '240 CALENDAR', '300 CALENDAR'],
+      ...['360 CALENDAR', '420 CALENDAR', '480 CALENDAR', '540 SCHEDULE'],
+    ]);
+  });
+
   it('says CALENDAR rather than PAUSED of what both leave out', () => {
     const planned = plan(every(second), {
       nowMs: noon + second,
@@ -84,6 +98,15 @@ describe('planning with calendars', () => {
     });
     expect(planned.rows.map(short)).toEqual(['0 CALENDAR', '1 PAUSED']);
   });
+});
+
+it('passes over a fire time that has its row already', () => {
+  const planned = plan(every(second), {
+    nowMs: noon + 2 * second,
+    overlap: 'ALLOW',
+    taken: new Set([noon + second]),
+  });
+  expect(planned.rows.map(short)).toEqual(['0 SCHEDULE', '2 SCHEDULE']);
 });
 
 describe('planning a fixed delay', () => {

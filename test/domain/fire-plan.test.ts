@@ -252,6 +252,8 @@ describe('accounting for every fire time', () => {
       count: dense.count.bind(dense),
       tally: dense.tally.bind(dense),
       lastUntil: dense.lastUntil.bind(dense),
+      only: dense.only.bind(dense),
+      chargedFor: dense.chargedFor.bind(dense),
       afterRun: dense.afterRun.bind(dense),
     };
     const planned = plan(every(second), { fireTimes, nowMs: until + 100 * 86_400 * second });

@@ -1,6 +1,7 @@
 import { expect, it } from 'vitest';
 import { jobDefaults } from '../../src/domain/job.ts';
 import type { Calendar } from '../../src/domain/schedule/calendar.ts';
+import { compileTimetable } from '../../src/domain/schedule/timetable.ts';
 import { CalendarCache, type CalendarUser } from '../../src/engine/calendar-cache.ts';
 import type { CalendarStore, WantedCalendar } from '../../src/store/calendar-store.ts';
 import type { Db } from '../../src/store/database.ts';
@@ -126,5 +127,5 @@ it.each([
   expect(found.get(2)?.apply(fireAt(christmas)).kind).toBe('excluded');
   const failing = found.get(1)!;
   expect(() => failing.apply(fireAt(christmas))).toThrow(message);
-  expect(() => failing.lastOpenUntil({ lastUntil: () => undefined }, 1, 0, [])).toThrow(message);
+  expect(() => failing.lastOpenUntil(compileTimetable([], 1), 1, 0, [])).toThrow(message);
 });

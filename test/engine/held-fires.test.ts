@@ -39,8 +39,8 @@ async function heldJob(overlap: OverlapPolicy, more: StoredJob = {}) {
       [jobId, startMs + n * minute],
     );
   }
-  const resume = (missed: 'DROP' | 'RUN_LAST' | 'RUN_ALL', dryRun = false) =>
-    commands.resume(choice, { pauseId: '', missed, dryRun });
+  const resume = (missed: 'DROP' | 'RUN_LAST' | 'RUN_ALL', dryRun = false, pauseId = '') =>
+    commands.resume(choice, { pauseId, missed, dryRun });
   /** What became of the five, in short. */
   const short = async () =>
     (await stored.ledgerOf(jobId)).map(
@@ -114,6 +114,21 @@ describe('a resume', () => {
     ]);
     await stored.rows('update carillon.timer set generation = generation + 1 where job_id = $1', [jobId]);
     await resume('RUN_LAST');
+    expect(await short()).toEqual(['PAUSED', 'PAUSED', 'PAUSED', 'PAUSED', 'PENDING']);
+  });
+
+  it('is not kept back by a pause whose end has passed', async () => {
+    const { jobId, resume, short } = await heldJob('ALLOW');
+    await stored.rows(
+      `insert into carillon.pause (id, job_id, actor, reason, created_at, until_at, held_since)
+       values ($2, $1, 'a', 'over', now() - interval '1 hour', now() - interval '1 minute', now())`,
+      [jobId, `over${jobId}`],
+    );
+    const [pause] = await stored.rows<{ id: string }>(
+      `select id from carillon.pause where job_id = $1 and until_at is null`,
+      [jobId],
+    );
+    await resume('RUN_LAST', false, pause!.id);
     expect(await short()).toEqual(['PAUSED', 'PAUSED', 'PAUSED', 'PAUSED', 'PENDING']);
   });
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { Schedule } from '../../src/domain/schedule/schedule.ts';
+import type { Schedule, ScheduleProgress } from '../../src/domain/schedule/schedule.ts';
 import { useStoredJobs } from './stored-jobs.ts';
 
 const minute = 60_000;
@@ -159,19 +159,30 @@ describe('a job with a fixed delay', () => {
 });
 
 describe('a run that nobody used', () => {
-  const counted = (repeatCount: number): Schedule => ({
+  const counted = (repeatCount: number, more: Partial<Schedule> = {}): Schedule => ({
     name: 'main',
     repeatCount,
     spec: { kind: 'interval', everyMs: minute, mode: 'FIXED_RATE', anchorMs: hoursAgo(1) },
+    ...more,
   });
 
-  it('is given back once: a finished job fires again', async () => {
-    const jobId = await stored.addJob({ schedules: [counted(1)], progress: [{ runs: 1 }] });
-    await stored.addExecution(jobId, { fireMs: hoursAgo(1), state: 'PENDING' });
+  /** Adds a job with a pending execution that schedules were charged for, and cancels it. */
+  async function cancelPending(
+    schedules: readonly Schedule[],
+    progress: ScheduleProgress[],
+    charged: readonly Schedule[],
+  ) {
+    const jobId = await stored.addJob({ schedules, progress });
+    await stored.addExecution(jobId, { fireMs: hoursAgo(1), state: 'PENDING', charged });
     const canceled = await stored.store.transaction((tx) =>
       stored.store.cancels.cancel(tx, { jobIds: [jobId] }, 'not wanted'),
     );
     expect(canceled).toMatchObject([{ jobId, marked: false }]);
+    return jobId;
+  }
+
+  it('is given back once: a finished job fires again', async () => {
+    const jobId = await cancelPending([counted(1)], [{ runs: 1 }], [counted(1)]);
     const instances = [stored.engine(), stored.engine()];
     for (const { continuation } of instances) continuation.look([jobId]);
     await Promise.all(instances.map(({ continuation }) => continuation.settled()));
@@ -180,9 +191,41 @@ describe('a run that nobody used', () => {
     expect(nextFireMs).toBeGreaterThan(Date.now() - 1_000);
   });
 
+  it('goes back to the schedules that were charged for it, and to no other that names the instant', async () => {
+    const schedules = [counted(5), counted(2, { name: 'used up' })];
+    const jobId = await cancelPending(schedules, [{ runs: 1 }, { runs: 2 }], [schedules[0]!]);
+    await stored.engine().continuation.sweep();
+    expect((await stored.timerOf(jobId)).progress).toEqual([{ runs: 0 }, { runs: 2 }]);
+  });
+
+  it('is forgotten when the schedule was defined anew since', async () => {
+    const before = counted(2, {
+      spec: { kind: 'interval', everyMs: 7_000, mode: 'FIXED_RATE', anchorMs: 0 },
+    });
+    const jobId = await cancelPending([counted(2)], [{ runs: 1 }], [before]);
+    await stored.engine().continuation.sweep();
+    expect((await stored.timerOf(jobId)).progress).toEqual([{ runs: 1 }]);
+  });
+
+  it('of a fixed delay is followed by the next one an interval after that end, and by nothing at once', async () => {
+    const schedule = delayed(hoursAgo(1), 1);
+    const progress = [{ runs: 1, delay: { dueMs: hoursAgo(1) + minute } }];
+    const jobId = await cancelPending([schedule], progress, [schedule]);
+    const beforeMs = Date.now();
+    await stored.engine().continuation.sweep();
+    const { nextFireMs } = await stored.timerOf(jobId);
+    expect(nextFireMs).toBeGreaterThan(beforeMs + minute - 5_000);
+    expect(await stored.ledgerOf(jobId)).toMatchObject([{ state: 'CANCELED' }]);
+  });
+
   it('is kept by an execution that began, whatever became of it', async () => {
-    const jobId = await stored.addJob({ schedules: [counted(1)], progress: [{ runs: 1 }] });
-    const id = await stored.addExecution(jobId, { fireMs: hoursAgo(1), state: 'PENDING' });
+    const schedule = counted(1);
+    const jobId = await stored.addJob({ schedules: [schedule], progress: [{ runs: 1 }] });
+    const id = await stored.addExecution(jobId, {
+      fireMs: hoursAgo(1),
+      state: 'PENDING',
+      charged: [schedule],
+    });
     await stored.rows('update carillon.open_execution set attempt = 1 where execution_id = $1', [id]);
     await stored.rows('update carillon.execution set attempt = 1 where id = $1', [id]);
     await stored.store.transaction((tx) =>
@@ -190,5 +233,59 @@ describe('a run that nobody used', () => {
     );
     await stored.engine().continuation.sweep();
     expect(await stored.timerOf(jobId)).toMatchObject({ progress: [{ runs: 1 }], nextFireMs: null });
+  });
+});
+
+describe('jobs that are continued together', () => {
+  it('do not wait for one whose definition cannot be used: it is set aside with a row that says why (F37)', async () => {
+    const fireMs = hoursAgo(1);
+    const broken = await stored.addJob({
+      schedules: [delayed(fireMs)],
+      progress: [{ runs: 0, delay: { waitsForMs: fireMs } }],
+    });
+    await stored.addExecution(broken, { fireMs, state: 'SUCCEEDED', finishedMs: Date.now() - 1_000 });
+    await stored.rows(
+      `update carillon.job
+          set schedules = '[{"name":"a","repeatCount":0,"spec":{"kind":"cron","expression":"nonsense","dialect":"UNIX","timeZone":"UTC","gap":"SKIP","ambiguous":"FIRST"}}]'
+        where id = $1`,
+      [broken],
+    );
+    const healthy = await stored.addJob();
+    await stored.addExecution(healthy, { fireMs: 1_000, state: 'PENDING', buffered: true });
+    await stored.engine().continuation.sweep();
+    const { continuation } = stored.engine();
+    continuation.look([broken, healthy]);
+    await continuation.settled();
+    expect(await stored.ledgerOf(healthy)).toMatchObject([{ state: 'PENDING', buffered: false }]);
+    expect((await stored.ledgerOf(broken)).at(-1)).toMatchObject({ state: 'SKIPPED', reason: 'INVALID_JOB' });
+    expect(await stored.timerOf(broken)).toMatchObject({ nextFireMs: null, waits: false });
+  });
+
+  it('are found by looking at jobs, not at each of ten thousand buffered executions', async () => {
+    const jobId = await stored.addJob();
+    await stored.rows(
+      `with made as (
+         insert into carillon.execution (id, job_id, fire_at, created_at, term, priority, cause, state, schedule,
+                                         backfill_id)
+         select carillon.next_id(), $1, to_timestamp(n), now(), 0, 0, 'BACKFILL', 'PENDING', '', 1
+           from generate_series(1, 10000) n returning id, job_id, fire_at)
+       insert into carillon.open_execution (execution_id, job_id, priority, buffered_for, backfill_id)
+       select id, job_id, 0, fire_at, 1 from made`,
+      [jobId],
+    );
+    const plan = async (condition: string): Promise<string> => {
+      const lines = await stored.rows<{ 'QUERY PLAN': string }>(
+        `explain (analyze, costs off, timing off) ${condition}`,
+        [[jobId]],
+      );
+      return lines.map((line) => line['QUERY PLAN']).join('\n');
+    };
+    const isBufferedAlone = `select i.job_id from unnest($1::bigint[]) as i (job_id)
+      where exists (select 1 from carillon.open_execution b where b.job_id = i.job_id and b.buffered_for is not null)
+        and not exists (select 1 from carillon.open_execution u where u.job_id = i.job_id and u.buffered_for is null)`;
+    expect(await plan(isBufferedAlone)).toContain('open_execution_unbuffered_idx');
+    expect(await stored.store.continuations.listAmong(stored.store.db, [jobId])).toEqual([jobId]);
+    expect(await stored.store.continuations.listBufferedOrUnused(stored.store.db, 0, 10)).toContain(jobId);
+    await stored.rows('delete from carillon.open_execution where job_id = $1', [jobId]);
   });
 });

@@ -1,6 +1,7 @@
 /** Jobs in a real database, with the parts of the engine that time them. */
 import { afterAll, beforeAll } from 'vitest';
 import { type JobDefinition, jobDefaults } from '../../src/domain/job.ts';
+import { identityOf } from '../../src/domain/schedule/identity.ts';
 import type { Schedule, ScheduleProgress } from '../../src/domain/schedule/schedule.ts';
 import { CalendarCache } from '../../src/engine/calendar-cache.ts';
 import { FirePlanning } from '../../src/engine/fire-planning.ts';
@@ -26,6 +27,8 @@ export type StoredExecution = {
   readonly state: 'PENDING' | 'RUNNING' | 'SUCCEEDED' | 'CANCELED';
   readonly finishedMs?: number;
   readonly buffered?: boolean;
+  /** The schedules that keep count of it. */
+  readonly charged?: readonly Schedule[];
 };
 
 const definition: JobDefinition = {
@@ -70,11 +73,19 @@ export function useStoredJobs() {
         store,
         jobs,
         calendars: new CalendarCache(store),
+        clock: systemClock,
         logger: silentLogger,
       });
       const topics: string[] = [];
       const notifier = { notify: (topic: string) => void topics.push(topic) };
-      const continuation = new JobContinuation({ store, jobs, planning, notifier, logger: silentLogger });
+      const continuation = new JobContinuation({
+        store,
+        jobs,
+        planning,
+        notifier,
+        clock: systemClock,
+        logger: silentLogger,
+      });
       return { jobs, planning, continuation, topics };
     },
 
@@ -96,7 +107,7 @@ export function useStoredJobs() {
       return id!;
     },
 
-    async addExecution(jobId: number, { fireMs, state, finishedMs, buffered }: StoredExecution) {
+    async addExecution(jobId: number, { fireMs, state, finishedMs, buffered, charged }: StoredExecution) {
       const isOpen = state === 'PENDING' || state === 'RUNNING';
       const [row] = await rows<{ id: number }>(
         `insert into carillon.execution (id, job_id, fire_at, created_at, finished_at, term, priority, cause, state,
@@ -107,9 +118,9 @@ export function useStoredJobs() {
       );
       if (isOpen) {
         await rows(
-          `insert into carillon.open_execution (execution_id, job_id, priority, buffered_for)
-           values ($1, $2, 0, case when $3 then to_timestamp($4::float8 / 1000) end)`,
-          [row!.id, jobId, buffered ?? false, fireMs],
+          `insert into carillon.open_execution (execution_id, job_id, priority, buffered_for, charged)
+           values ($1, $2, 0, case when $3 then to_timestamp($4::float8 / 1000) end, $5)`,
+          [row!.id, jobId, buffered ?? false, fireMs, charged?.map(identityOf) ?? null],
         );
       }
       return row!.id;

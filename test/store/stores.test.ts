@@ -138,6 +138,7 @@ describe('firing', () => {
         message: '',
         skippedCount: 0,
         buffered: false,
+        charged: [],
       },
     ],
   });

@@ -431,7 +431,8 @@ export enum OverlapPolicy {
   /**
    * Lets up to 1,000 wait and runs them one after the other, by fire time;
    * records what goes beyond as SKIPPED with OVERLAP. Job.buffered_count tells
-   * how many wait.
+   * how many wait. An edit to ALLOW lets all of them begin; after an edit to
+   * another policy they still run one after the other.
    *
    * @generated from enum value: OVERLAP_POLICY_BUFFER_ALL = 3;
    */

@@ -599,7 +599,9 @@ export declare type JobServiceTriggerRequest = Message<"carillon.v1.JobServiceTr
   allowFinished: boolean;
 
   /**
-   * Overrides the job's overlap policy for this run.
+   * Overrides the job's overlap policy for this run. What it buffers waits
+   * until nothing else of the job is open; a job whose other runs are made with
+   * ALLOW and overlap without a break keeps it waiting.
    *
    * @generated from field: carillon.v1.OverlapPolicy overlap = 7;
    */
@@ -675,8 +677,8 @@ export declare type JobServiceBackfillRequest = Message<"carillon.v1.JobServiceB
 
   /**
    * How the executions go together with each other and with what is open.
-   * Default: BUFFER_ALL, one after the other by fire time; the bound of 1,000
-   * does not apply to the backfill itself. While they wait the job is not
+   * Default: BUFFER_ALL, one after the other by fire time; the bounds of
+   * BUFFER_ONE and BUFFER_ALL leave backfills out of the count. While they wait the job is not
    * idle, so a job with SKIP skips its fire times until the backfill is
    * through; ALLOW runs it beside.
    *

@@ -2,8 +2,8 @@ import type { CompiledCalendar } from './compiled-calendar.ts';
 import type { Schedule, ScheduleProgress } from './schedule.ts';
 import type { Fire, Timetable } from './timetable.ts';
 
-/** How many fire times, or jumps over excluded time, a search backward looks at. */
-const maxSteps = 10_000;
+/** How many jumps over excluded time a search backward makes for one schedule. */
+const maxSteps = 1_000;
 
 /** How many calendars a message names. */
 const maxNamed = 3;
@@ -53,35 +53,49 @@ export class Exclusions {
     };
   }
 
+  /** Whether no schedule has a calendar. */
+  get isEmpty(): boolean {
+    return this.#isEmpty;
+  }
+
   /**
-   * The last fire time in (after, until] that is open. Time that is excluded
-   * for all schedules is jumped over. After 10,000 fire times or jumps the
-   * search ends without a result, which takes a schedule that is excluded
-   * beside one that is not, or a calendar of single seconds.
+   * The last fire time in (after, until] that is open. Each schedule is
+   * searched by itself and time that its calendars exclude is jumped over, so
+   * that few steps are made. After 1,000 of them a schedule counts as excluded
+   * throughout, which takes a calendar of single seconds.
    */
   lastOpenUntil(
-    fireTimes: Pick<Timetable, 'lastUntil'>,
+    fireTimes: Pick<Timetable, 'lastUntil' | 'only'>,
     untilMs: number,
     afterMs: number,
     progress: readonly ScheduleProgress[],
   ): Fire | undefined {
-    let toMs = untilMs;
-    for (let step = 0; step < maxSteps && toMs > afterMs; step++) {
-      const fire = fireTimes.lastUntil(toMs, afterMs, progress);
-      if (!fire) return undefined;
-      const applied = this.apply(fire);
-      if (applied.kind === 'open') return applied.fire;
-      toMs = this.#startOfExclusion(fire.atMs) - 1;
+    if (this.#isEmpty) return fireTimes.lastUntil(untilMs, afterMs, progress);
+    let lastMs = afterMs;
+    for (let place = 0; place < this.#schedules.length; place++) {
+      const own = fireTimes.only([place]);
+      let toMs = untilMs;
+      for (let step = 0; step < maxSteps && toMs > lastMs; step++) {
+        const fire = own.lastUntil(toMs, lastMs, progress);
+        if (!fire) break;
+        const startMs = this.#startOfExclusion(place, fire.atMs);
+        if (startMs === undefined) {
+          lastMs = fire.atMs;
+          break;
+        }
+        toMs = startMs - 1;
+      }
     }
-    return undefined;
+    if (lastMs === afterMs) return undefined;
+    const applied = this.apply(fireTimes.lastUntil(lastMs, lastMs - 1, progress)!);
+    return applied.kind === 'open' ? applied.fire : undefined;
   }
 
-  /** An instant not after another such that every schedule is excluded from it on up to that one. */
-  #startOfExclusion(ms: number): number {
-    const starts = this.#calendars.map((calendars) =>
-      calendars.reduce((earliest, calendar) => Math.min(earliest, calendar.startOfExclusion(ms)), ms),
-    );
-    return Math.max(...starts);
+  /** An instant from which on a schedule is excluded up to another; undefined when it is open at that one. */
+  #startOfExclusion(place: number, ms: number): number | undefined {
+    const excluding = this.#calendars[place]!.filter((calendar) => calendar.excludes(ms));
+    if (excluding.length === 0) return undefined;
+    return Math.min(...excluding.map((calendar) => calendar.startOfExclusion(ms)));
   }
 
   #namesOf({ atMs, schedules }: Fire): string {

@@ -1,5 +1,6 @@
 import type { ClockNote } from './cron-search.ts';
 import { FireSource } from './fire-source.ts';
+import { identityOf } from './identity.ts';
 import type { Schedule, ScheduleProgress } from './schedule.ts';
 import { localIso } from './zone.ts';
 
@@ -17,8 +18,11 @@ export type Tally = { readonly count: number; readonly isExact: boolean };
 
 type Progress = readonly ScheduleProgress[];
 
-/** A union of several dense schedules is counted one by one up to here. */
-const maxWalked = 100_000;
+/** A union of several dense schedules is counted one by one up to here, unless the cap is small. */
+const maxWalked = 1_000;
+
+/** Up to this cap a count is exact. */
+const smallCap = 20_000;
 
 /**
  * The fire times of a job: the union of its schedules, compiled. `progress`
@@ -103,13 +107,14 @@ export class Timetable {
     const others = this.only(
       counts.filter((each) => each !== densest && each.count > 0).map(({ place }) => place),
     );
+    const limit = cap > smallCap ? maxWalked : cap;
     let walked = 0;
     for (
       let fire = others.next(afterMs, progress);
       fire && fire.atMs <= untilMs && count < cap;
       fire = others.next(fire.atMs, progress)
     ) {
-      if (++walked > maxWalked) return { count, isExact: false };
+      if (++walked > limit) return { count, isExact: false };
       if (densest.source.next(fire.atMs - 1, progress[densest.place]) !== fire.atMs) count++;
     }
     return { count, isExact: count < cap };
@@ -142,16 +147,27 @@ export class Timetable {
     });
   }
 
+  /** What a run at a fire time is charged to: the schedules that keep count, as they are defined now. */
+  chargedFor(fire: Fire): readonly string[] {
+    return fire.schedules.flatMap((place) => {
+      const schedule = this.#sources[place]?.schedule;
+      return schedule && schedule.repeatCount > 0 ? [identityOf(schedule)] : [];
+    });
+  }
+
   /**
    * The progress after an execution has ended before it started: its run is
-   * given back to the counted schedules that named its fire time. `name` is the
-   * schedule in the ledger row; it decides for fixed delays.
+   * given back to those that were charged for it, as long as they are defined
+   * as they were. A fixed delay among them begins with that end.
    */
-  afterUnusedRun(progress: Progress, fireMs: number, name: string): Progress {
-    const places = this.placesAt(fireMs, name);
-    return progress.map((before, place) =>
-      places.includes(place) && before.runs > 0 ? { ...before, runs: before.runs - 1 } : before,
-    );
+  afterUnusedRun(progress: Progress, charged: readonly string[], endedMs: number): Progress {
+    return progress.map((before, place) => {
+      const source = this.#sources[place];
+      if (!source || before.runs === 0 || !charged.includes(identityOf(source.schedule))) return before;
+      const every = source.fixedDelay?.everyMs;
+      const delay = every === undefined ? before.delay : { dueMs: Math.ceil(endedMs) + every };
+      return { ...before, runs: before.runs - 1, ...(delay && { delay }) };
+    });
   }
 
   /** The places of the schedules that name an instant; `name`, the schedule in a ledger row, decides for fixed delays. */

@@ -36,12 +36,15 @@ alter table carillon.execution add constraint execution_has_backfill_iff_caused_
 
 comment on column carillon.execution.backfill_id is 'drawn before the ids of its executions, and smaller';
 
+create index execution_held_idx on carillon.execution (job_id, id) where reason = 'PAUSED';
+comment on index carillon.execution_held_idx is 'the fire times of a job that pauses held back';
 create index execution_backfill_id_id_idx on carillon.execution (backfill_id, id) where backfill_id is not null;
 comment on index carillon.execution_backfill_id_id_idx is 'the executions of a backfill';
 
 alter table carillon.open_execution
   add column buffered_for timestamptz,
   add column backfill_id bigint,
+  add column charged text[],
   add column cancel_reason text;
 
 alter table carillon.open_execution add constraint open_execution_buffered_only_unheld
@@ -50,6 +53,8 @@ alter table carillon.open_execution add constraint open_execution_buffered_only_
 comment on column carillon.open_execution.buffered_for is
   'the fire time of an execution that waits for the others of its job to end; the earliest goes first. Null: it may be '
   'claimed.';
+comment on column carillon.open_execution.charged is
+  'the schedules that keep count of it, by name and definition; null: none does';
 comment on column carillon.open_execution.cancel_reason is
   'CANCEL_REQUESTED when somebody asked for it, OVERLAP when another execution takes its place';
 
@@ -60,6 +65,8 @@ comment on index carillon.open_execution_claim_idx is 'the claim: highest priori
 create index open_execution_buffered_idx on carillon.open_execution (job_id, buffered_for, execution_id)
   where buffered_for is not null;
 comment on index carillon.open_execution_buffered_idx is 'the buffered executions of a job, in their order';
+create index open_execution_unbuffered_idx on carillon.open_execution (job_id) where buffered_for is null;
+comment on index carillon.open_execution_unbuffered_idx is 'whether something of a job is open that is not buffered';
 create index open_execution_backfill_id_idx on carillon.open_execution (backfill_id) where backfill_id is not null;
 comment on index carillon.open_execution_backfill_id_idx is 'cancel a backfill';
 
@@ -72,8 +79,8 @@ comment on column carillon.pause.held_since is
 create table carillon.unused_run (
   execution_id bigint primary key,
   job_id bigint not null,
-  fire_at timestamptz not null,
-  schedule text not null
+  charged text[] not null,
+  ended_at timestamptz not null default clock_timestamp()
 );
 
 comment on table carillon.unused_run is
