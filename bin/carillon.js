@@ -1,4 +1,4 @@
-#!/usr/bin/env node
+#!/usr/bin/env -S node --max-semi-space-size=8
 /**
  * Starts the command line, on whatever Node it was called with.
  *
@@ -10,6 +10,9 @@
  * goes to everybody at the terminal, npx passes it on as well, and a second
  * signal would cut the draining short. Should this process be killed, the
  * channel between the two closes and the child stops in order.
+ *
+ * The young generation of the heap is kept small: it is most of what an idle
+ * instance takes (docs/performance.md).
  */
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -52,7 +55,7 @@ function findNode() {
 }
 
 function runWith(node) {
-  const child = spawn(node, [self, ...process.argv.slice(2)], {
+  const child = spawn(node, [...process.execArgv, self, ...process.argv.slice(2)], {
     stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
     detached: process.platform !== 'win32',
   });

@@ -45,7 +45,21 @@ export async function loadJobs(
     insert into carillon.timer (job_id, generation, next_fire_at, progress, zone_data)
     select job_id, 1, to_timestamp(fire_ms / 1000.0), '[]', $3
       from unnest($1::bigint[], $2::bigint[]) as t (job_id, fire_ms)`;
-  let written: Promise<unknown> = Promise.resolve();
+  const insert = async (
+    ids: readonly number[],
+    schedules: readonly string[],
+    fires: readonly number[],
+  ): Promise<void> => {
+    await client.query('begin');
+    await client.query({
+      name: 'jobs',
+      text: insertJobs,
+      values: [ids, schedules, ...Object.values(columns)],
+    });
+    await client.query({ name: 'timers', text: insertTimers, values: [ids, fires, zoneDataVersion] });
+    await client.query('commit');
+  };
+  let written = Promise.resolve();
   let drawMs = 0;
   for (let from = 0; from < count; from += batchRows) {
     const beganMs = performance.now();
@@ -56,17 +70,7 @@ export async function loadJobs(
     drawMs += performance.now() - beganMs;
     await written;
     onBatch(from);
-    // They go one after the other over one connection.
-    written = Promise.all([
-      client.query('begin'),
-      client.query({
-        name: 'jobs',
-        text: insertJobs,
-        values: [ids, schedules, ...Object.values(columns)],
-      }),
-      client.query({ name: 'timers', text: insertTimers, values: [ids, fires, zoneDataVersion] }),
-      client.query('commit'),
-    ]);
+    written = insert(ids, schedules, fires);
   }
   await written;
   return { drawMs };

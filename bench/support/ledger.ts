@@ -58,3 +58,18 @@ export async function findRate(
   const { count, seconds } = rows[0]!;
   return { count, rate: count / seconds };
 }
+
+/** Asks every 10 ms until an SQL condition holds, in which $1 is the value. */
+export async function awaitTrue(client: pg.Client, condition: string, value: number): Promise<void> {
+  const limitMs = nowMs() + 120_000;
+  for (;;) {
+    const { rows } = await client.query<{ holds: boolean }>({
+      name: condition.slice(0, 60),
+      text: `select ${condition} as holds`,
+      values: [value],
+    });
+    if (rows[0]!.holds) return;
+    ensure(nowMs() < limitMs, `after two minutes still not: ${condition}`);
+    await sleep(10);
+  }
+}

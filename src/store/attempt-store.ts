@@ -131,7 +131,7 @@ export class PgAttemptStore {
       `/* promote_due */
        with due as (
          select execution_id from carillon.open_execution
-          where due_at <= clock_timestamp() order by due_at limit 1000 for update skip locked
+          where due_at <= (select clock_timestamp()) order by due_at limit 1000 for update skip locked
        ), promoted as (
          update carillon.open_execution o set due_at = null from due d where o.execution_id = d.execution_id returning 1
        )
@@ -149,7 +149,7 @@ export class PgAttemptStore {
       `/* end_expired */
        with expired as (
          select execution_id from carillon.open_execution
-          where expires_at < clock_timestamp() and instance_id is null
+          where expires_at < (select clock_timestamp()) and instance_id is null
           order by expires_at limit 1000 for update skip locked
        ), gone as (
          delete from carillon.open_execution o using expired e where o.execution_id = e.execution_id

@@ -121,7 +121,7 @@ export class PgFeedStore {
     const [row] = await run<{ cleaned: number }>(
       db,
       `with gone as (
-         delete from carillon.feed where fed_at < clock_timestamp() - $1 * interval '1 millisecond' returning xid
+         delete from carillon.feed where fed_at < (select clock_timestamp()) - $1 * interval '1 millisecond' returning xid
        ), floor as (
          update carillon.feed_epoch e
             set floor_xid = greatest(e.floor_xid::text::numeric, g.top)::text::xid8

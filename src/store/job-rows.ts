@@ -1,4 +1,4 @@
-import { type Expression, type SqlBool, sql } from 'kysely';
+import { type Expression, type RawBuilder, type SqlBool, sql } from 'kysely';
 import type { Job, JobDefinition, JobRef, JobState, Pause, Selector } from '../domain/job.ts';
 import type { Db } from './database.ts';
 
@@ -21,11 +21,24 @@ export function columnsFromDefinition(definition: JobDefinition) {
 
 const standingPause = sql`(p.until_at is null or p.until_at > clock_timestamp())`;
 
+const isFinished = sql`t.next_fire_at is null and not t.waits_for_finish and jsonb_array_length(j.schedules) > 0`;
+
 /** SQL of a job's state, on the aliases j and t. */
-export const jobState = sql<JobState>`case
-  when t.next_fire_at is null and not t.waits_for_finish and jsonb_array_length(j.schedules) > 0 then 'FINISHED'
+const jobState = sql<JobState>`case
+  when ${isFinished} then 'FINISHED'
   when exists (select 1 from carillon.pause p where p.job_id = j.id and ${standingPause}) then 'PAUSED'
   else 'ACTIVE' end`;
+
+/**
+ * SQL that fits the jobs in a state, on the aliases j and t; the same as
+ * jobState says, written so that the few paused ones are found from their
+ * pauses and the finished ones from timer_without_next_idx.
+ */
+export const stateCondition: Readonly<Record<JobState, RawBuilder<SqlBool>>> = {
+  FINISHED: sql<SqlBool>`(j.id in (select f.job_id from carillon.timer f where f.next_fire_at is null) and ${isFinished})`,
+  PAUSED: sql<SqlBool>`(j.id in (select p.job_id from carillon.pause p where ${standingPause}) and not (${isFinished}))`,
+  ACTIVE: sql<SqlBool>`(${jobState} = 'ACTIVE')`,
+};
 
 /** Jobs as rows, with what timers, pauses and open executions tell of them. */
 export function jobRows(db: Db) {

@@ -11,8 +11,8 @@ import {
   jobFromRow,
   jobRefCondition,
   jobRows,
-  jobState,
   selectorCondition,
+  stateCondition,
 } from './job-rows.ts';
 
 /** What firing and delivering need of a job. */
@@ -231,5 +231,6 @@ const columnsFromTiming = ({ nextFireMs, progress }: Timing) => ({
 function filterCondition(query: Pick<JobQuery, keyof Selector | 'states'>): Expression<SqlBool> {
   const selected = selectorCondition(query);
   if (query.states === undefined || query.states.length === 0) return selected;
-  return sql<SqlBool>`${selected} and ${jobState} = any (${[...query.states]}::text[])`;
+  const inState = query.states.map((state) => stateCondition[state]);
+  return sql<SqlBool>`${selected} and (${sql.join(inState, sql` or `)})`;
 }

@@ -59,7 +59,9 @@ export class PgTimerStore {
   /**
    * Locks the timer rows that are due, earliest first, up to a limit, leaving
    * out those that are locked already. Uses timer_next_fire_at_idx; reads due
-   * rows only. `now` is set by tests; null takes the database's clock.
+   * rows only, because the clock is asked once, in a subquery: a volatile
+   * function beside the column would be asked for every row of the table.
+   * `now` is set by tests; null takes the database's clock.
    */
   async lockDue(tx: Tx, limit: number, now: Date | null): Promise<readonly LockedTimer[]> {
     return run<LockedTimer>(
@@ -69,7 +71,7 @@ export class PgTimerStore {
               (extract(epoch from next_fire_at) * 1000)::float8 as "nextFireMs",
               (extract(epoch from coalesce($2::timestamptz, clock_timestamp())) * 1000)::float8 as "nowMs"
          from carillon.timer
-        where next_fire_at <= coalesce($2::timestamptz, clock_timestamp())
+        where next_fire_at <= (select coalesce($2::timestamptz, clock_timestamp()))
         order by next_fire_at
         limit $1
           for update skip locked`,
@@ -248,7 +250,9 @@ export type TimerStore = Pick<PgTimerStore, keyof PgTimerStore>;
 
 /**
  * Ids are drawn in the order of the plan, so that the oldest fire time of a job
- * has the smallest id and is claimed first.
+ * has the smallest id and is claimed first. What the ledger took is looked up
+ * in a hash (`is true` keeps the planner from making a join of it, for which it
+ * knows no sizes and takes a loop in a loop).
  */
 const fireStatement = `/* fire */
   with plan as (
@@ -287,8 +291,8 @@ const fireStatement = `/* fire */
     select m.id, m.job_id, m.priority, clock_timestamp() + m.queue_timeout_ms * interval '1 millisecond',
            case when m.buffered then m.fire_at end,
            case when m.charged is not null then array(select jsonb_array_elements_text(m.charged::jsonb)) end
-      from made m join ledger l on l.id = m.id
-     where m.state = 'PENDING'
+      from made m
+     where m.state = 'PENDING' and (m.id in (select id from ledger)) is true
   ), fed as (${feedInsert('ledger', {
     executionId: 'id',
     jobId: 'job_id',

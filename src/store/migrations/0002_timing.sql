@@ -27,6 +27,9 @@ comment on column carillon.timer.zone_data is 'the version of the zone data that
 create index timer_waits_for_finish_idx on carillon.timer (job_id) where waits_for_finish;
 comment on index carillon.timer_waits_for_finish_idx is 'the jobs whose fixed delay begins when an execution finishes';
 
+create index timer_without_next_idx on carillon.timer (job_id) where next_fire_at is null;
+comment on index carillon.timer_without_next_idx is 'the jobs that are finished, or have no schedule';
+
 alter table carillon.execution drop constraint execution_cause_is_known;
 alter table carillon.execution add column backfill_id bigint;
 alter table carillon.execution add constraint execution_cause_is_known
