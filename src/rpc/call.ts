@@ -20,7 +20,7 @@ export type Interceptor = {
   readonly name: string;
   /** Runs when the headers are here, before the request is read. Throws to refuse. */
   open?(call: Call): void | Promise<void>;
-  /** Runs when the request is here, before the handler. Throws to refuse. */
+  /** Runs when the request is here, before the handler; for each one where requests are streamed. Throws to refuse. */
   check?(call: Call, request: Message): void;
   /** Runs when the call has settled, if its `open` ran. Must not throw. */
   close?(call: Call): void;
@@ -38,7 +38,8 @@ export abstract class Call {
   #opened = 0;
   #isSettled = false;
   #controller: AbortController | undefined;
-  #onSettled: (() => void) | undefined;
+  #settledListeners: (() => void)[] | undefined;
+  #tellStopping: (() => void) | undefined;
 
   /** The id that the caller gave or that was made; set by the first interceptor. */
   requestId = '';
@@ -140,15 +141,37 @@ export abstract class Call {
     for (let i = this.#opened - 1; i >= 0; i--) this.#interceptors[i]?.close?.(this);
     if (this.failure !== undefined) this.#controller?.abort(this.failure);
     this.reply(response);
-    this.#onSettled?.();
+    for (const listener of this.#settledListeners ?? []) listener();
   }
 
-  /** Waits for a promise, but no longer than the call: undefined when the call settles first. */
-  untilSettled<Value>(promise: Promise<Value>): Promise<Value | undefined> {
-    return new Promise((resolve, reject) => {
-      this.#onSettled = () => resolve(undefined);
-      promise.then(resolve, reject);
-      if (this.#isSettled) resolve(undefined);
-    });
+  /** Calls back when the call has settled, at once when it has. The listener must not throw. */
+  whenSettled(listener: () => void): void {
+    if (this.#isSettled) {
+      listener();
+      return;
+    }
+    this.#settledListeners ??= [];
+    this.#settledListeners.push(listener);
+  }
+
+  /**
+   * Has the handler of a stream told when the server begins to stop. Without
+   * it the stream ends in that moment, with UNAVAILABLE; with it, the handler
+   * ends the stream by itself until the server's grace time is over, as unary
+   * calls do. One at a time: a second replaces the first.
+   */
+  onStopping(tell: () => void): void {
+    this.#tellStopping = tell;
+  }
+
+  /** Tells the handler that the server stops; false when it has not asked to be told. */
+  announceStop(): boolean {
+    if (this.#tellStopping === undefined) return false;
+    try {
+      this.#tellStopping();
+    } catch (error) {
+      this.fail(error);
+    }
+    return true;
   }
 }

@@ -5,7 +5,8 @@ import { DomainError } from '../domain/errors.ts';
 import type { Logger } from '../platform/logger.ts';
 import { Call, type CallContext } from './call.ts';
 import { connectErrorFromDescription, describeError } from './errors.ts';
-import { callerIsGone, malformedRequest } from './serve.ts';
+import { malformedRequest } from './malformed-request.ts';
+import { callerIsGone } from './serve.ts';
 import type { Method } from './services/service.ts';
 
 /** What the calls of the HTTP port share. */
@@ -106,8 +107,8 @@ function failureOfCaller(reason: unknown): DomainError {
   return callerIsGone();
 }
 
-/** Why the request never became a message: a fault of the caller, whatever connect-node calls it. */
-function failureOfRequest(reason: unknown): DomainError {
+/** Why a request never became a message: a fault of the caller, whatever connect-node calls it. */
+export function failureOfRequest(reason: unknown): DomainError {
   if (!(reason instanceof ConnectError)) return callerIsGone();
   switch (reason.code) {
     case Code.Canceled:

@@ -20,14 +20,25 @@ import {
   universalRequestFromNodeRequest,
   universalResponseToNodeResponse,
 } from '@connectrpc/connect-node';
-import { ConnectCall, type ConnectCallContext } from './connect-call.ts';
+import type { Clock } from '../platform/clock.ts';
+import { ConnectCall, type ConnectCallContext, failureOfRequest } from './connect-call.ts';
+import { MalformedRequest } from './malformed-request.ts';
 import type { HttpRequest, HttpResponse, Mount } from './mount.ts';
-import { serverIsStopping, serveStream, serveUnary } from './serve.ts';
-import type { Method, Service, StreamMethod, UnaryMethod } from './services/service.ts';
+import { IncomingRequests } from './request-stream.ts';
+import {
+  type StartHandler,
+  serveResponses,
+  serverIsStopping,
+  serveUnary,
+  startBidi,
+  startStream,
+} from './serve.ts';
+import type { BidiMethod, Method, Service, StreamMethod, UnaryMethod } from './services/service.ts';
 
 /** What the routes are made with. */
 export type ConnectRoutesOptions = ConnectCallContext & {
   readonly services: readonly Service[];
+  readonly clock: Clock;
   /** The largest request, in bytes, also after decompression. */
   readonly maxReceiveBytes: number;
   isStopping(): boolean;
@@ -46,7 +57,7 @@ const peerKey = createContextKey('', { description: 'address and port of the cal
 
 /** Serves RPC paths; says whether the request was one. */
 export function createConnectRoutes(options: ConnectRoutesOptions): Mount {
-  const { services, logger, isStopping } = options;
+  const { services, clock, logger, isStopping } = options;
   const methods = new Map<DescMethod, Method>(
     services.flatMap((service) => service.methods).map((method) => [method.desc, method]),
   );
@@ -80,7 +91,18 @@ export function createConnectRoutes(options: ConnectRoutesOptions): Mount {
   function addService(router: ConnectRouter, service: Service): void {
     for (const method of service.methods) {
       // The descriptor's kind and the handler's agree by construction.
-      router.rpc(method.desc, (method.kind === 'unary' ? unary(method) : stream(method)) as never);
+      router.rpc(method.desc, implementationOf(method) as never);
+    }
+  }
+
+  function implementationOf(method: Method) {
+    switch (method.kind) {
+      case 'unary':
+        return unary(method);
+      case 'server_streaming':
+        return stream(method);
+      case 'bidi_streaming':
+        return bidi(method);
     }
   }
 
@@ -92,12 +114,23 @@ export function createConnectRoutes(options: ConnectRoutesOptions): Mount {
   }
 
   function stream(method: StreamMethod) {
-    return async function* (request: Message, context: HandlerContext): AsyncGenerator<Message> {
+    return (request: Message, context: HandlerContext): AsyncGenerator<Message> => {
       const call = callOf(context);
-      call.markServed();
-      yield* serveStream(method, call, request);
-      if (call.connectError !== undefined) throw call.connectError;
+      return responses(call, () => startStream(method, call, request));
     };
+  }
+
+  function bidi(method: BidiMethod) {
+    return (source: AsyncIterable<Message>, context: HandlerContext): AsyncGenerator<Message> => {
+      const call = callOf(context);
+      return responses(call, () => startBidi(method, call, readRequests(call, source, clock)));
+    };
+  }
+
+  async function* responses(call: ConnectCall, start: StartHandler): AsyncGenerator<Message> {
+    call.markServed();
+    yield* serveResponses(call, start);
+    if (call.connectError !== undefined) throw call.connectError;
   }
 
   async function respond(
@@ -115,6 +148,38 @@ export function createConnectRoutes(options: ConnectRoutesOptions): Mount {
       if (!response.headersSent) response.writeHead(400);
       response.end();
     }
+  }
+}
+
+/**
+ * Reads requests as long as the handler takes them. The iteration is never
+ * closed: that would destroy the HTTP/2 stream, which has a response to carry.
+ */
+function readRequests(call: ConnectCall, source: AsyncIterable<Message>, clock: Clock): IncomingRequests {
+  const iterator = source[Symbol.asyncIterator]();
+  let isPaused = false;
+  const flow = {
+    pause: () => {
+      isPaused = true;
+    },
+    resume: () => {
+      isPaused = false;
+      read();
+    },
+  };
+  const requests = new IncomingRequests(call, flow, clock);
+  read();
+  return requests;
+
+  function read(): void {
+    iterator.next().then(
+      (step) => {
+        if (step.done === true) return requests.end();
+        requests.push(step.value);
+        if (!isPaused && !call.isSettled) read();
+      },
+      (error: unknown) => requests.push(new MalformedRequest(failureOfRequest(error))),
+    );
   }
 }
 

@@ -1,8 +1,10 @@
 /** A call as grpc-js carries it. */
 import { Buffer } from 'node:buffer';
+import type { EventEmitter } from 'node:events';
 import { type Message, toBinary } from '@bufbuild/protobuf';
 import {
   Metadata,
+  type ServerDuplexStream,
   type ServerErrorResponse,
   type ServerUnaryCall,
   type ServerWritableStream,
@@ -14,7 +16,7 @@ import { DomainError } from '../domain/errors.ts';
 import type { Clock } from '../platform/clock.ts';
 import { Call, type CallContext } from './call.ts';
 import { describeError, type ErrorDescription } from './errors.ts';
-import { callerIsGone } from './serve.ts';
+import { callerIsGone, type StartHandler } from './serve.ts';
 import type { Method } from './services/service.ts';
 
 /** Where gRPC carries google.rpc.Status with its details. */
@@ -45,7 +47,9 @@ export function bufferOf(bytes: Uint8Array): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
-type Transport = ServerUnaryCall<unknown, Buffer> | ServerWritableStream<unknown, Buffer>;
+type StreamTransport = ServerWritableStream<unknown, Buffer> | ServerDuplexStream<unknown, Buffer>;
+
+type Transport = ServerUnaryCall<unknown, Buffer> | StreamTransport;
 
 /** What the calls of the gRPC port share. */
 export type GrpcCallContext = CallContext & { readonly clock: Clock };
@@ -60,7 +64,8 @@ abstract class GrpcCall<Carrier extends Transport> extends Call {
     super(method, context);
     this.transport = transport;
     this.#clock = context.clock;
-    transport.on('cancelled', () => {
+    const events: EventEmitter = transport;
+    events.on('cancelled', () => {
       if (!this.isSettled) this.fail(this.#isLate() ? callerIsLate() : callerIsGone());
     });
   }
@@ -125,17 +130,49 @@ export class GrpcUnaryCall extends GrpcCall<ServerUnaryCall<unknown, Buffer>> {
   }
 }
 
-/** A server stream of grpc-js; what it writes waits until the client has taken what was written before. */
-export class GrpcStreamCall extends GrpcCall<ServerWritableStream<unknown, Buffer>> {
+/** A call of grpc-js that streams its responses. */
+export class GrpcStreamCall extends GrpcCall<StreamTransport> {
   #hasHeaders = false;
 
-  /** Writes one message; resolves when there is room for the next, or when the call has settled. */
-  async write(message: Message): Promise<void> {
+  /**
+   * Starts the handler and sends what it yields, each message when there is
+   * room for it. Ends when the call settles, whoever settles it, and then lets
+   * go of the handler's iterator. Callbacks, because a generator around the
+   * handler's costs 1 µs of the 12 that a message takes (bench/bidi-rate.ts).
+   */
+  respond(start: StartHandler): void {
+    if (this.isSettled) return;
+    try {
+      const messages = start();
+      const onStep = (step: IteratorResult<Message>): void => {
+        if (this.isSettled) return;
+        if (step.done === true) this.succeed();
+        else this.#write(step.value, next);
+      };
+      const onError = (error: unknown): void => this.fail(error);
+      const next = (): void => {
+        if (this.isSettled) return;
+        try {
+          messages.next().then(onStep, onError);
+        } catch (error) {
+          this.fail(error);
+        }
+      };
+      // Not awaited: a generator that waits returns when the call's signal frees it.
+      this.whenSettled(() => void messages.return?.().catch(() => undefined));
+      next();
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  /** Writes one message and goes on when there is room for another. */
+  #write(message: Message, next: () => void): void {
     try {
       const bytes = this.encode(message);
       this.#sendHeaders();
-      if (this.transport.write(bytes) || this.isSettled) return;
-      await this.untilSettled(new Promise((resolve) => this.transport.once('drain', resolve)));
+      if (this.transport.write(bytes)) next();
+      else this.transport.once('drain', next);
     } catch (error) {
       this.fail(error);
     }

@@ -8,6 +8,7 @@ import {
   type Message,
 } from '@bufbuild/protobuf';
 import type {
+  handleBidiStreamingCall,
   handleServerStreamingCall,
   handleUnaryCall,
   MethodDefinition,
@@ -16,20 +17,13 @@ import type {
 } from '@grpc/grpc-js';
 import type { DomainError } from '../domain/errors.ts';
 import { type GrpcCallContext, GrpcStreamCall, GrpcUnaryCall } from './grpc-call.ts';
-import { malformedRequest, serverIsStopping, serveStream, serveUnary } from './serve.ts';
-import type { Method, Service, StreamMethod, UnaryMethod } from './services/service.ts';
+import { MalformedRequest, malformedRequest } from './malformed-request.ts';
+import { IncomingRequests } from './request-stream.ts';
+import { serverIsStopping, serveUnary, startBidi, startStream } from './serve.ts';
+import type { BidiMethod, Method, Service, StreamMethod, UnaryMethod } from './services/service.ts';
 
 /** What the handlers of a server share. */
 export type GrpcContext = GrpcCallContext & { isStopping(): boolean };
-
-/** Bytes that are not the message they should be; stands in for the request, so that the chain refuses it. */
-class MalformedRequest {
-  readonly error: DomainError;
-
-  constructor(error: unknown) {
-    this.error = malformedRequest(error instanceof Error ? error.message : String(error));
-  }
-}
 
 /**
  * Paths and codecs of a service. Responses are bytes already when they get
@@ -61,7 +55,7 @@ export function decodeForChain(desc: DescMessage, bytes: Uint8Array): Message | 
   try {
     return fromBinary(desc, bytes);
   } catch (error) {
-    return new MalformedRequest(error);
+    return new MalformedRequest(malformedRequest(error instanceof Error ? error.message : String(error)));
   }
 }
 
@@ -76,11 +70,20 @@ export function implementationOf(service: Service, context: GrpcContext): Untype
   );
 }
 
-function implementationOfMethod(
-  method: Method,
-  context: GrpcContext,
-): handleUnaryCall<unknown, Buffer> | handleServerStreamingCall<unknown, Buffer> {
-  return method.kind === 'unary' ? unaryHandler(method, context) : streamHandler(method, context);
+type Implementation =
+  | handleUnaryCall<unknown, Buffer>
+  | handleServerStreamingCall<unknown, Buffer>
+  | handleBidiStreamingCall<unknown, Buffer>;
+
+function implementationOfMethod(method: Method, context: GrpcContext): Implementation {
+  switch (method.kind) {
+    case 'unary':
+      return unaryHandler(method, context);
+    case 'server_streaming':
+      return streamHandler(method, context);
+    case 'bidi_streaming':
+      return bidiHandler(method, context);
+  }
 }
 
 function unaryHandler(method: UnaryMethod, context: GrpcContext): handleUnaryCall<unknown, Buffer> {
@@ -102,21 +105,28 @@ function streamHandler(
   method: StreamMethod,
   context: GrpcContext,
 ): handleServerStreamingCall<unknown, Buffer> {
-  return (transport) => {
+  return async (transport) => {
     const call = new GrpcStreamCall(method, context, transport);
-    void pump(call, transport.request);
+    const request: unknown = transport.request;
+    await call.open();
+    const refusal = refusalOf(request, context);
+    if (refusal !== undefined) call.fail(refusal);
+    else call.respond(() => startStream(method, call, request as Message));
   };
+}
 
-  async function pump(call: GrpcStreamCall, request: unknown): Promise<void> {
-    try {
-      await call.open();
-      const refusal = refusalOf(request, context);
-      if (refusal !== undefined) return call.fail(refusal);
-      for await (const message of serveStream(method, call, request as Message)) await call.write(message);
-    } catch (error) {
-      call.fail(error);
-    }
-  }
+/** Nothing is read before the call is open: grpc-js waits for the first listener. */
+function bidiHandler(method: BidiMethod, context: GrpcContext): handleBidiStreamingCall<unknown, Buffer> {
+  return async (transport) => {
+    const call = new GrpcStreamCall(method, context, transport);
+    await call.open();
+    if (context.isStopping()) return call.fail(serverIsStopping());
+    const flow = { pause: () => transport.pause(), resume: () => transport.resume() };
+    const requests = new IncomingRequests(call, flow, context.clock);
+    transport.on('data', (request: Message | MalformedRequest) => requests.push(request));
+    transport.on('end', () => requests.end());
+    call.respond(() => startBidi(method, call, requests));
+  };
 }
 
 function refusalOf(request: unknown, context: GrpcContext): DomainError | undefined {

@@ -3,8 +3,9 @@
  * through connect-node costs two thirds of the rate (bench/unary-overhead.ts).
  *
  * Stopping: new calls are refused and streams are ended, both with UNAVAILABLE
- * and RetryInfo; unary calls under way may finish until the grace time is over
- * and then get the same answer; connections that are still there are cut off.
+ * and RetryInfo; unary calls under way, and streams whose handlers asked to be
+ * told, may finish until the grace time is over and then get the same answer;
+ * connections that are still there are cut off.
  */
 import type { EventEmitter } from 'node:events';
 import type { Http2Session } from 'node:http2';
@@ -20,7 +21,7 @@ import { decodeReflection, reflectionOf, reflectionServices } from './grpc-refle
 import { describeUnknownMethods } from './grpc-unknown-methods.ts';
 import { LiveCalls } from './live-calls.ts';
 import { serverIsStopping } from './serve.ts';
-import type { Service } from './services/service.ts';
+import { requestStreamPaths, type Service } from './services/service.ts';
 import { closeSlowRequests } from './slow-requests.ts';
 
 /** What the gRPC server is made with. */
@@ -105,7 +106,8 @@ export class GrpcServer implements Part {
   }
 
   async #listen(): Promise<void> {
-    const { address, clock, requestTimeoutMs = 30_000 } = this.#options;
+    const { address, services, clock, requestTimeoutMs = 30_000 } = this.#options;
+    const streamPaths = requestStreamPaths(services);
     const { host } = parseAddress(address);
     const port = await new Promise<number>((resolve, reject) => {
       this.#server.bindAsync(address, ServerCredentials.createInsecure(), (error, bound) => {
@@ -118,7 +120,7 @@ export class GrpcServer implements Part {
       closeSlowRequests(server, {
         clock,
         timeoutMs: requestTimeoutMs,
-        isExempt: (path) => path.startsWith('/grpc.reflection.'),
+        streamsRequests: (path) => streamPaths.has(path) || path.startsWith('/grpc.reflection.'),
       });
     }
   }
@@ -126,7 +128,7 @@ export class GrpcServer implements Part {
   async #shutDown(): Promise<void> {
     const { clock, stopGraceMs = 10_000 } = this.#options;
     this.#isStopping = true;
-    this.#live.endStreams(serverIsStopping);
+    this.#live.stopStreams(serverIsStopping);
     await this.#starting?.catch(() => undefined);
     const cancelEnd = clock.setTimer(stopGraceMs, () => this.#live.endAll(serverIsStopping));
     // `drain` is what cuts off connections after the grace time, and must come

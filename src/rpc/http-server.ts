@@ -4,8 +4,9 @@
  *
  * Stopping: `/readyz` turns red, new calls are refused and streams are ended
  * with UNAVAILABLE and RetryInfo, idle connections are closed; unary calls under
- * way may finish until the grace time is over and then get the same answer;
- * connections that are still there are cut off.
+ * way, and streams whose handlers asked to be told, may finish until the grace
+ * time is over and then get the same answer; connections that are still there
+ * are cut off.
  */
 
 import { once } from 'node:events';
@@ -23,7 +24,7 @@ import { aboutPage, createProbes, notFoundPage, sendJson } from './http-pages.ts
 import { LiveCalls } from './live-calls.ts';
 import type { HttpRequest, HttpResponse, Mount } from './mount.ts';
 import { serverIsStopping } from './serve.ts';
-import type { Service } from './services/service.ts';
+import { requestStreamPaths, type Service } from './services/service.ts';
 import { sharePort } from './shared-port.ts';
 import { closeSlowRequests, closeUnreadRequest } from './slow-requests.ts';
 
@@ -114,7 +115,7 @@ export class HttpServer implements Part {
       createCors(corsOrigins),
       createProbes({ ready, clock, logger, isStopping }),
       ...mounts,
-      createConnectRoutes({ services, chain, logger, live, maxReceiveBytes, isStopping }),
+      createConnectRoutes({ services, chain, clock, logger, live, maxReceiveBytes, isStopping }),
       aboutPage,
       notFoundPage,
     ];
@@ -141,7 +142,8 @@ export class HttpServer implements Part {
   }
 
   #createHttp2(): Http2Server {
-    const { clock, requestTimeoutMs = 30_000 } = this.#options;
+    const { services, clock, requestTimeoutMs = 30_000 } = this.#options;
+    const streamPaths = requestStreamPaths(services);
     const server = createHttp2Server({
       settings: { maxConcurrentStreams: 1_000 },
       maxSessionMemory: 64,
@@ -155,7 +157,11 @@ export class HttpServer implements Part {
       session.once('close', () => this.#sessions.delete(session));
       if (this.#isStopping) session.close();
     });
-    closeSlowRequests(server, { clock, timeoutMs: requestTimeoutMs, isExempt: () => false });
+    closeSlowRequests(server, {
+      clock,
+      timeoutMs: requestTimeoutMs,
+      streamsRequests: (path) => streamPaths.has(path.split('?', 1)[0] ?? ''),
+    });
     return server;
   }
 
@@ -190,7 +196,7 @@ export class HttpServer implements Part {
   async #shutDown(): Promise<void> {
     const { clock, stopGraceMs = 10_000 } = this.#options;
     this.#isStopping = true;
-    this.#live.endStreams(serverIsStopping);
+    this.#live.stopStreams(serverIsStopping);
     await this.#starting?.catch(() => undefined);
     if (!this.#http1.listening) return;
     const done = new AbortController();

@@ -1,9 +1,14 @@
 /** Something under way that can be ended from outside. */
-export type LiveCall = { fail(failure: unknown): void };
+export type LiveCall = {
+  fail(failure: unknown): void;
+  /** Says that the server stops; true when the call then ends by itself, in the grace time. */
+  announceStop?(): boolean;
+};
 
 /**
  * What a server has under way, so that stopping can end it: streams at once,
- * because they do not end by themselves, the rest when its time is over.
+ * because they do not end by themselves, but for those whose handlers asked to
+ * be told, and the rest when its time is over.
  */
 export class LiveCalls {
   readonly #streams = new Set<LiveCall>();
@@ -25,14 +30,13 @@ export class LiveCalls {
     if (this.#streams.size + this.#unary.size === 0) for (const resolve of this.#waiting.splice(0)) resolve();
   }
 
-  /** Ends every stream with a failure that is made for each. */
-  endStreams(failure: () => unknown): void {
-    for (const call of [...this.#streams]) call.fail(failure());
+  /** Tells streams that the server stops; ends those that did not ask, with a failure that is made for each. */
+  stopStreams(failure: () => unknown): void {
+    for (const call of [...this.#streams]) if (call.announceStop?.() !== true) call.fail(failure());
   }
 
   /** Ends everything with a failure that is made for each. */
   endAll(failure: () => unknown): void {
-    this.endStreams(failure);
-    for (const call of [...this.#unary]) call.fail(failure());
+    for (const call of [...this.#streams, ...this.#unary]) call.fail(failure());
   }
 }

@@ -1,8 +1,8 @@
 /** Runs the handler of an opened call. The protocols differ in how they carry its answers away. */
 import type { Message } from '@bufbuild/protobuf';
-import { DomainError, invalidField } from '../domain/errors.ts';
+import { DomainError } from '../domain/errors.ts';
 import type { Call } from './call.ts';
-import type { StreamMethod, UnaryMethod } from './services/service.ts';
+import type { BidiMethod, RequestStream, StreamMethod, UnaryMethod } from './services/service.ts';
 
 /** Checks the request, runs the handler, and settles the call with what comes of it. */
 export function serveUnary(method: UnaryMethod, call: Call, request: Message): void {
@@ -27,24 +27,39 @@ function succeedWith(call: Call, response: Message): void {
   }
 }
 
+/** Starts the handler of a stream: its responses, not yet asked for. */
+export type StartHandler = () => AsyncIterator<Message>;
+
+/** Checks the request and starts the handler. Throws the refusal. */
+export function startStream(method: StreamMethod, call: Call, request: Message): AsyncIterator<Message> {
+  call.check(request);
+  return method.handle(request, call)[Symbol.asyncIterator]();
+}
+
+/** Starts the handler; the requests are checked as it takes them. */
+export function startBidi(method: BidiMethod, call: Call, requests: RequestStream): AsyncIterator<Message> {
+  return method.handle(requests, call)[Symbol.asyncIterator]();
+}
+
 /**
- * Checks the request and yields what the handler yields, no faster than it is
- * taken. Ends when the call settles, whoever settles it, and then lets go of
- * the handler's iterator; the call says whether it failed. Stopping to iterate
- * is how a protocol says that the caller went away.
+ * Starts a handler and yields what it yields, no faster than it is taken.
+ * Ends when the call settles, whoever settles it, and then lets go of the
+ * handler's iterator; the call says whether it failed. Stopping to iterate is
+ * how a protocol says that the caller went away.
  */
-export async function* serveStream(
-  method: StreamMethod,
-  call: Call,
-  request: Message,
-): AsyncGenerator<Message, void, void> {
+export async function* serveResponses(call: Call, start: StartHandler): AsyncGenerator<Message, void, void> {
   let messages: AsyncIterator<Message> | undefined;
+  let free = (): void => undefined;
+  call.whenSettled(() => free());
   try {
     if (call.isSettled) return;
-    call.check(request);
-    messages = method.handle(request, call)[Symbol.asyncIterator]();
+    const started = start();
+    messages = started;
     while (!call.isSettled) {
-      const step = await call.untilSettled(messages.next());
+      const step = await new Promise<IteratorResult<Message> | undefined>((resolve, reject) => {
+        free = () => resolve(undefined);
+        started.next().then(resolve, reject);
+      });
       if (step === undefined || call.isSettled) return;
       if (step.done === true) return call.succeed();
       yield step.value;
@@ -66,18 +81,4 @@ export function callerIsGone(): DomainError {
 /** The failure of calls that reach a server that stops, and of the streams that it ends. */
 export function serverIsStopping(): DomainError {
   return new DomainError('UNAVAILABLE', 'the server is shutting down; try again', { retryAfterMs: 1_000 });
-}
-
-/**
- * The refusal of bytes or text that are not the message they should be, with
- * the field where the decoder names one.
- */
-export function malformedRequest(why: string): DomainError {
-  const unknownKey = /^cannot decode message ([\w.]+) from JSON: key "(.*)" is unknown$/s.exec(why);
-  if (unknownKey !== null) return invalidField(unknownKey[2] ?? '', `is not a field of ${unknownKey[1]}`);
-  const badValue = /^cannot decode (?:field|oneof) (?:\w+\.)*(\w+) from JSON: (.*)$/s.exec(why);
-  if (badValue !== null) return invalidField(badValue[1] ?? '', badValue[2] ?? '');
-  return new DomainError('INVALID_ARGUMENT', `the request cannot be decoded: ${why}`, {
-    metadata: { description: why },
-  });
 }

@@ -43,8 +43,12 @@ export function sharePort(options: SharedPortOptions): () => void {
       forget();
       socket.off('close', forget);
       socket.off('error', destroy);
-      if (isHttp2) http2.emit('connection', socket);
-      else for (const listener of http1Listeners) listener.call(http1, socket);
+      if (isHttp2) {
+        // HTTP/1 lets a caller close its side and wait for the answer. In HTTP/2
+        // that is the end of the connection, and of the streams on it.
+        socket.allowHalfOpen = false;
+        http2.emit('connection', socket);
+      } else for (const listener of http1Listeners) listener.call(http1, socket);
     });
   });
   return () => {

@@ -14,17 +14,17 @@ const answeredMs = 500;
  * open whose request was refused for its size: callers stop sending at the
  * answer, and some never say so. Nearly all requests are complete within the
  * turn of the event loop that they arrive in, so that only the others cost a
- * timer. Paths that stream their requests are exempt.
+ * timer. Where requests are streams only the answer sets an end to them.
  */
 export function closeSlowRequests(
   server: EventEmitter,
-  options: { readonly clock: Clock; readonly timeoutMs: number; isExempt(path: string): boolean },
+  options: { readonly clock: Clock; readonly timeoutMs: number; streamsRequests(path: string): boolean },
 ): void {
-  const { clock, timeoutMs, isExempt } = options;
+  const { clock, timeoutMs, streamsRequests } = options;
   let fresh: ServerHttp2Stream[] = [];
   server.on('stream', (stream: ServerHttp2Stream, headers: { readonly ':path'?: string }) => {
-    if (isExempt(headers[':path'] ?? '')) return;
-    if (fresh.push(stream) === 1) clock.setTimer(0, watchIncomplete);
+    if (streamsRequests(headers[':path'] ?? '')) closeAnswered(stream);
+    else if (fresh.push(stream) === 1) clock.setTimer(0, watchIncomplete);
   });
 
   function watchIncomplete(): void {
@@ -35,6 +35,10 @@ export function closeSlowRequests(
 
   function watch(stream: ServerHttp2Stream): void {
     closeAfter(stream, timeoutMs, constants.NGHTTP2_CANCEL);
+    closeAnswered(stream);
+  }
+
+  function closeAnswered(stream: ServerHttp2Stream): void {
     const onAnswered = (): void => closeAfter(stream, answeredMs, constants.NGHTTP2_NO_ERROR);
     if (stream.writableFinished) onAnswered();
     else stream.once('finish', onAnswered);

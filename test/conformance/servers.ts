@@ -4,6 +4,7 @@ import type { Metrics } from '../../src/platform/metrics.ts';
 import { createChain } from '../../src/rpc/chain.ts';
 import { GrpcServer, type GrpcServerOptions } from '../../src/rpc/grpc-server.ts';
 import { HttpServer, type HttpServerOptions } from '../../src/rpc/http-server.ts';
+import type { Service } from '../../src/rpc/services/service.ts';
 import { createServices } from '../../src/rpc/services/services.ts';
 import { FakeOperations } from '../support/fake-operations.ts';
 
@@ -26,6 +27,8 @@ export type LogLine = { readonly level: string; readonly message: string } & Rea
 
 /** What differs from the defaults. */
 export type ServersOptions = {
+  /** Services beside Carillon's own. */
+  readonly moreServices?: readonly Service[];
   readonly maxUnaryMs?: number;
   readonly grpc?: Partial<GrpcServerOptions>;
   readonly http?: Partial<HttpServerOptions>;
@@ -41,7 +44,7 @@ export async function startServers(options: ServersOptions = {}): Promise<Server
     observe: (_name, _value, labels) => ended.push(`${labels?.method} ${labels?.code}`),
   };
   const logger = memoryLogger(logged);
-  const services = createServices(operations);
+  const services = [...createServices(operations), ...(options.moreServices ?? [])];
   const { maxUnaryMs } = options;
   const chain = createChain({ clock: systemClock, logger, metrics, services, maxUnaryMs });
   const common = {

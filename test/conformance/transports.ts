@@ -3,9 +3,11 @@
  * so that one test drives them all: two are written here, because grpc-js and
  * plain fetch are not.
  */
+import { once } from 'node:events';
 import {
   create,
   type DescMessage,
+  type DescMethodStreaming,
   fromBinary,
   fromJson,
   type JsonValue,
@@ -24,6 +26,8 @@ import {
 import {
   type CallOptions,
   Client,
+  type ClientDuplexStream,
+  type ClientReadableStream,
   credentials,
   Metadata,
   type MetadataValue,
@@ -37,6 +41,8 @@ export type Way = {
   readonly name: string;
   readonly protocol: 'grpc-js' | 'grpc' | 'connect' | 'grpc-web' | 'json';
   readonly streams: boolean;
+  /** Whether requests can be streamed as well: that takes HTTP/2, and more than a browser. */
+  readonly bidi: boolean;
   open(servers: Servers): Transport & { close?(): void };
 };
 
@@ -46,53 +52,61 @@ export const ways: readonly Way[] = [
     name: 'grpc-js to the gRPC port',
     protocol: 'grpc-js',
     streams: true,
+    bidi: true,
     open: ({ grpc }) => createGrpcJsTransport(grpc.address),
   },
   {
     name: 'connect-node gRPC to the gRPC port',
     protocol: 'grpc',
     streams: true,
+    bidi: true,
     open: ({ grpc }) => createGrpcTransport({ baseUrl: `http://${grpc.address}` }),
   },
   {
     name: 'connect-node gRPC to the HTTP port',
     protocol: 'grpc',
     streams: true,
+    bidi: true,
     open: ({ http }) => createGrpcTransport({ baseUrl: `http://${http.address}` }),
   },
   {
     name: 'connect-node Connect over HTTP/1.1',
     protocol: 'connect',
     streams: true,
+    bidi: false,
     open: ({ http }) => createConnectTransport({ baseUrl: `http://${http.address}`, httpVersion: '1.1' }),
   },
   {
     name: 'connect-node Connect over HTTP/2',
     protocol: 'connect',
     streams: true,
+    bidi: true,
     open: ({ http }) => createConnectTransport({ baseUrl: `http://${http.address}`, httpVersion: '2' }),
   },
   {
     name: 'connect-web Connect',
     protocol: 'connect',
     streams: true,
+    bidi: false,
     open: ({ http }) => createWebTransport({ baseUrl: `http://${http.address}` }),
   },
   {
     name: 'connect-web gRPC-Web',
     protocol: 'grpc-web',
     streams: true,
+    bidi: false,
     open: ({ http }) => createGrpcWebTransport({ baseUrl: `http://${http.address}` }),
   },
   {
     name: 'fetch with JSON',
     protocol: 'json',
     streams: false,
+    bidi: false,
     open: ({ http }) => createJsonTransport(http.address),
   },
 ];
 
-/** grpc-js as a transport: unary and server streams. */
+/** grpc-js as a transport. */
 export function createGrpcJsTransport(address: string): Transport & { close(): void } {
   const client = new Client(address, credentials.createInsecure(), {
     'grpc.max_send_message_length': -1,
@@ -130,17 +144,8 @@ export function createGrpcJsTransport(address: string): Transport & { close(): v
       });
     },
     async stream(method, signal, timeoutMs, header, input) {
-      let request: Buffer = Buffer.alloc(0);
-      for await (const first of input) request = bytesOf(method.input, first);
       const received = new Headers();
-      const call = client.makeServerStreamRequest(
-        pathOf(method),
-        same,
-        same,
-        request,
-        metadataFromHeaders(header),
-        callOptions(timeoutMs),
-      );
+      const call = await openStream(method, timeoutMs, header, input);
       call.on('metadata', (metadata: Metadata) => copyMetadata(metadata, received));
       signal?.addEventListener('abort', () => call.cancel(), { once: true });
       async function* messages(): AsyncGenerator<MessageShape<typeof method.output>> {
@@ -148,12 +153,49 @@ export function createGrpcJsTransport(address: string): Transport & { close(): v
           for await (const bytes of call) yield fromBinary(method.output, bytes as Uint8Array);
         } catch (error) {
           throw connectErrorFromGrpc(error as ServiceError);
+        } finally {
+          call.cancel();
         }
       }
       const response = { stream: true, service: method.parent, method, trailer: new Headers() } as const;
       return { ...response, header: received, message: messages() };
     },
   };
+
+  async function openStream<Desc extends DescMessage>(
+    method: DescMethodStreaming<Desc>,
+    timeoutMs: number | undefined,
+    header: ConstructorParameters<typeof Headers>[0],
+    input: AsyncIterable<MessageInitShape<Desc>>,
+  ): Promise<ClientReadableStream<Buffer>> {
+    const path = pathOf(method);
+    const metadata = metadataFromHeaders(header);
+    const options = callOptions(timeoutMs);
+    if (method.methodKind === 'bidi_streaming') {
+      const call = client.makeBidiStreamRequest(path, same, same, metadata, options);
+      void writeAll(call, method.input, input);
+      return call;
+    }
+    let request: Buffer = Buffer.alloc(0);
+    for await (const first of input) request = bytesOf(method.input, first);
+    return client.makeServerStreamRequest(path, same, same, request, metadata, options);
+  }
+}
+
+/** Writes no faster than the server takes, and then closes this side. */
+async function writeAll<Desc extends DescMessage>(
+  call: ClientDuplexStream<Buffer, Buffer>,
+  desc: Desc,
+  input: AsyncIterable<MessageInitShape<Desc>>,
+): Promise<void> {
+  try {
+    for await (const message of input) {
+      if (!call.write(bytesOf(desc, message))) await once(call, 'drain');
+    }
+    call.end();
+  } catch {
+    // The call has failed, and whoever reads it hears why.
+  }
 }
 
 /** The Connect protocol as a person with curl speaks it: unary, JSON, no library. */

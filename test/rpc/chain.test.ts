@@ -1,11 +1,13 @@
 import { create } from '@bufbuild/protobuf';
 import { Code } from '@connectrpc/connect';
 import { describe, expect, it, vi } from 'vitest';
+import { ExecutionState } from '../../gen/carillon/v1/execution_pb.js';
 import {
   JobServiceGetRequestSchema,
   JobServiceGetResponseSchema,
   JobServiceTriggerRequestSchema,
 } from '../../gen/carillon/v1/job_service_pb.js';
+import { WorkerServiceConnectRequestSchema } from '../../gen/carillon/v1/worker_service_pb.js';
 import { DomainError } from '../../src/domain/errors.ts';
 import { type Clock, systemClock } from '../../src/platform/clock.ts';
 import { silentLogger } from '../../src/platform/logger.ts';
@@ -13,11 +15,12 @@ import { noMetrics } from '../../src/platform/metrics.ts';
 import { Call, type Interceptor } from '../../src/rpc/call.ts';
 import { createChain } from '../../src/rpc/chain.ts';
 import { LiveCalls } from '../../src/rpc/live-calls.ts';
-import { serveStream, serveUnary } from '../../src/rpc/serve.ts';
-import type { StreamMethod, UnaryMethod } from '../../src/rpc/services/service.ts';
+import { serveResponses, serveUnary, startStream } from '../../src/rpc/serve.ts';
+import type { BidiMethod, Method, StreamMethod, UnaryMethod } from '../../src/rpc/services/service.ts';
 import { createServices } from '../../src/rpc/services/services.ts';
 import { type LogLine, memoryLogger } from '../conformance/servers.ts';
 import { FakeOperations } from '../support/fake-operations.ts';
+import { echo, workerService } from './echo-workers.ts';
 
 const services = createServices(new FakeOperations());
 const methodNamed = (name: string) =>
@@ -36,11 +39,12 @@ class TestCall extends Call {
 
   constructor(
     chain: readonly Interceptor[],
-    method: UnaryMethod | StreamMethod = getMethod,
+    method: Method = getMethod,
     given: Readonly<Record<string, string>> = {},
     leftMs?: number,
+    live = new LiveCalls(),
   ) {
-    super(method, { chain, live: new LiveCalls() });
+    super(method, { chain, live });
     this.given = given;
     this.leftMs = leftMs;
   }
@@ -278,7 +282,9 @@ describe('serving', () => {
     };
     const call = new TestCall([{ name: 'none' }], streamMethod);
     void call.open();
-    const served = serveStream({ ...streamMethod, handle: () => messages }, call, request);
+    const served = serveResponses(call, () =>
+      startStream({ ...streamMethod, handle: () => messages }, call, request),
+    );
     const next = served.next();
     call.fail(new DomainError('UNAVAILABLE', 'stopping'));
     expect(await next).toEqual({ done: true, value: undefined });
@@ -294,8 +300,40 @@ describe('serving', () => {
     const call = new TestCall(standard(), streamMethod);
     call.check = () => undefined;
     void call.open();
-    for await (const _ of serveStream({ ...streamMethod, handle: messages }, call, request)) break;
+    const method = { ...streamMethod, handle: messages };
+    for await (const _ of serveResponses(call, () => startStream(method, call, request))) break;
     expect(call.replies).toMatchObject([{ reason: 'CANCELED' }]);
+  });
+});
+
+describe('stopping', () => {
+  const unavailable = () => new DomainError('UNAVAILABLE', 'stopping');
+
+  it('ends streams whose handlers did not ask, tells those that did, and leaves unary calls alone', () => {
+    const live = new LiveCalls();
+    const [unary, stream, told] = [
+      new TestCall([], getMethod, {}, undefined, live),
+      new TestCall([], streamMethod, {}, undefined, live),
+      new TestCall([], streamMethod, {}, undefined, live),
+    ];
+    const tell = vi.fn();
+    told.onStopping(tell);
+    live.stopStreams(unavailable);
+    expect([unary, stream, told].map((call) => call.isSettled)).toEqual([false, true, false]);
+    expect(tell).toHaveBeenCalledOnce();
+    live.endAll(unavailable);
+    expect([unary, told].map((call) => call.isSettled)).toEqual([true, true]);
+    expect(tell).toHaveBeenCalledOnce();
+  });
+
+  it('fails a call whose handler throws when it is told', () => {
+    const live = new LiveCalls();
+    const call = new TestCall([], streamMethod, {}, undefined, live);
+    call.onStopping(() => {
+      throw new Error('x');
+    });
+    live.stopStreams(unavailable);
+    expect(call.failure).toMatchObject({ message: 'x' });
   });
 });
 
@@ -309,5 +347,15 @@ describe('validation', () => {
       parameters: { object: { a: [1, { b: null }] }, list: [{ name: 'x', value: '' }] },
     });
     expect(() => call.check(good)).not.toThrow();
+  });
+
+  it('names the values that an enum may have', () => {
+    const [connect] = workerService(echo).methods;
+    const call = new TestCall(standard(), connect as BidiMethod);
+    const result = { executionId: 1n, attempt: 1, state: ExecutionState.RUNNING };
+    const request = create(WorkerServiceConnectRequestSchema, { message: { case: 'result', value: result } });
+    expect(() => call.check(request)).toThrow(
+      'result.state: must be EXECUTION_STATE_SUCCEEDED or EXECUTION_STATE_FAILED or EXECUTION_STATE_CANCELED',
+    );
   });
 });

@@ -4,9 +4,10 @@
  * is named by its proto path with the rule in words.
  */
 
-import { create } from '@bufbuild/protobuf';
-import { pathToString } from '@bufbuild/protobuf/reflect';
+import { create, getOption } from '@bufbuild/protobuf';
+import { type Path, pathToString } from '@bufbuild/protobuf/reflect';
 import { createValidator, type Violation } from '@bufbuild/protovalidate';
+import { field as fieldRules } from '@bufbuild/protovalidate/gen/buf/validate/validate_pb.js';
 import { DomainError, type FieldViolation } from '../../domain/errors.ts';
 import type { Interceptor } from '../call.ts';
 import type { Service } from '../services/service.ts';
@@ -73,13 +74,22 @@ function firstOfEachField(violations: readonly Violation[]): FieldViolation[] {
   return [...byField.values()];
 }
 
-function describeViolation({ ruleId, message, forKey }: Violation): string {
+function describeViolation({ ruleId, message, forKey, field }: Violation): string {
+  if (ruleId === 'enum.in') return `must be ${namesOfAllowed(field)}`;
   const subject = forKey ? 'the key ' : '';
   if (ruleId === 'string.pattern') {
     const inWords = patternsInWords.find(([pattern]) => message.includes(pattern))?.[1];
     return subject + (inWords ?? 'does not have the right form');
   }
   return subject + message;
+}
+
+/** The values that an enum field may have, by name: on the wire and in the rule they are numbers. */
+function namesOfAllowed(path: Path): string {
+  const field = path.findLast((part) => part.kind === 'field');
+  const rules = field && getOption(field, fieldRules).type;
+  const allowed = rules?.case === 'enum' ? rules.value.in : [];
+  return allowed.map((number) => field?.enum?.value[number]?.name).join(' or ');
 }
 
 /** Refuses a request for these violations; there is at least one. */

@@ -14,6 +14,32 @@ export type StreamHandler<Request extends Message = Message, Response extends Me
   call: Call,
 ) => AsyncIterable<Response>;
 
+/**
+ * The requests of a call that streams them, in their order. Ends when the
+ * caller has sent its last one, or when the call has succeeded; throws what
+ * the call failed with, whoever let it fail: a request that breaks a rule, a
+ * caller who went away, a deadline, a server that stops. Leaving a loop does
+ * not close it: a second loop goes on behind the first. One `next` at a time.
+ */
+export type RequestStream<Request extends Message = Message> = AsyncIterableIterator<Request, undefined>;
+
+/**
+ * Answers a stream of requests with a stream of responses. Requests are read
+ * no faster than the handler takes them, responses are taken no faster than
+ * the caller reads them, and the call succeeds when the responses end, also
+ * while requests still come. The response headers go out with the first
+ * response.
+ *
+ * A handler that reads beside its responses, in a loop of its own, must catch
+ * what that loop throws; `call.fail` takes it, and ignores it when it is the
+ * call's own failure. What waits for neither is freed by `call.signal`, and
+ * `call.onStopping` gives the time for a last word when the server stops.
+ */
+export type BidiHandler<Request extends Message = Message, Response extends Message = Message> = (
+  requests: RequestStream<Request>,
+  call: Call,
+) => AsyncIterable<Response>;
+
 /** The handlers of a service, typed by its descriptor. */
 export type Handlers<Service extends DescService> = {
   readonly [Name in keyof Service['method']]: Service['method'][Name] extends {
@@ -25,12 +51,14 @@ export type Handlers<Service extends DescService> = {
       ? UnaryHandler<MessageShape<Input>, MessageShape<Output>>
       : Kind extends 'server_streaming'
         ? StreamHandler<MessageShape<Input>, MessageShape<Output>>
-        : never
+        : Kind extends 'bidi_streaming'
+          ? BidiHandler<MessageShape<Input>, MessageShape<Output>>
+          : never
     : never;
 };
 
 /** One method; its name is `carillon.v1.JobService/Trigger`. */
-export type Method = UnaryMethod | StreamMethod;
+export type Method = UnaryMethod | StreamMethod | BidiMethod;
 
 /** A method with one response. */
 export type UnaryMethod = {
@@ -48,8 +76,22 @@ export type StreamMethod = {
   readonly handle: StreamHandler;
 };
 
+/** A method with a stream each way. */
+export type BidiMethod = {
+  readonly kind: 'bidi_streaming';
+  readonly name: string;
+  readonly desc: DescMethod;
+  readonly handle: BidiHandler;
+};
+
 /** A service with all its methods. */
 export type Service = { readonly desc: DescService; readonly methods: readonly Method[] };
+
+/** The paths of the methods whose requests are streams: such a request takes as long as its call. */
+export function requestStreamPaths(services: readonly Service[]): ReadonlySet<string> {
+  const methods = services.flatMap((service) => service.methods);
+  return new Set(methods.filter(({ kind }) => kind === 'bidi_streaming').map(({ name }) => `/${name}`));
+}
 
 /** Binds handlers to a service; every method of the descriptor has one. */
 export function bindService<Desc extends DescService>(desc: Desc, handlers: Handlers<Desc>): Service {
@@ -62,8 +104,10 @@ export function bindService<Desc extends DescService>(desc: Desc, handlers: Hand
         return { kind: 'unary', name, desc: method, handle: handle as UnaryHandler };
       case 'server_streaming':
         return { kind: 'server_streaming', name, desc: method, handle: handle as StreamHandler };
+      case 'bidi_streaming':
+        return { kind: 'bidi_streaming', name, desc: method, handle: handle as BidiHandler };
       default:
-        throw new Error(`${name} streams its requests, which the servers do not do`);
+        throw new Error(`${name} answers a stream with one response, which the servers do not do`);
     }
   });
   return { desc, methods };
