@@ -21,6 +21,7 @@ import {
   scheduleOptionNames,
   schedulesFrom,
 } from './schedule-options.ts';
+import { declareTargetOptions, type TargetOptions, targetFrom, targetOptionNames } from './target-options.ts';
 
 /** What a run is told, as options. */
 export type ParameterOptions = {
@@ -49,11 +50,9 @@ export function parametersFrom({
 
 /** A whole definition, as options. */
 export type DefinitionOptions = ScheduleOptions &
+  TargetOptions &
   ParameterOptions & {
     readonly file?: string;
-    readonly url?: string;
-    readonly method?: string;
-    readonly header?: readonly Pair[];
     readonly description?: string;
     readonly label?: readonly Pair[];
     readonly overlap?: OverlapPolicy;
@@ -65,12 +64,10 @@ export type DefinitionOptions = ScheduleOptions &
 
 const definitionOptionNames: readonly (keyof DefinitionOptions)[] = [
   ...scheduleOptionNames,
+  ...targetOptionNames,
   'param',
   'paramsJson',
   'text',
-  'url',
-  'method',
-  'header',
   'description',
   'label',
   'overlap',
@@ -82,10 +79,7 @@ const definitionOptionNames: readonly (keyof DefinitionOptions)[] = [
 
 /** Adds the options that define a job. */
 export function declareDefinitionOptions(command: Command): Command {
-  declareScheduleOptions(command)
-    .option('--url <url>', 'the http or https URL that is called')
-    .option('--method <method>', 'its method (default: POST)')
-    .option("--header <'name: value'>", 'a request header; repeatable', repeated(pairFromText(':')))
+  declareTargetOptions(declareScheduleOptions(command))
     .option('--description <text>', 'a description for people')
     .option('--label <name=value>', 'a label to select by; repeatable', repeated(pairFromText('=')))
     .option(
@@ -108,14 +102,13 @@ export function declareDefinitionOptions(command: Command): Command {
 export function jobFrom(name: string | undefined, options: DefinitionOptions, command: Command): Job {
   if (options.file !== undefined) return jobFromFile(options.file, name, options, command);
   if (name === undefined) return command.error('error: a job needs a name, or --file');
-  if (options.url === undefined) return command.error('error: a job needs --url, or --file');
-  const { url, method, retryMax } = options;
+  const { retryMax } = options;
   return create(JobSchema, {
     key: jobKeyFromText(name),
     description: options.description,
     labels: mapFromPairs(options.label),
     schedules: schedulesFrom(options, command),
-    target: { kind: { case: 'http', value: { url, method, headers: mapFromPairs(options.header) } } },
+    target: targetFrom(options, command),
     parameters: parametersFrom(options),
     priority: options.priority,
     overlap: options.overlap,

@@ -124,10 +124,25 @@ function pauseToText({ id, reason, createTime, untilTime }: Job['pauses'][number
 }
 
 function targetToText({ target }: Job): string {
-  return target?.kind.case === 'http'
-    ? `${target.kind.value.method || 'POST'} ${target.kind.value.url}`
-    : '?';
+  switch (target?.kind.case) {
+    case 'http':
+      return `${target.kind.value.method || 'POST'} ${target.kind.value.url}`;
+    case 'grpc': {
+      const { address, method, tls } = target.kind.value;
+      const named = method === '' || method === defaultGrpcMethod ? '' : ` ${method}`;
+      return `grpc ${address}${named}${tls?.enabled ? ' tls' : ''}`;
+    }
+    case 'socket': {
+      const { host, port, tls } = target.kind.value;
+      return `socket ${host.includes(':') ? `[${host}]` : host}:${port}${tls?.enabled ? ' tls' : ''}`;
+    }
+    default:
+      return '?';
+  }
 }
+
+/** What the service answers where a target names no method. */
+const defaultGrpcMethod = 'carillon.v1.TargetService/Run';
 
 /**
  * A remark of the service about schedules, as a line: what a schedule means is

@@ -64,8 +64,40 @@ export type HttpTarget = {
   readonly timeoutMs?: number;
 };
 
+/** TLS towards a callee, whose certificate is always verified. */
+export type TlsOptions = {
+  /** The name that the certificate must be for; absent: the host. */
+  readonly serverName?: string;
+  /** Certificates in PEM to trust in place of the public authorities. */
+  readonly caPem?: string;
+};
+
+export type GrpcTarget = {
+  readonly kind: 'grpc';
+  /** host:port; an IPv6 address is in brackets. */
+  readonly address: string;
+  /** Absent: no TLS. */
+  readonly tls?: TlsOptions;
+  readonly metadata: Readonly<Record<string, string>>;
+  /** package.Service/Method. */
+  readonly method: string;
+};
+
+export type SocketTarget = {
+  readonly kind: 'socket';
+  /** A name or an address; an IPv6 address is without brackets. */
+  readonly host: string;
+  readonly port: number;
+  /** Absent: no TLS. */
+  readonly tls?: TlsOptions;
+  /** How long the connection may take to stand, TLS included, in milliseconds; absent: the client's default. */
+  readonly connectTimeoutMs?: number;
+  /** How long the callee may be silent, in milliseconds; absent: bounded by the attempt only. */
+  readonly idleTimeoutMs?: number;
+};
+
 /** Where executions are delivered; a union that grows by kind. */
-export type Target = HttpTarget;
+export type Target = HttpTarget | GrpcTarget | SocketTarget;
 
 /** What a user defines: everything of a job that Add and Update can set. */
 export type JobDefinition = {

@@ -84,7 +84,11 @@ export class AttemptRun {
         term,
         parameters: mergeParameters(definition.parameters, parameters),
       },
-      { signal: this.#controller.signal, log: (lines) => log.add(lines) },
+      {
+        signal: this.#controller.signal,
+        timeoutMs: definition.attemptTimeoutMs,
+        log: (lines) => log.add(lines),
+      },
     );
   }
 

@@ -1,10 +1,10 @@
 import { DomainError, type FieldViolation, invalidField } from '../domain/errors.ts';
-import { validateHttpTarget } from '../domain/http-target.ts';
 import type { JobDefinition } from '../domain/job.ts';
 import { CronSyntaxError, everyMsOf } from '../domain/schedule/cron-expression.ts';
 import type { Schedule } from '../domain/schedule/schedule.ts';
 import { compileTimetable, type Timetable } from '../domain/schedule/timetable.ts';
 import { Zone } from '../domain/schedule/zone.ts';
+import { validateTarget } from '../domain/target.ts';
 import type { JobDraft, ScheduleDraft } from './operations.ts';
 
 /**
@@ -67,7 +67,7 @@ export function checkDefinition(
   fromMs: number,
   spreadSeed: number,
 ): Timetable {
-  const violations: FieldViolation[] = [...validateHttpTarget(definition.target, `${path}.target.http`)];
+  const violations: FieldViolation[] = [...validateTarget(definition.target, `${path}.target`)];
   const { initialBackoffMs, maxBackoffMs } = definition.retry;
   if (maxBackoffMs < initialBackoffMs) {
     violations.push({

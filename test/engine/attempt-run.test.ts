@@ -86,6 +86,16 @@ describe('an attempt', () => {
     expect(clock.waiting).toBe(0);
   });
 
+  it('tells the target how long it may take', async () => {
+    const told: number[] = [];
+    const answer = async ({ timeoutMs }: DeliveryContext): Promise<DeliveryResult> => {
+      told.push(timeoutMs);
+      return succeeded;
+    };
+    await runOf({ answer }).run.run();
+    expect(told).toEqual([5_000]);
+  });
+
   it.each([
     [1, 1_000],
     [2, undefined],

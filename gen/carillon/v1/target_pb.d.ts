@@ -30,6 +30,22 @@ export declare type Target = Message<"carillon.v1.Target"> & {
      */
     value: HttpTarget;
     case: "http";
+  } | {
+    /**
+     * Delivers by a gRPC call.
+     *
+     * @generated from field: carillon.v1.GrpcTarget grpc = 2;
+     */
+    value: GrpcTarget;
+    case: "grpc";
+  } | {
+    /**
+     * Delivers by a line of JSON over TCP.
+     *
+     * @generated from field: carillon.v1.SocketTarget socket = 3;
+     */
+    value: SocketTarget;
+    case: "socket";
   } | { case: undefined; value?: undefined };
 };
 
@@ -108,4 +124,180 @@ export declare type HttpTarget = Message<"carillon.v1.HttpTarget"> & {
  * Use `create(HttpTargetSchema)` to create a new message.
  */
 export declare const HttpTargetSchema: GenMessage<HttpTarget>;
+
+/**
+ * Delivers an attempt as one call of TargetService.Run, which the user
+ * implements; target_service.proto says what goes over the wire. Calls to one
+ * target share connections. The deadline of the call is the end of the
+ * attempt; a cancel cancels it.
+ *
+ * OK is success, and so is a result that says SUCCEEDED. Any other end is a
+ * failure. Another attempt follows (within the job's retry) after a result
+ * that says FAILED, after UNAVAILABLE, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED,
+ * ABORTED, INTERNAL, UNKNOWN and CANCELLED, and when the connection broke; it
+ * does not after INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS,
+ * PERMISSION_DENIED, UNAUTHENTICATED, FAILED_PRECONDITION, OUT_OF_RANGE,
+ * UNIMPLEMENTED and DATA_LOSS, nor when the callee's certificate is refused. A
+ * google.rpc.RetryInfo among the status details says how long to wait, up to
+ * 24 hours.
+ *
+ * @generated from message carillon.v1.GrpcTarget
+ */
+export declare type GrpcTarget = Message<"carillon.v1.GrpcTarget"> & {
+  /**
+   * host:port, such as callee.example:50051, 127.0.0.1:50051 or [::1]:50051;
+   * up to 260 characters. A host is an ASCII name or an address; there are no
+   * schemes (dns:, unix:, http://). Names are looked up for each new
+   * connection.
+   *
+   * @generated from field: string address = 1;
+   */
+  address: string;
+
+  /**
+   * TLS towards the callee. Default: none.
+   *
+   * @generated from field: carillon.v1.TlsOptions tls = 2;
+   */
+  tls?: TlsOptions | undefined;
+
+  /**
+   * Further metadata of the call, up to 64 entries. Names are up to 256 lower
+   * case letters, digits and _ . -; values are up to 8,192 printable ASCII
+   * characters without a blank at either end, base64 where the name ends in
+   * -bin. Names that belong to the protocol (grpc-*, content-type, te,
+   * user-agent, host and their like) or to Carillon (carillon-*, webhook-*,
+   * idempotency-key) are refused.
+   *
+   * @generated from field: map<string, string> metadata = 3;
+   */
+  metadata: { [key: string]: string };
+
+  /**
+   * The method to call, as package.Service/Method, up to 512 characters. It
+   * takes and answers the messages of TargetService.Run. Default:
+   * carillon.v1.TargetService/Run.
+   *
+   * @generated from field: string method = 4;
+   */
+  method: string;
+};
+
+/**
+ * Describes the message carillon.v1.GrpcTarget.
+ * Use `create(GrpcTargetSchema)` to create a new message.
+ */
+export declare const GrpcTargetSchema: GenMessage<GrpcTarget>;
+
+/**
+ * Delivers an attempt over a TCP connection of its own. Carillon writes one
+ * line: the JSON object that an HTTP target gets as its body, without line
+ * breaks in it, ended by LF. It leaves its side of the connection open. The
+ * callee answers with lines of JSON, ended by LF or CRLF, in this order of
+ * meaning:
+ *
+ *   {"state": "SUCCEEDED" or "FAILED", ...}
+ *       ends the attempt. Optional members: result, an object, of a success;
+ *       of a failure message, a text; retryable, false when another attempt
+ *       would not help; retry_after_ms, the shortest wait before it.
+ *   {"result": {...}}, nothing else in it
+ *       ends the attempt as SUCCEEDED with this result.
+ *   {"error": "text"}, nothing else in it
+ *       ends the attempt as FAILED, retryable.
+ *   {"message": "text", "level", "time", "data", ...}
+ *       a log line, as in a streamed answer of an HTTP target: level DEBUG,
+ *       INFO, WARN or ERROR in any case (INFO), time ISO 8601 with a zone (the
+ *       moment of arrival), data an object; other members go into the data.
+ *   anything else
+ *       a log line of the text itself.
+ *
+ * What follows the end of the attempt is not read. A connection that the
+ * callee closes before the attempt has ended is a failure, retryable. A line
+ * of more than 1 MiB is a failure, not retryable; a log line is cut at 65,536
+ * bytes.
+ *
+ * @generated from message carillon.v1.SocketTarget
+ */
+export declare type SocketTarget = Message<"carillon.v1.SocketTarget"> & {
+  /**
+   * An ASCII host name, an IPv4 address or an IPv6 address without brackets;
+   * up to 253 characters. Names are looked up for each attempt.
+   *
+   * @generated from field: string host = 1;
+   */
+  host: string;
+
+  /**
+   * The port, 1 to 65535.
+   *
+   * @generated from field: int32 port = 2;
+   */
+  port: number;
+
+  /**
+   * TLS towards the callee. Default: none.
+   *
+   * @generated from field: carillon.v1.TlsOptions tls = 3;
+   */
+  tls?: TlsOptions | undefined;
+
+  /**
+   * How long the connection may take to stand, TLS included, 1 millisecond to
+   * 5 minutes. Default: 10 seconds.
+   *
+   * @generated from field: google.protobuf.Duration connect_timeout = 4;
+   */
+  connectTimeout?: Duration | undefined;
+
+  /**
+   * How long the callee may send nothing, 1 millisecond to 24 hours; the time
+   * that its lines take to be stored does not count. Default: the job's
+   * attempt_timeout, which bounds the whole attempt in any case.
+   *
+   * @generated from field: google.protobuf.Duration idle_timeout = 5;
+   */
+  idleTimeout?: Duration | undefined;
+};
+
+/**
+ * Describes the message carillon.v1.SocketTarget.
+ * Use `create(SocketTargetSchema)` to create a new message.
+ */
+export declare const SocketTargetSchema: GenMessage<SocketTarget>;
+
+/**
+ * TLS 1.2 or newer towards a callee, whose certificate is always verified.
+ *
+ * @generated from message carillon.v1.TlsOptions
+ */
+export declare type TlsOptions = Message<"carillon.v1.TlsOptions"> & {
+  /**
+   * Whether to use TLS. The other fields need it.
+   *
+   * @generated from field: bool enabled = 1;
+   */
+  enabled: boolean;
+
+  /**
+   * The name that the certificate must be for, up to 253 characters, also sent
+   * as the server name of the handshake. Default: the host.
+   *
+   * @generated from field: string server_name = 2;
+   */
+  serverName: string;
+
+  /**
+   * Certificates in PEM to trust in place of the public authorities, up to
+   * 65,536 characters. They are shown in replies; a private key is refused.
+   *
+   * @generated from field: string ca_pem = 3;
+   */
+  caPem: string;
+};
+
+/**
+ * Describes the message carillon.v1.TlsOptions.
+ * Use `create(TlsOptionsSchema)` to create a new message.
+ */
+export declare const TlsOptionsSchema: GenMessage<TlsOptions>;
 

@@ -1,16 +1,12 @@
-import { DomainError } from '../../domain/errors.ts';
 import type { HttpTarget } from '../../domain/job.ts';
 import { type Clock, systemClock } from '../../platform/clock.ts';
-import { neutralText } from './http/callee-text.ts';
 import { type ConnectOptions, createConnector } from './http/connection.ts';
 import { Connections } from './http/connections.ts';
 import { Exchange, type ExchangeEnvironment } from './http/exchange.ts';
-import { aborted, maxQuotedLength } from './http/failure.ts';
+import { aborted, failureFromUnusableTarget } from './http/failure.ts';
 import { type HttpRequest, requestFromDelivery } from './http/http-request.ts';
+import { maxLogLineBytes } from './log-allowance.ts';
 import type { Delivery, DeliveryContext, DeliveryResult, TargetClient } from './target.ts';
-
-/** The most bytes of one log line; what is longer is cut. */
-export const maxLogLineBytes = 65_536;
 
 export type HttpTargetClientOptions = {
   /** Carillon's version, for the User-Agent. */
@@ -135,7 +131,7 @@ export class HttpTargetClient implements TargetClient<HttpTarget> {
     try {
       request = requestFromDelivery(target, delivery, this.#userAgent);
     } catch (error) {
-      return Promise.resolve(unusableTarget(error));
+      return Promise.resolve(failureFromUnusableTarget(error));
     }
     return new Exchange(this.#environment, target, request, context).run();
   }
@@ -152,14 +148,4 @@ export class HttpTargetClient implements TargetClient<HttpTarget> {
     await connections.close(clock.sleep(this.#closeGraceMs, called.signal));
     called.abort();
   }
-}
-
-function unusableTarget(error: unknown): DeliveryResult {
-  const why = error instanceof DomainError ? error.message : 'it is damaged';
-  return {
-    outcome: 'FAILED',
-    reason: 'INVALID_JOB',
-    message: `target cannot be called: ${neutralText(why, maxQuotedLength)}`,
-    retryable: false,
-  };
 }

@@ -20,6 +20,8 @@ export type Delivery = {
 export type DeliveryContext = {
   /** Aborts at a cancel, at the attempt's timeout, and when the instance stops. */
   readonly signal: AbortSignal;
+  /** How long the attempt may take from its delivery on, in milliseconds; the signal aborts then. For callees to know. */
+  readonly timeoutMs: number;
   /**
    * Adds lines to the execution's log. Resolves when more may follow: a target
    * that awaits it reads no faster than the lines can be stored.

@@ -1,13 +1,26 @@
 import type * as pb from '../../../gen/carillon/v1/target_pb.js';
 import { invalidField } from '../../domain/errors.ts';
-import type { HttpTarget, Target } from '../../domain/job.ts';
+import { defaultGrpcMethod } from '../../domain/grpc-target.ts';
+import type { GrpcTarget, HttpTarget, SocketTarget, Target, TlsOptions } from '../../domain/job.ts';
 import { durationFromMs, msOrDefault } from './times.ts';
 
 /** The target with its defaults; `path` names the field in a refusal. */
 export function targetFromMessage(target: pb.Target | undefined, path: string): Target {
   if (target === undefined) throw invalidField(path, 'must be set');
-  if (target.kind.case !== 'http') throw invalidField(`${path}.kind`, 'must be set');
-  const { url, method, headers, body, successCodes, timeout } = target.kind.value;
+  switch (target.kind.case) {
+    case 'http':
+      return httpTargetFromMessage(target.kind.value);
+    case 'grpc':
+      return grpcTargetFromMessage(target.kind.value, `${path}.grpc`);
+    case 'socket':
+      return socketTargetFromMessage(target.kind.value, `${path}.socket`);
+    default:
+      throw invalidField(`${path}.kind`, 'must be set');
+  }
+}
+
+function httpTargetFromMessage(target: pb.HttpTarget): HttpTarget {
+  const { url, method, headers, body, successCodes, timeout } = target;
   return {
     kind: 'http',
     url,
@@ -20,21 +33,88 @@ export function targetFromMessage(target: pb.Target | undefined, path: string): 
   };
 }
 
-/** A stored target. */
-export function targetToMessage(target: Target): pb.Target {
+function grpcTargetFromMessage({ address, tls, metadata, method }: pb.GrpcTarget, path: string): GrpcTarget {
   return {
-    $typeName: 'carillon.v1.Target',
-    kind: {
-      case: 'http',
-      value: {
-        $typeName: 'carillon.v1.HttpTarget',
-        url: target.url,
-        method: target.method,
-        headers: target.headers,
-        body: target.body,
-        successCodes: [...target.successCodes],
-        timeout: target.timeoutMs === undefined ? undefined : durationFromMs(target.timeoutMs),
-      },
-    },
+    kind: 'grpc',
+    address,
+    tls: tlsFromMessage(tls, `${path}.tls`),
+    metadata,
+    method: method === '' ? defaultGrpcMethod : method,
   };
 }
+
+function socketTargetFromMessage(target: pb.SocketTarget, path: string): SocketTarget {
+  const { host, port, tls, connectTimeout, idleTimeout } = target;
+  return {
+    kind: 'socket',
+    host,
+    port,
+    tls: tlsFromMessage(tls, `${path}.tls`),
+    connectTimeoutMs: msOrDefault(connectTimeout, undefined),
+    idleTimeoutMs: msOrDefault(idleTimeout, undefined),
+  };
+}
+
+/** The options; absent where TLS is not enabled, which is refused when other options say something about it. */
+function tlsFromMessage(tls: pb.TlsOptions | undefined, path: string): TlsOptions | undefined {
+  if (tls === undefined) return undefined;
+  const { enabled, serverName, caPem } = tls;
+  if (!enabled) {
+    if (serverName === '' && caPem === '') return undefined;
+    throw invalidField(`${path}.enabled`, 'must be true where server_name or ca_pem is set');
+  }
+  return {
+    serverName: serverName === '' ? undefined : serverName,
+    caPem: caPem === '' ? undefined : caPem,
+  };
+}
+
+/** A stored target. */
+export function targetToMessage(target: Target): pb.Target {
+  switch (target.kind) {
+    case 'http':
+      return { $typeName: 'carillon.v1.Target', kind: { case: 'http', value: httpTargetToMessage(target) } };
+    case 'grpc':
+      return { $typeName: 'carillon.v1.Target', kind: { case: 'grpc', value: grpcTargetToMessage(target) } };
+    case 'socket':
+      return {
+        $typeName: 'carillon.v1.Target',
+        kind: { case: 'socket', value: socketTargetToMessage(target) },
+      };
+  }
+}
+
+function httpTargetToMessage(target: HttpTarget): pb.HttpTarget {
+  return {
+    $typeName: 'carillon.v1.HttpTarget',
+    url: target.url,
+    method: target.method,
+    headers: target.headers,
+    body: target.body,
+    successCodes: [...target.successCodes],
+    timeout: optionalDuration(target.timeoutMs),
+  };
+}
+
+function grpcTargetToMessage({ address, tls, metadata, method }: GrpcTarget): pb.GrpcTarget {
+  return { $typeName: 'carillon.v1.GrpcTarget', address, tls: tlsToMessage(tls), metadata, method };
+}
+
+function socketTargetToMessage(target: SocketTarget): pb.SocketTarget {
+  return {
+    $typeName: 'carillon.v1.SocketTarget',
+    host: target.host,
+    port: target.port,
+    tls: tlsToMessage(target.tls),
+    connectTimeout: optionalDuration(target.connectTimeoutMs),
+    idleTimeout: optionalDuration(target.idleTimeoutMs),
+  };
+}
+
+function tlsToMessage(tls: TlsOptions | undefined): pb.TlsOptions | undefined {
+  if (tls === undefined) return undefined;
+  const { serverName = '', caPem = '' } = tls;
+  return { $typeName: 'carillon.v1.TlsOptions', enabled: true, serverName, caPem };
+}
+
+const optionalDuration = (ms: number | undefined) => (ms === undefined ? undefined : durationFromMs(ms));

@@ -5,7 +5,7 @@ import { ExecutionSchema, LogEntrySchema } from '../../../gen/carillon/v1/execut
 import { JobRefSchema } from '../../../gen/carillon/v1/job_key_pb.js';
 import { JobSchema } from '../../../gen/carillon/v1/job_pb.js';
 import type { Execution, LogEntry } from '../../../src/domain/execution.ts';
-import { type Job, type Json, jobDefaults } from '../../../src/domain/job.ts';
+import { type Job, type Json, jobDefaults, type Target } from '../../../src/domain/job.ts';
 import type { Schedule } from '../../../src/domain/schedule/schedule.ts';
 import * as tables from '../../../src/rpc/messages/enums.ts';
 import { etagFromRevision, revisionFromEtag } from '../../../src/rpc/messages/etag.ts';
@@ -75,21 +75,36 @@ const schedule: fc.Arbitrary<Schedule> = fc.record({
   calendars: optional(fc.uniqueArray(name, { minLength: 1, maxLength: 3 })),
 });
 
+const tls = optional(fc.record({ serverName: optional(name), caPem: optional(name) }));
+
+const target: fc.Arbitrary<Target> = fc.oneof(
+  fc.record({
+    kind: fc.constant('http' as const),
+    url: fc.webUrl(),
+    method: fc.constantFrom(...(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'] as const)),
+    headers: labels,
+    body: optional(text),
+    successCodes: fc.array(fc.integer({ min: 200, max: 599 }), { maxLength: 3 }),
+    timeoutMs: optional(ms),
+  }),
+  fc.record({ kind: fc.constant('grpc' as const), address: name, tls, metadata: labels, method: name }),
+  fc.record({
+    kind: fc.constant('socket' as const),
+    host: name,
+    port: fc.integer({ min: 1, max: 65_535 }),
+    tls,
+    connectTimeoutMs: optional(ms),
+    idleTimeoutMs: optional(ms),
+  }),
+);
+
 const job: fc.Arbitrary<Job> = fc.record({
   id,
   key,
   description: text,
   labels,
   schedules: fc.array(schedule, { maxLength: 4 }),
-  target: fc.record({
-    kind: fc.constant('http' as const),
-    url: fc.webUrl(),
-    method: fc.constantFrom('GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'),
-    headers: labels,
-    body: optional(text),
-    successCodes: fc.array(fc.integer({ min: 200, max: 599 }), { maxLength: 3 }),
-    timeoutMs: optional(ms),
-  }),
+  target,
   parameters,
   priority: fc.integer({ min: -1_000_000, max: 1_000_000 }),
   overlap: fc.constantFrom('SKIP', 'BUFFER_ONE', 'BUFFER_ALL', 'CANCEL_OTHER', 'ALLOW'),

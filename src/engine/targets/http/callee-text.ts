@@ -35,6 +35,11 @@ export function jsonObjectFrom(text: string): { [key: string]: Json } | undefine
   return riskyEscape.test(text) ? (storableJson(value) as { [key: string]: Json }) : value;
 }
 
+/** A JSON object that did not come as text, fit to be stored; undefined when it nests too deeply. */
+export function storableJsonObject(value: { [key: string]: Json }): { [key: string]: Json } | undefined {
+  return isDeeper(value, maxJsonDepth) ? undefined : (storableJson(value) as { [key: string]: Json });
+}
+
 /** Whether the value is a JSON object rather than a list or a scalar. */
 export function isJsonObject(value: Json | undefined): value is { [key: string]: Json } {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
@@ -82,6 +87,13 @@ export function cutUtf8(bytes: Buffer, max: number): Buffer {
   let end = max;
   while (end > 0 && ((bytes[end] as number) & 0xc0) === 0x80 && max - end < 3) end--;
   return bytes.subarray(0, end);
+}
+
+/** The text of a log line, fit to be stored: one of more than `max` bytes is cut and says how many it had. */
+export function boundedText(text: string, max: number): string {
+  const plain = storableText(text.toWellFormed());
+  const bytes = Buffer.byteLength(plain);
+  return bytes <= max ? plain : cutUtf8(Buffer.from(plain), max).toString() + cutMarker(bytes);
 }
 
 /** What stands at the end of a line that was cut: how many bytes it had. */

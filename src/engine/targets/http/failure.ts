@@ -1,5 +1,6 @@
 import { STATUS_CODES } from 'node:http';
 import { errors } from 'undici';
+import { DomainError } from '../../../domain/errors.ts';
 import type { DeliveryResult } from '../target.ts';
 import { first, type ResponseHeaders } from './body-from-headers.ts';
 import { neutralText } from './callee-text.ts';
@@ -20,9 +21,28 @@ export function failed(message: string, retryable: boolean): DeliveryResult {
   return { outcome: 'FAILED', reason: 'TARGET_ERROR', message, retryable };
 }
 
-/** The failure that the callee reported in words, in a body that is otherwise fine; another attempt may help. */
-export function failureFromCallee(words: string): DeliveryResult {
-  return failed(neutralText(words, maxQuotedLength) || 'the callee reported an error', true);
+/** The end of an attempt whose stored target breaks the rules: it is damaged, or older than a rule. */
+export function failureFromUnusableTarget(error: unknown): DeliveryResult {
+  const why = error instanceof DomainError ? error.message : 'it is damaged';
+  return {
+    outcome: 'FAILED',
+    reason: 'INVALID_JOB',
+    message: `target cannot be called: ${neutralText(why, maxQuotedLength)}`,
+    retryable: false,
+  };
+}
+
+/** The failure that the callee reported in words, in an answer that is otherwise fine; it says whether another attempt may help. */
+export function failureFromCallee(words: string, retryable = true, retryAfterMs?: number): DeliveryResult {
+  return {
+    ...failed(neutralText(words, maxQuotedLength) || 'the callee reported an error', retryable),
+    ...(retryable && retryAfterMs !== undefined && { retryAfterMs: boundedRetryAfterMs(retryAfterMs) }),
+  };
+}
+
+/** A callee's wish how long to wait, within what it can ask for; 0 when it is no number. */
+export function boundedRetryAfterMs(ms: number): number {
+  return Math.min(Math.max(Number.isNaN(ms) ? 0 : ms, 0), maxRetryAfterMs);
 }
 
 /** The failure that a status code means, with what the body said about it. */

@@ -74,8 +74,8 @@ function addHeaders(headers: string[], added: HttpTarget['headers']): ReadonlySe
   return named;
 }
 
-/** The JSON object of target.proto. */
-function bodyFromDelivery(delivery: Delivery, fireTime: string): string {
+/** The JSON object of target.proto, without line breaks. */
+export function bodyFromDelivery(delivery: Delivery, fireTime: string): string {
   const { jobKey, parameters } = delivery;
   return JSON.stringify({
     execution_id: delivery.executionId,

@@ -35,6 +35,11 @@ export class LineReader {
     this.#options = options;
   }
 
+  /** How many bytes the line that is not over has had so far. */
+  get unfinishedBytes(): number {
+    return this.#lineLength;
+  }
+
   /** Takes the next bytes; calls back for every line that they complete. */
   push(chunk: Buffer): void {
     if (chunk.length === 0) return;

@@ -49,6 +49,7 @@ export function recordedContext(store: () => Promise<void> = async () => undefin
     lines,
     calls,
     signal: abort.signal,
+    timeoutMs: 300_000,
     abort: () => abort.abort(),
     log(added) {
       lines.push(...added);

@@ -1,0 +1,100 @@
+import { readFileSync } from 'node:fs';
+import type { MessageInitShape } from '@bufbuild/protobuf';
+import { type Command, InvalidArgumentError } from 'commander';
+import type { TargetSchema, TlsOptionsSchema } from '../../gen/carillon/v1/target_pb.js';
+import { mapFromPairs, type Pair, pairFromText, repeated } from './option-values.ts';
+
+/** Where a job is delivered, as options. */
+export type TargetOptions = {
+  readonly url?: string;
+  readonly method?: string;
+  readonly header?: readonly Pair[];
+  readonly grpc?: string;
+  readonly grpcMethod?: string;
+  readonly grpcMetadata?: readonly Pair[];
+  readonly socket?: HostAndPort;
+  readonly tls?: boolean;
+  readonly tlsServerName?: string;
+  readonly tlsCa?: string;
+};
+
+type HostAndPort = { readonly host: string; readonly port: number };
+
+/** Every option that says where a job is delivered, with the options that it says more about; none for those that stand alone. */
+const belongsTo: { readonly [Option in keyof TargetOptions]-?: readonly (keyof TargetOptions)[] } = {
+  url: [],
+  method: ['url'],
+  header: ['url'],
+  grpc: [],
+  grpcMethod: ['grpc'],
+  grpcMetadata: ['grpc'],
+  socket: [],
+  tls: ['grpc', 'socket'],
+  tlsServerName: ['tls'],
+  tlsCa: ['tls'],
+};
+
+/** The names of the options that say where a job is delivered. */
+export const targetOptionNames = Object.keys(belongsTo) as readonly (keyof TargetOptions)[];
+
+/** Adds the options that say where a job is delivered. */
+export function declareTargetOptions(command: Command): Command {
+  return command
+    .option('--url <url>', 'deliver to this http or https URL')
+    .option('--method <method>', 'the method of --url (default: POST)')
+    .option("--header <'name: value'>", 'a request header of --url; repeatable', repeated(pairFromText(':')))
+    .option('--grpc <host:port>', 'deliver to the gRPC service there')
+    .option('--grpc-method <method>', 'the method of --grpc (default: carillon.v1.TargetService/Run)')
+    .option('--grpc-metadata <name=value>', 'metadata of --grpc; repeatable', repeated(pairFromText('=')))
+    .option('--socket <host:port>', 'deliver a line of JSON to this TCP port', hostAndPortFromText)
+    .option('--tls', 'use TLS towards --grpc or --socket')
+    .option('--tls-server-name <name>', 'the name that the certificate must be for (default: the host)')
+    .option('--tls-ca <path>', 'a file of certificates in PEM to trust', fileFromPath);
+}
+
+/** The target that the options describe; refuses none, several, and options of another kind. */
+export function targetFrom(options: TargetOptions, command: Command): MessageInitShape<typeof TargetSchema> {
+  const kinds = (['url', 'grpc', 'socket'] as const).filter((kind) => options[kind] !== undefined);
+  if (kinds.length === 0) return command.error('error: a job needs --url, --grpc or --socket, or --file');
+  if (kinds.length > 1) {
+    return command.error(`error: a job has one target: ${kinds.map(flagOf).join(' or ')}`);
+  }
+  for (const name of targetOptionNames) {
+    const others = belongsTo[name];
+    if (options[name] === undefined || others.length === 0) continue;
+    if (others.every((other) => options[other] === undefined)) {
+      return command.error(`error: ${flagOf(name)} belongs to ${others.map(flagOf).join(', ')}`);
+    }
+  }
+  const { url, method, grpc, grpcMethod, socket } = options;
+  const tls = tlsFrom(options);
+  if (grpc !== undefined) {
+    const metadata = mapFromPairs(options.grpcMetadata);
+    return { kind: { case: 'grpc', value: { address: grpc, method: grpcMethod, metadata, tls } } };
+  }
+  if (socket !== undefined) return { kind: { case: 'socket', value: { ...socket, tls } } };
+  return { kind: { case: 'http', value: { url, method, headers: mapFromPairs(options.header) } } };
+}
+
+function tlsFrom(options: TargetOptions): MessageInitShape<typeof TlsOptionsSchema> | undefined {
+  if (!options.tls) return undefined;
+  return { enabled: true, serverName: options.tlsServerName, caPem: options.tlsCa };
+}
+
+const flagOf = (name: keyof TargetOptions): string =>
+  `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+
+/** Reads `host:port`; an IPv6 address is in brackets. Whether the host is one is for the service to say. */
+function hostAndPortFromText(text: string): HostAndPort {
+  const parts = /^(?:\[([^\]]+)\]|([^:]+)):(\d{1,5})$/.exec(text);
+  if (!parts) throw new InvalidArgumentError('It looks like callee.example:9000 or [::1]:9000.');
+  return { host: parts[1] ?? parts[2] ?? '', port: Number(parts[3]) };
+}
+
+function fileFromPath(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    throw new InvalidArgumentError(error instanceof Error ? error.message : String(error));
+  }
+}
