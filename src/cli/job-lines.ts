@@ -136,6 +136,11 @@ function targetToText({ target }: Job): string {
       const { host, port, tls } = target.kind.value;
       return `socket ${host.includes(':') ? `[${host}]` : host}:${port}${tls?.enabled ? ' tls' : ''}`;
     }
+    case 'worker': {
+      const { queue, labels } = target.kind.value;
+      const wanted = Object.entries(labels).map(([name, value]) => ` ${name}=${value}`);
+      return `queue ${queue}${wanted.join('')}`;
+    }
     default:
       return '?';
   }

@@ -16,6 +16,8 @@ export type TargetOptions = {
   readonly tls?: boolean;
   readonly tlsServerName?: string;
   readonly tlsCa?: string;
+  readonly queue?: string;
+  readonly workerLabel?: readonly Pair[];
 };
 
 type HostAndPort = { readonly host: string; readonly port: number };
@@ -32,6 +34,8 @@ const belongsTo: { readonly [Option in keyof TargetOptions]-?: readonly (keyof T
   tls: ['grpc', 'socket'],
   tlsServerName: ['tls'],
   tlsCa: ['tls'],
+  queue: [],
+  workerLabel: ['queue'],
 };
 
 /** The names of the options that say where a job is delivered. */
@@ -49,13 +53,20 @@ export function declareTargetOptions(command: Command): Command {
     .option('--socket <host:port>', 'deliver a line of JSON to this TCP port', hostAndPortFromText)
     .option('--tls', 'use TLS towards --grpc or --socket')
     .option('--tls-server-name <name>', 'the name that the certificate must be for (default: the host)')
-    .option('--tls-ca <path>', 'a file of certificates in PEM to trust', fileFromPath);
+    .option('--tls-ca <path>', 'a file of certificates in PEM to trust', fileFromPath)
+    .option('--queue <name>', 'let workers of this queue take it')
+    .option(
+      '--worker-label <key=value>',
+      'a label that the worker of --queue must have; repeatable',
+      repeated(pairFromText('=')),
+    );
 }
 
 /** The target that the options describe; refuses none, several, and options of another kind. */
 export function targetFrom(options: TargetOptions, command: Command): MessageInitShape<typeof TargetSchema> {
-  const kinds = (['url', 'grpc', 'socket'] as const).filter((kind) => options[kind] !== undefined);
-  if (kinds.length === 0) return command.error('error: a job needs --url, --grpc or --socket, or --file');
+  const kinds = (['url', 'grpc', 'socket', 'queue'] as const).filter((kind) => options[kind] !== undefined);
+  if (kinds.length === 0)
+    return command.error('error: a job needs --url, --grpc, --socket or --queue, or --file');
   if (kinds.length > 1) {
     return command.error(`error: a job has one target: ${kinds.map(flagOf).join(' or ')}`);
   }
@@ -66,11 +77,14 @@ export function targetFrom(options: TargetOptions, command: Command): MessageIni
       return command.error(`error: ${flagOf(name)} belongs to ${others.map(flagOf).join(', ')}`);
     }
   }
-  const { url, method, grpc, grpcMethod, socket } = options;
+  const { url, method, grpc, grpcMethod, socket, queue } = options;
   const tls = tlsFrom(options);
   if (grpc !== undefined) {
     const metadata = mapFromPairs(options.grpcMetadata);
     return { kind: { case: 'grpc', value: { address: grpc, method: grpcMethod, metadata, tls } } };
+  }
+  if (queue !== undefined) {
+    return { kind: { case: 'worker', value: { queue, labels: mapFromPairs(options.workerLabel) } } };
   }
   if (socket !== undefined) return { kind: { case: 'socket', value: { ...socket, tls } } };
   return { kind: { case: 'http', value: { url, method, headers: mapFromPairs(options.header) } } };

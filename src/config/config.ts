@@ -123,6 +123,23 @@ export type Config = {
      */
     readonly shutdownGraceMs: number;
   };
+  readonly worker: {
+    /**
+     * How often a worker has to send something. A stream that is silent for three times as long counts as broken.
+     * Default 5,000, sensible 1,000–30,000. Longer: a cut connection is noticed later. Shorter: traffic without use.
+     */
+    readonly heartbeatMs: number;
+    /**
+     * How long a worker that lost its stream keeps its attempts. Default 10,000, sensible 2,000–300,000. Shorter:
+     * attempts run again although their worker goes on. Longer: those of a worker that crashed wait.
+     */
+    readonly reconnectGraceMs: number;
+    /**
+     * How long a worker may take to end an attempt that it was told to cancel. Default 10,000, sensible 1,000–60,000.
+     * Shorter: what cleans up after itself runs on unseen. Longer: a deaf worker keeps a place.
+     */
+    readonly cancelGraceMs: number;
+  };
   readonly stream: {
     /**
      * How long a stream may be silent before a heartbeat is sent. Default 15,000, sensible 5,000–50,000. Longer:
@@ -198,6 +215,11 @@ export function loadConfig(
         max: 1_024 * mib,
       }),
       shutdownGraceMs: read.integer('CARILLON_ENGINE_SHUTDOWN_GRACE_MS', 10_000, { min: 0, max: hourMs }),
+    },
+    worker: {
+      heartbeatMs: read.integer('CARILLON_WORKER_HEARTBEAT_MS', 5_000, { min: 100, max: hourMs }),
+      reconnectGraceMs: read.integer('CARILLON_WORKER_RECONNECT_GRACE_MS', 10_000, { min: 0, max: hourMs }),
+      cancelGraceMs: read.integer('CARILLON_WORKER_CANCEL_GRACE_MS', 10_000, { min: 0, max: hourMs }),
     },
     stream: {
       heartbeatMs: read.integer('CARILLON_STREAM_HEARTBEAT_MS', 15_000, { min: 100, max: hourMs }),

@@ -1,4 +1,4 @@
-import type { JobKey, Json, Parameters } from './job.ts';
+import type { JobKey, Json, Parameters, Placement } from './job.ts';
 
 export type ExecutionState = 'PENDING' | 'RUNNING' | 'SUCCEEDED' | 'FAILED' | 'CANCELED' | 'SKIPPED';
 
@@ -30,6 +30,8 @@ export type Attempt = {
   readonly reason?: ExecutionReason;
   readonly message: string;
   readonly instanceId: string;
+  /** Absent where the instance delivered it itself. */
+  readonly workerId?: string;
 };
 
 /** One row of the ledger as the API shows it. */
@@ -57,6 +59,10 @@ export type Execution = {
   readonly skippedCount: number;
   /** The backfill that made it. */
   readonly backfillId?: number;
+  /** The worker that runs it, or ran its last attempt. */
+  readonly workerId?: string;
+  /** Where it waits for a worker, as long as it is PENDING. */
+  readonly waitsIn?: { readonly queue: string; readonly placement?: Placement };
 };
 
 export type LogLevel = 'DEBUG' | 'INFO' | 'WARN' | 'ERROR';
@@ -87,6 +93,9 @@ export const isFinal = (state: ExecutionState): state is FinalState =>
 
 /** What a PENDING execution waits for when it may be claimed. */
 export const waitingForSlot = 'an instance with a free slot';
+
+/** What an execution in a queue waits for. */
+export const waitingForWorker = (queue: string): string => `a worker of queue ${JSON.stringify(queue)}`;
 
 /** What a buffered execution waits for. */
 export const waitingForOthers = 'the executions of its job that go before it';

@@ -96,8 +96,19 @@ export type SocketTarget = {
   readonly idleTimeoutMs?: number;
 };
 
+/** Executions wait in a queue until a worker takes them. */
+export type WorkerTarget = {
+  readonly kind: 'worker';
+  readonly queue: string;
+  /** What a worker must have; empty: any worker of the queue. */
+  readonly labels: Readonly<Record<string, string>>;
+};
+
 /** Where executions are delivered; a union that grows by kind. */
-export type Target = HttpTarget | GrpcTarget | SocketTarget;
+export type Target = HttpTarget | GrpcTarget | SocketTarget | WorkerTarget;
+
+/** Who may run an execution: one worker, or those with these labels. */
+export type Placement = { readonly workerId: string } | { readonly labels: Readonly<Record<string, string>> };
 
 /** What a user defines: everything of a job that Add and Update can set. */
 export type JobDefinition = {

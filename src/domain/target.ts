@@ -13,5 +13,8 @@ export function validateTarget(target: Target, path: string): FieldViolation[] {
       return validateGrpcTarget(target, `${path}.grpc`);
     case 'socket':
       return validateSocketTarget(target, `${path}.socket`);
+    case 'worker':
+      // The rules on its fields say everything.
+      return [];
   }
 }

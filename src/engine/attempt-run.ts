@@ -6,7 +6,7 @@ import type { Logger } from '../platform/logger.ts';
 import type { AttemptEnd, ClaimedAttempt } from '../store/attempt-store.ts';
 import type { CachedJob } from './job-cache.ts';
 import type { AttemptLog, LogWriter } from './log-writer.ts';
-import type { DeliveryResult, TargetClient } from './targets/target.ts';
+import type { AbortCause, DeliveryResult, TargetClient } from './targets/target.ts';
 
 export type AttemptRunOptions = {
   readonly logs: Pick<LogWriter, 'open'>;
@@ -17,9 +17,6 @@ export type AttemptRunOptions = {
   readonly isAlive: () => boolean;
   readonly random: () => number;
 };
-
-/** Why an attempt is aborted. */
-export type AbortCause = 'cancel' | 'timeout' | 'lost' | 'stop';
 
 /**
  * One attempt on this instance: delivers it, bounds its time, aborts it when
@@ -40,25 +37,35 @@ export class AttemptRun {
     this.#job = job;
   }
 
+  /** Whether a worker runs it. */
+  get isAtWorker(): boolean {
+    return this.#claimed.workerId !== null;
+  }
+
   /** Aborts the delivery, or keeps it from beginning; nothing when it was aborted before. */
   abort(cause: AbortCause): void {
     if (this.#cause !== undefined) return;
     this.#cause = cause;
-    this.#controller.abort();
+    this.#controller.abort(cause);
   }
 
-  /** Runs to the end; called once. Resolves to what to write, undefined when the attempt is not this instance's any more. */
-  async run(): Promise<AttemptEnd | undefined> {
+  /**
+   * Runs to the end; called once. Resolves to what to write, undefined when the
+   * attempt is not this instance's any more, and to whom to tell that it is
+   * written.
+   */
+  async run(): Promise<{ readonly end?: AttemptEnd; readonly stored?: () => void }> {
     const { clock, logs, logger, isAlive } = this.#options;
-    const { executionId, attempt, cancelRequested, lastSeq } = this.#claimed;
+    const { executionId, attempt, cancelRequested, lastSeq, heldMs } = this.#claimed;
     if (cancelRequested) this.abort('cancel');
     // A process that was stopped since the claim must not begin what others may run by now.
     if (!isAlive()) this.abort('lost');
-    const cancelTimer = clock.setTimer(this.#job.definition.attemptTimeoutMs, () => this.abort('timeout'));
+    const timeoutMs = Math.max(0, this.#job.definition.attemptTimeoutMs - heldMs);
+    const cancelTimer = clock.setTimer(timeoutMs, () => this.abort('timeout'));
     const log = logs.open(executionId, attempt, lastSeq, () => this.abort('lost'));
     let result: DeliveryResult;
     try {
-      result = this.#cause === undefined ? await this.#deliver(log) : abortedResult;
+      result = this.#cause === undefined ? await this.#deliver(log, timeoutMs) : abortedResult;
       await log.flush();
     } catch (error) {
       logger.error({ error, executionId, attempt }, 'target client failed');
@@ -66,11 +73,13 @@ export class AttemptRun {
     }
     cancelTimer();
     const wasAborted = result === abortedResult || this.#controller.signal.aborted;
-    return this.#endOf(result, wasAborted ? this.#cause : undefined);
+    const { stored, ...plain } = result;
+    return { end: this.#endOf(plain, wasAborted ? this.#cause : undefined), stored };
   }
 
-  #deliver(log: AttemptLog): Promise<DeliveryResult> {
-    const { executionId, attempt, jobId, fireMs, cause, term, parameters } = this.#claimed;
+  #deliver(log: AttemptLog, timeoutMs: number): Promise<DeliveryResult> {
+    const { executionId, attempt, jobId, fireMs, cause, term, parameters, priority, workerId } =
+      this.#claimed;
     const { key, definition } = this.#job;
     return this.#options.target.deliver(
       definition.target,
@@ -83,10 +92,12 @@ export class AttemptRun {
         cause,
         term,
         parameters: mergeParameters(definition.parameters, parameters),
+        priority,
+        workerId,
       },
       {
         signal: this.#controller.signal,
-        timeoutMs: definition.attemptTimeoutMs,
+        timeoutMs,
         log: (lines) => log.add(lines),
       },
     );

@@ -28,10 +28,13 @@ import type { Store } from '../store/store.ts';
 import type { AttemptEnder } from './attempt-ender.ts';
 import { AttemptRun, type AttemptRunOptions } from './attempt-run.ts';
 import type { CachedJob, JobCache } from './job-cache.ts';
+import { WorkerClaims } from './workers/worker-claims.ts';
+import type { WorkerHub } from './workers/worker-hub.ts';
 
 export type DispatcherOptions = AttemptRunOptions & {
   readonly store: Pick<Store, 'db' | 'attempts'>;
   readonly jobs: JobCache;
+  readonly workers: WorkerHub;
   readonly ender: AttemptEnder;
   readonly notifier: Pick<Notifier, 'on' | 'notify'>;
   readonly metrics: Metrics;
@@ -52,7 +55,10 @@ export class Dispatcher implements Service {
   readonly #options: DispatcherOptions;
   readonly #loop: Loop;
   readonly #cancelLoop: Loop;
+  readonly #claims: WorkerClaims;
   readonly #running = new Map<number, AttemptRun>();
+  /** How many of them the instance delivers itself; workers have bounds of their own. */
+  #direct = 0;
   readonly #stopListening: (() => void)[] = [];
   /** Whether the last claim failed or its executions could not be begun. */
   #claimFailed = false;
@@ -66,6 +72,7 @@ export class Dispatcher implements Service {
   constructor(options: DispatcherOptions) {
     this.#options = options;
     const { clock, logger } = options;
+    this.#claims = new WorkerClaims(options);
     this.#loop = new Loop({
       clock,
       tick: () => this.tick(),
@@ -116,15 +123,27 @@ export class Dispatcher implements Service {
       const waitMs = promoted === 1_000 ? 0 : Math.min(nextMs ?? safetyIntervalMs, safetyIntervalMs);
       this.#promoteAtMs = clock.monotonicMs() + waitMs;
     }
-    const limit = Math.min(maxRunning - this.#running.size, batchSize);
-    if (limit <= 0) return safetyIntervalMs;
+    const limit = Math.min(maxRunning - this.#direct, batchSize);
     this.#claimFailed = true;
-    const claimed = await store.attempts.claim(store.db, instanceId(), limit);
+    const claimed = limit > 0 ? await store.attempts.claim(store.db, instanceId(), limit) : [];
+    const forWorkers = await this.#claims.claimAll();
     this.#claimFailed = false;
     this.#failing = false;
-    if (claimed.length > 0) await this.#begin(claimed);
-    if (claimed.length === limit) return 0;
+    if (claimed.length + forWorkers.length > 0) await this.#begin([...claimed, ...forWorkers]);
+    if ((limit > 0 && claimed.length === limit) || this.#claims.mayHaveMore) return 0;
+    if (limit <= 0) return safetyIntervalMs;
     return Math.max(Math.min(this.#promoteAtMs - clock.monotonicMs(), safetyIntervalMs), 1);
+  }
+
+  /** Claims again: places have become free at workers. */
+  wake(): void {
+    this.#loop.wake();
+  }
+
+  /** Begins what was taken over from another instance. */
+  beginAdopted(): void {
+    this.#claimFailed = true;
+    this.#loop.wake();
   }
 
   /** Looks again for executions whose retry falls due after this time. */
@@ -175,16 +194,20 @@ export class Dispatcher implements Service {
   }
 
   async #run(claimed: ClaimedAttempt, job: CachedJob): Promise<void> {
-    const { ender, maxRunning } = this.#options;
+    const { ender, maxRunning, workers } = this.#options;
+    const { workerId } = claimed;
     const run = new AttemptRun(this.#options, claimed, job);
     this.#running.set(claimed.executionId, run);
-    const end = await run.run();
+    if (workerId === null) this.#direct++;
+    const { end, stored } = await run.run();
+    if (workerId !== null) workers.release(job.key.namespace, workerId, claimed);
     if (end) {
       await ender.end(end);
       if (end.retryAfterMs !== undefined) this.expectRetry(end.retryAfterMs);
     }
+    stored?.();
     this.#running.delete(claimed.executionId);
-    if (this.#running.size === maxRunning - 1) this.#loop.wake();
+    if (workerId === null && this.#direct-- === maxRunning) this.#loop.wake();
     if (this.#running.size === 0) this.#idle?.();
   }
 
@@ -201,6 +224,8 @@ export class Dispatcher implements Service {
     const { clock, shutdownGraceMs, logger } = this.#options;
     for (const stop of this.#stopListening) stop();
     await this.#loop.stop();
+    // Workers take what they run along to another instance.
+    for (const run of this.#running.values()) if (run.isAtWorker) run.abort('lost');
     if (this.#running.size > 0) {
       logger.info({ running: this.#running.size, graceMs: shutdownGraceMs }, 'waiting for attempts to end');
       const idle = new Promise<void>((resolve) => {

@@ -1,4 +1,4 @@
-import type { Execution, LogEntry } from '../domain/execution.ts';
+import { type Execution, type LogEntry, waitingForWorker } from '../domain/execution.ts';
 import type { JobRef } from '../domain/job.ts';
 import type { Notifier } from '../store/notifier.ts';
 import type { Store } from '../store/store.ts';
@@ -15,13 +15,17 @@ import type {
 } from './operations.ts';
 import { pageSize, pageTokenFrom, positionFromPageToken } from './page-token.ts';
 import { executionNotFound, jobNotFound } from './refusals.ts';
+import { waitingText } from './workers/waiting-text.ts';
 
 export type LedgerOperationsOptions = {
-  readonly store: Pick<Store, 'db' | 'transaction' | 'ledger' | 'logs' | 'cancels' | 'triggers'>;
+  readonly store: Pick<Store, 'db' | 'transaction' | 'ledger' | 'logs' | 'cancels' | 'triggers' | 'workers'>;
   readonly continuation: Pick<JobContinuation, 'look'>;
   readonly notifier: Pick<Notifier, 'notify'>;
   readonly feed: ExecutionFeed;
 };
+
+/** So many workers are looked at to say why an execution waits. */
+const maxCandidates = 50;
 
 const isId = (value: unknown): value is number => Number.isSafeInteger(value);
 
@@ -37,7 +41,12 @@ export class LedgerOperations implements ExecutionOperations {
     const { store } = this.#options;
     const execution = await store.ledger.find(store.db, executionId);
     if (!execution) throw executionNotFound(executionId);
-    return execution;
+    const { waitsIn, waitingFor, jobKey } = execution;
+    // What is buffered, or waits for a retry, waits for that first.
+    if (!waitsIn || waitingFor !== waitingForWorker(waitsIn.queue)) return execution;
+    const { namespace } = jobKey;
+    const workers = await store.workers.list(store.db, { namespace }, undefined, maxCandidates);
+    return { ...execution, waitingFor: waitingText(waitsIn, workers) };
   }
 
   async list(

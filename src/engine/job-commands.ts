@@ -8,8 +8,9 @@
  * Update tells by its etag; Delete may simply be repeated.
  */
 import { DomainError } from '../domain/errors.ts';
-import type { Job, JobDefinition } from '../domain/job.ts';
+import type { Job, JobDefinition, Target } from '../domain/job.ts';
 import type { Tx } from '../store/database.ts';
+import type { Timing } from '../store/job-store.ts';
 import type { Notifier } from '../store/notifier.ts';
 import type { Store } from '../store/store.ts';
 import type { LockedTimer } from '../store/timer-store.ts';
@@ -38,6 +39,7 @@ export type JobCommandsOptions = {
     | 'pauses'
     | 'triggers'
     | 'continuations'
+    | 'queues'
   >;
   readonly planning: FirePlanning;
   readonly continuation: Pick<JobContinuation, 'announce'>;
@@ -159,7 +161,8 @@ export class JobCommands {
     // What lies within the grace but is no one-shot does not fire any more.
     if (definition.schedules.length > 0 && timing.nextFireMs === null && !late)
       checkDefinition(definition, 'job', nowMs, newId!);
-    const id = await store.jobs.insert(tx, newId!, key, definition, timing);
+    const queueId = await this.#queueIdOf(tx, key, definition);
+    const id = await store.jobs.insert(tx, newId!, key, definition, timing, queueId);
     if (id === undefined) return undefined;
     if (startPaused) {
       await store.pauses.insert(tx, [id], { id: newPauseId(), actor: caller.actor, reason: 'added paused' });
@@ -191,7 +194,7 @@ export class JobCommands {
     const definition = make(now.getTime());
     if (firesAlike(schedules, definition.schedules)) {
       checkDefinition({ ...definition, schedules: [] }, 'job', now.getTime(), id);
-      await store.jobs.saveDefinition(tx, id, { ...definition, schedules }, undefined);
+      await this.#store(tx, before, { ...definition, schedules }, undefined);
       await this.#letGo(tx, before, definition);
       return { id, fired: [] };
     }
@@ -202,7 +205,7 @@ export class JobCommands {
       schedules,
       progress: timer.progress,
     });
-    await store.jobs.saveDefinition(tx, id, definition, timing);
+    await this.#store(tx, before, definition, timing);
     await this.#letGo(tx, before, definition);
     const generation = before.generation + 1;
     const job: CachedJob = { id, key, generation, definition, timetable: () => timetable };
@@ -214,6 +217,21 @@ export class JobCommands {
   async #letGo(tx: Tx, before: Job, { overlap }: JobDefinition): Promise<void> {
     if (overlap !== 'ALLOW' || before.bufferedCount === 0) return;
     await this.#options.store.continuations.releaseAll(tx, before.id);
+  }
+
+  /** Stores a definition; what waits of the job waits where the new target says. */
+  async #store(tx: Tx, before: Job, definition: JobDefinition, timing: Timing | undefined): Promise<void> {
+    const { store } = this.#options;
+    const queueId = await this.#queueIdOf(tx, before.key, definition);
+    await store.jobs.saveDefinition(tx, before.id, definition, timing, queueId);
+    const isMoved = JSON.stringify(placeOf(before.target)) !== JSON.stringify(placeOf(definition.target));
+    if (isMoved) await store.jobs.moveWaiting(tx, before.id);
+  }
+
+  async #queueIdOf(tx: Tx, { namespace }: Job['key'], { target }: JobDefinition): Promise<number | null> {
+    if (target.kind !== 'worker') return null;
+    const [id] = await this.#options.store.queues.ensure(tx, namespace, [target.queue]);
+    return id!;
   }
 
   /**
@@ -264,6 +282,10 @@ function definitionOf(job: Job): JobDefinition {
     queueTimeoutMs,
   };
 }
+
+/** Where the executions of a target wait. */
+const placeOf = (target: Target): unknown =>
+  target.kind === 'worker' ? [target.queue, Object.entries(target.labels).toSorted()] : undefined;
 
 function alreadyExists(key: Job['key']): DomainError {
   const name = `${key.namespace}/${key.group}/${key.name}`;

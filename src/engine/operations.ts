@@ -13,10 +13,13 @@ import type {
   JobState,
   OverlapPolicy,
   Parameters,
+  Placement,
   Selector,
 } from '../domain/job.ts';
 import type { Calendar, StoredCalendar } from '../domain/schedule/calendar.ts';
 import type { Schedule } from '../domain/schedule/schedule.ts';
+import type { ListedWorker } from '../store/worker-store.ts';
+import type { WorkerHello, WorkerSession, WorkerStream } from './workers/worker-messages.ts';
 
 /** Who asks: for pauses, the audit and the log. */
 export type Caller = { readonly actor: string; readonly requestId: string };
@@ -64,6 +67,8 @@ export type TriggerJob = {
   readonly requireActive: boolean;
   readonly allowFinished: boolean;
   readonly overlap?: OverlapPolicy;
+  /** Who is to run it, in place of what the job's worker target says. */
+  readonly placement?: Placement;
   readonly cause: Extract<ExecutionCause, 'MANUAL' | 'API'>;
 };
 
@@ -238,11 +243,34 @@ export type CalendarOperations = {
   delete(namespace: string, name: string, caller: Caller): Promise<{ existed: boolean }>;
 };
 
+export type {
+  Assignment,
+  AttemptRef,
+  WorkerEvent,
+  WorkerHello,
+  WorkerReport,
+  WorkerResult,
+  WorkerSession,
+} from './workers/worker-messages.ts';
 /** What the servers are given. */
+export type { ListedWorker };
+
+export type WorkerFilter = { readonly namespace?: string; readonly queue?: string };
+
+export type WorkerOperations = {
+  /** Takes a worker in; what it says from then on goes into the session. */
+  connect(hello: WorkerHello, stream: WorkerStream): Promise<WorkerSession>;
+  list(
+    filter: WorkerFilter,
+    page: Page,
+  ): Promise<{ workers: readonly ListedWorker[]; nextPageToken: string }>;
+};
+
 export type Operations = {
   readonly jobs: JobOperations;
   readonly calendars: CalendarOperations;
   readonly executions: ExecutionOperations;
+  readonly workers: WorkerOperations;
   /** Resolves while the instance can serve; rejects with the reason why not. For readiness. */
   ready(): Promise<void>;
 };

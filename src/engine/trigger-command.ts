@@ -14,7 +14,7 @@
  * which then names the execution that was made. Two calls of one batch with one
  * request_id: the second is a replay of the first.
  */
-import { DomainError } from '../domain/errors.ts';
+import { DomainError, invalidField } from '../domain/errors.ts';
 import type { Execution } from '../domain/execution.ts';
 import type { JobKey } from '../domain/job.ts';
 import type { Occupancy } from '../domain/overlap.ts';
@@ -263,6 +263,12 @@ function refusalOf(
           description: 'no schedule of the job fires again',
         },
       },
+    );
+  }
+  if (request.placement && job.definition.target.kind !== 'worker') {
+    return invalidField(
+      'placement',
+      `is for jobs with a worker target; that of ${name} is ${job.definition.target.kind}`,
     );
   }
   if (request.requireActive && target.paused) {

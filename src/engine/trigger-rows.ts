@@ -1,5 +1,5 @@
 /** What becomes of the calls of a batch of triggers: decisions, ledger rows, replies. */
-import { type Execution, waitingForOthers, waitingForSlot } from '../domain/execution.ts';
+import { type Execution, waitingForOthers, waitingForSlot, waitingForWorker } from '../domain/execution.ts';
 import type { OverlapPolicy } from '../domain/job.ts';
 import { type Occupancy, type OverlapDecision, OverlapRule } from '../domain/overlap.ts';
 import { mergeParameters } from '../domain/parameters.ts';
@@ -52,6 +52,7 @@ export function rowOf(
     queueTimeoutMs: job.definition.queueTimeoutMs ?? null,
     parameters: hasParameters(request) ? request.parameters : null,
     buffered: decision.kind === 'BUFFER',
+    placement: request.placement ?? null,
     ...(decision.kind === 'SKIP'
       ? { state: 'SKIPPED', reason: 'OVERLAP', message: decision.message }
       : { state: 'PENDING', message: '' }),
@@ -80,7 +81,12 @@ export function executionOf(row: TriggeredRow, job: CachedJob, at: Date): Execut
     parameters: mergeParameters(job.definition.parameters, row.parameters),
     priority: row.priority,
     term: 0,
-    waitingFor: row.state === 'PENDING' ? (row.buffered ? waitingForOthers : waitingForSlot) : '',
+    waitingFor: row.state === 'PENDING' ? waitingFor(row, job) : '',
     skippedCount: 0,
   };
+}
+
+function waitingFor(row: TriggeredRow, { definition: { target } }: CachedJob): string {
+  if (row.buffered) return waitingForOthers;
+  return target.kind === 'worker' ? waitingForWorker(target.queue) : waitingForSlot;
 }

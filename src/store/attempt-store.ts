@@ -14,7 +14,7 @@
  * and over a retry; a success stands.
  */
 import type { AttemptOutcome, ExecutionCause, ExecutionReason } from '../domain/execution.ts';
-import type { Json, Parameters } from '../domain/job.ts';
+import type { Json, Parameters, Placement } from '../domain/job.ts';
 import { type Db, numberArray, run } from './database.ts';
 import { feedEventOf, feedInsert } from './feed-events.ts';
 import { jsonText, storableText } from './json-text.ts';
@@ -36,7 +36,17 @@ export type ClaimedAttempt = {
   /** The last log line so far. */
   readonly lastSeq: number;
   readonly cancelRequested: boolean;
+  /** The worker that is to run it; null: the instance delivers it itself. */
+  readonly workerId: string | null;
+  /** How long it has been held, in milliseconds; 0 for a fresh claim. */
+  readonly heldMs: number;
 };
+
+/** A free place at a worker. */
+export type WorkerSlot = { readonly workerId: string };
+
+/** An execution that only certain workers may take. */
+export type PlacedExecution = { readonly executionId: number; readonly placement: Placement };
 
 /** How an attempt ended and what follows. */
 export type AttemptEnd = {
@@ -78,6 +88,89 @@ export class PgAttemptStore {
   }
 
   /**
+   * Claims the executions of a queue that any worker may take, one for each
+   * free place. Uses open_execution_queue_idx.
+   */
+  async claimForQueue(
+    db: Db,
+    instanceId: number,
+    queueId: number,
+    workerIds: readonly string[],
+  ): Promise<readonly ClaimedAttempt[]> {
+    return run<ClaimedAttempt>(db, queueClaimStatement, [instanceId, queueId, workerIds]);
+  }
+
+  /** The executions of queues that only certain workers may take, highest priority first, then oldest. */
+  async listPlaced(
+    db: Db,
+    queueIds: readonly number[],
+    limit: number,
+  ): Promise<readonly (PlacedExecution & { readonly queueId: number })[]> {
+    return run(
+      db,
+      `/* placed */
+       select p.* from unnest($1::bigint[]) as q (id)
+        cross join lateral (
+          select execution_id as "executionId", placement, queue_id as "queueId", priority
+            from carillon.open_execution
+           where queue_id = q.id and placement is not null and instance_id is null and due_at is null
+             and buffered_for is null
+           order by priority desc, execution_id limit $2) p
+        order by p.priority desc, p."executionId"`,
+      [numberArray(queueIds), limit],
+    );
+  }
+
+  /** Claims certain executions, each for a worker; those that somebody else took are left out. */
+  async claimPlaced(
+    db: Db,
+    instanceId: number,
+    claims: readonly { readonly executionId: number; readonly workerId: string }[],
+  ): Promise<readonly ClaimedAttempt[]> {
+    return run<ClaimedAttempt>(db, placedClaimStatement, [
+      instanceId,
+      numberArray(claims.map((claim) => claim.executionId)),
+      claims.map((claim) => claim.workerId),
+    ]);
+  }
+
+  /**
+   * Takes over attempts that a worker runs on and that another instance holds:
+   * the worker has reconnected here. Returns those that are its own still.
+   */
+  async adopt(
+    db: Db,
+    instanceId: number,
+    namespace: string,
+    workerId: string,
+    attempts: readonly { readonly executionId: number; readonly attempt: number }[],
+  ): Promise<readonly number[]> {
+    const rows = await run<{ id: number }>(
+      db,
+      `with asked as (
+         select * from unnest($4::bigint[], $5::integer[]) as a (execution_id, attempt)
+       ), own as materialized (
+         select o.execution_id from carillon.open_execution o
+           join asked a using (execution_id, attempt)
+           join carillon.job j on j.id = o.job_id
+          where o.worker_id = $3 and j.namespace = $2 and o.instance_id is not null
+            and exists (select 1 from carillon.instance where id = $1 and lease_expires_at > clock_timestamp())
+          order by o.execution_id for update of o
+       )
+       update carillon.open_execution o set instance_id = $1 from own where o.execution_id = own.execution_id
+       returning o.execution_id as id`,
+      [
+        instanceId,
+        namespace,
+        workerId,
+        numberArray(attempts.map((a) => a.executionId)),
+        numberArray(attempts.map((a) => a.attempt)),
+      ],
+    );
+    return rows.map((row) => row.id);
+  }
+
+  /**
    * Lists what an instance holds according to the database, besides what it
    * knows of: claims whose reply was lost. They were never begun, so they are
    * begun now under the number that they have.
@@ -85,7 +178,8 @@ export class PgAttemptStore {
   async listHeld(db: Db, instanceId: number, known: readonly number[]): Promise<readonly ClaimedAttempt[]> {
     return run<ClaimedAttempt>(
       db,
-      `select ${claimedColumns}, o.cancel_requested_at is not null as "cancelRequested"
+      `select ${claimedColumns}, o.cancel_requested_at is not null as "cancelRequested", o.worker_id as "workerId",
+              (extract(epoch from clock_timestamp() - o.attempt_started_at) * 1000)::float8 as "heldMs"
          from carillon.open_execution o
          join carillon.execution l on l.id = o.execution_id
          join carillon.job j on j.id = l.job_id
@@ -204,25 +298,27 @@ export class PgAttemptStore {
 /** Attempts as the engine sees them. */
 export type AttemptStore = Pick<PgAttemptStore, keyof PgAttemptStore>;
 
-const claimStatement = `/* claim */
-  with picked as materialized (
-    select execution_id from carillon.open_execution
-     where instance_id is null and due_at is null and buffered_for is null
-       and exists (select 1 from carillon.instance where id = $1 and lease_expires_at > clock_timestamp())
-     order by priority desc, execution_id
-     limit $2
-       for update skip locked
-  ), held as (
+/** What a claimable row of open_execution is. */
+const claimable = 'instance_id is null and due_at is null and buffered_for is null';
+
+/** Whether the claiming instance, $1, may hold attempts. */
+const isAlive =
+  'exists (select 1 from carillon.instance where id = $1 and lease_expires_at > clock_timestamp())';
+
+/** A claim of what `picked` locks: CTEs that give execution_id and worker_id. */
+const claimOf = (name: string, picked: string): string => `/* ${name} */
+  with ${picked}, held as (
     update carillon.open_execution o
-       set instance_id = $1, attempt = o.attempt + 1, attempt_started_at = clock_timestamp(), expires_at = null
+       set instance_id = $1, attempt = o.attempt + 1, attempt_started_at = clock_timestamp(), expires_at = null,
+           worker_id = p.worker_id
       from picked p where o.execution_id = p.execution_id
-    returning o.execution_id, o.attempt, o.attempt_started_at
+    returning o.execution_id, o.attempt, o.attempt_started_at, o.worker_id
   ), l as (
     update carillon.execution e
        set state = 'RUNNING', attempt = h.attempt, started_at = coalesce(e.started_at, h.attempt_started_at),
-           reason = null, message = ''
+           reason = null, message = '', worker_id = h.worker_id
       from held h where e.id = h.execution_id
-    returning e.id, e.attempt, e.job_id, e.fire_at, e.cause, e.term, e.priority, e.parameters
+    returning e.id, e.attempt, e.job_id, e.fire_at, e.cause, e.term, e.priority, e.parameters, e.worker_id
   ), fed as (${feedInsert('l', {
     executionId: 'id',
     jobId: 'job_id',
@@ -230,8 +326,46 @@ const claimStatement = `/* claim */
     attempt: 'attempt',
   })}
   )
-  select ${claimedColumns}, false as "cancelRequested"
+  select ${claimedColumns}, false as "cancelRequested", l.worker_id as "workerId", 0 as "heldMs"
     from l join carillon.job j on j.id = l.job_id`;
+
+const claimStatement = claimOf(
+  'claim',
+  `picked as materialized (
+    select execution_id, null::text as worker_id from carillon.open_execution
+     where ${claimable} and queue_id is null and ${isAlive}
+     order by priority desc, execution_id
+     limit $2
+       for update skip locked
+  )`,
+);
+
+const queueClaimStatement = claimOf(
+  'claim_for_queue',
+  `locked as materialized (
+    select execution_id, priority from carillon.open_execution
+     where ${claimable} and queue_id = $2 and placement is null and ${isAlive}
+     order by priority desc, execution_id
+     limit cardinality($3::text[])
+       for update skip locked
+  ), picked as materialized (
+    select l.execution_id, w.worker_id
+      from (select execution_id, row_number() over (order by priority desc, execution_id) as place from locked) l
+      join unnest($3::text[]) with ordinality as w (worker_id, place) using (place)
+  )`,
+);
+
+const placedClaimStatement = claimOf(
+  'claim_placed',
+  `asked as (
+    select * from unnest($2::bigint[], $3::text[]) as a (execution_id, worker_id)
+  ), picked as materialized (
+    select o.execution_id, a.worker_id from carillon.open_execution o join asked a using (execution_id)
+     where ${claimable.replaceAll(/(instance_id|due_at|buffered_for)/g, 'o.$1')} and ${isAlive}
+     order by o.execution_id
+       for update of o skip locked
+  )`,
+);
 
 const endStatement = `/* end_attempts */
   with report as (
@@ -239,7 +373,7 @@ const endStatement = `/* end_attempts */
                          $8::bigint[])
       as r (execution_id, attempt, instance_id, outcome, reason, message, result, retry_after_ms)
   ), held as materialized (
-    select o.execution_id, o.job_id, o.attempt, o.instance_id, o.attempt_started_at, r.outcome, r.reason, r.message,
+    select o.execution_id, o.job_id, o.attempt, o.instance_id, o.attempt_started_at, o.worker_id, r.outcome, r.reason, r.message,
            r.result, r.retry_after_ms, o.cancel_requested_at is not null as cancel_requested, o.cancel_message,
            coalesce(o.cancel_reason, 'CANCEL_REQUESTED') as cancel_reason
       from carillon.open_execution o
@@ -247,7 +381,7 @@ const endStatement = `/* end_attempts */
      order by o.execution_id
        for update of o
   ), decided as (
-    select h.execution_id, h.job_id, h.attempt, h.instance_id, h.attempt_started_at,
+    select h.execution_id, h.job_id, h.attempt, h.instance_id, h.attempt_started_at, h.worker_id,
            case when h.outcome <> 'SUCCEEDED' and h.cancel_requested then 'CANCELED' else h.outcome end as outcome,
            case when h.outcome <> 'SUCCEEDED' and h.cancel_requested then h.cancel_reason else h.reason end as reason,
            case when h.outcome <> 'SUCCEEDED' and h.cancel_requested then coalesce(h.cancel_message, '')
@@ -260,15 +394,18 @@ const endStatement = `/* end_attempts */
      where o.execution_id = d.execution_id and d.retry_after_ms is null
   ), waiting as (
     update carillon.open_execution o
-       set instance_id = null, attempt_started_at = null,
+       set instance_id = null, attempt_started_at = null, worker_id = null,
            due_at = case when d.retry_after_ms > 0
-                         then clock_timestamp() + d.retry_after_ms * interval '1 millisecond' end
-      from decided d
+                         then clock_timestamp() + d.retry_after_ms * interval '1 millisecond' end,
+           queue_id = j.queue_id,
+           placement = case when o.queue_id is not distinct from j.queue_id then o.placement else j.placement end
+      from decided d join carillon.job j on j.id = d.job_id
      where o.execution_id = d.execution_id and d.retry_after_ms is not null
   ), ended as (
-    insert into carillon.attempt (execution_id, attempt, started_at, finished_at, instance_id, outcome, reason, message)
+    insert into carillon.attempt (execution_id, attempt, started_at, finished_at, instance_id, worker_id, outcome, reason,
+                                  message)
     select execution_id, attempt, attempt_started_at, greatest(clock_timestamp(), attempt_started_at), instance_id,
-           outcome, reason, message
+           worker_id, outcome, reason, message
       from decided
   ), ledger as (
     update carillon.execution e

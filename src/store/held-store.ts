@@ -65,12 +65,15 @@ export class PgHeldStore {
             set state = 'PENDING', cause = 'CATCH_UP', finished_at = null, reason = null, message = ''
            from carillon.job j, unnest($1::bigint[], $2::boolean[], $3::text[]) as r (id, buffered, charged)
           where e.id = r.id and e.state = 'SKIPPED' and e.reason = 'PAUSED' and j.id = e.job_id
-         returning e.id, e.job_id, e.priority, e.fire_at, j.queue_timeout_ms, r.buffered, r.charged
+         returning e.id, e.job_id, e.priority, e.fire_at, j.queue_timeout_ms, j.queue_id, j.placement, r.buffered,
+                   r.charged
        ), opened as (
-         insert into carillon.open_execution (execution_id, job_id, priority, expires_at, buffered_for, charged)
+         insert into carillon.open_execution (execution_id, job_id, priority, expires_at, buffered_for, charged,
+                                              queue_id, placement)
          select id, job_id, priority, clock_timestamp() + queue_timeout_ms * interval '1 millisecond',
                 case when buffered then fire_at end,
-                case when charged is not null then array(select jsonb_array_elements_text(charged::jsonb)) end
+                case when charged is not null then array(select jsonb_array_elements_text(charged::jsonb)) end,
+                queue_id, placement
            from released
        )
        ${feedInsert('released', {

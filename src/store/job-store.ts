@@ -49,6 +49,7 @@ export class PgJobStore {
     key: JobKey,
     definition: JobDefinition,
     timing: Timing,
+    queueId: number | null = null,
   ): Promise<number | undefined> {
     const row = await tx
       .insertInto('carillon.job')
@@ -58,6 +59,7 @@ export class PgJobStore {
         group_name: key.group,
         name: key.name,
         ...columnsFromDefinition(definition),
+        ...columnsFromQueue(definition, queueId),
       })
       .onConflict((conflict) =>
         conflict.columns(['namespace', 'group_name', 'name']).where('deleted_at', 'is', null).doNothing(),
@@ -177,11 +179,13 @@ export class PgJobStore {
     id: number,
     definition: JobDefinition,
     timing: Timing | undefined,
+    queueId: number | null = null,
   ): Promise<void> {
     const { generation } = await tx
       .updateTable('carillon.job')
       .set({
         ...columnsFromDefinition(definition),
+        ...columnsFromQueue(definition, queueId),
         generation: sql`generation + 1`,
         revision: sql`revision + 1`,
         updated_at: sql`clock_timestamp()`,
@@ -197,6 +201,16 @@ export class PgJobStore {
       })
       .where('job_id', '=', id)
       .execute();
+  }
+
+  /** Has the executions of a job that nobody holds wait where its new definition says. */
+  async moveWaiting(tx: Tx, id: number): Promise<void> {
+    await run(
+      tx,
+      `update carillon.open_execution o set queue_id = j.queue_id, placement = j.placement
+         from carillon.job j where j.id = $1 and o.job_id = j.id and o.instance_id is null`,
+      [id],
+    );
   }
 
   /** Marks jobs as deleted: they stop firing and their keys are free. */
@@ -220,6 +234,14 @@ export class PgJobStore {
 
 /** Jobs as the engine sees them. */
 export type JobStore = Pick<PgJobStore, keyof PgJobStore>;
+
+const columnsFromQueue = ({ target }: JobDefinition, queueId: number | null) => {
+  const labels = target.kind === 'worker' ? target.labels : {};
+  return {
+    queue_id: queueId,
+    placement: Object.keys(labels).length > 0 ? JSON.stringify({ labels }) : null,
+  };
+};
 
 const columnsFromTiming = ({ nextFireMs, progress }: Timing) => ({
   next_fire_at: nextFireMs === null ? null : new Date(nextFireMs),

@@ -5,6 +5,7 @@ import {
   type ExecutionState,
   waitingForOthers,
   waitingForSlot,
+  waitingForWorker,
 } from '../domain/execution.ts';
 import type { JobKey } from '../domain/job.ts';
 import { mergeParameters } from '../domain/parameters.ts';
@@ -48,6 +49,7 @@ export class PgLedgerStore {
       reason: attempt.reason ?? undefined,
       message: attempt.message,
       instanceId: String(attempt.instance_id),
+      workerId: attempt.worker_id ?? undefined,
     }));
     if (row.attempt_started_at && row.instance_id !== null) {
       attempts.push({
@@ -58,6 +60,7 @@ export class PgLedgerStore {
         reason: undefined,
         message: '',
         instanceId: String(row.instance_id),
+        workerId: row.worker_id ?? undefined,
       });
     }
     return {
@@ -156,6 +159,7 @@ function ledgerRows(db: Db) {
     .selectFrom('carillon.execution as e')
     .innerJoin('carillon.job as j', 'j.id', 'e.job_id')
     .leftJoin('carillon.open_execution as o', 'o.execution_id', 'e.id')
+    .leftJoin('carillon.queue as q', 'q.id', 'o.queue_id')
     .selectAll('e')
     .select([
       'j.namespace',
@@ -164,6 +168,8 @@ function ledgerRows(db: Db) {
       'j.parameters as job_parameters',
       'o.due_at',
       'o.buffered_for',
+      'o.placement',
+      'q.name as queue',
       'o.instance_id',
       'o.attempt_started_at',
       'o.cancel_requested_at',
@@ -194,11 +200,16 @@ function executionFromRow(row: LedgerRow): Execution {
     waitingFor: row.state === 'PENDING' ? waitingFor(row) : '',
     skippedCount: row.skipped_count,
     backfillId: row.backfill_id ?? undefined,
+    workerId: row.worker_id ?? undefined,
+    waitsIn:
+      row.state === 'PENDING' && row.queue !== null
+        ? { queue: row.queue, placement: row.placement ?? undefined }
+        : undefined,
   };
 }
 
 function waitingFor(row: LedgerRow): string {
   if (row.buffered_for) return waitingForOthers;
   if (row.due_at) return `attempt ${row.attempt + 1} is due at ${row.due_at.toISOString()}`;
-  return waitingForSlot;
+  return row.queue === null ? waitingForSlot : waitingForWorker(row.queue);
 }

@@ -1,10 +1,13 @@
 import type { ColumnType, Generated } from 'kysely';
 import type { ExecutionCause, ExecutionReason, ExecutionState } from '../domain/execution.ts';
-import type { Json, Misfire, OverlapPolicy, Parameters, Retry, Target } from '../domain/job.ts';
+import type { Json, Misfire, OverlapPolicy, Parameters, Placement, Retry, Target } from '../domain/job.ts';
 import type { Schedule, ScheduleProgress } from '../domain/schedule/schedule.ts';
 
 /** A jsonb column: read as a value, written as its JSON text. */
 type JsonColumn<T> = ColumnType<T, string, string>;
+
+/** One that may be null, and is where nothing is said. */
+type NullableJsonColumn<T> = ColumnType<T | null, string | null | undefined, string | null>;
 
 export type JobTable = {
   id: Generated<number>;
@@ -22,6 +25,8 @@ export type JobTable = {
   retry: JsonColumn<Retry>;
   attempt_timeout_ms: number;
   queue_timeout_ms: number | null;
+  queue_id: Generated<number | null>;
+  placement: NullableJsonColumn<Placement>;
   generation: Generated<number>;
   revision: Generated<number>;
   created_at: Generated<Date>;
@@ -68,6 +73,7 @@ export type ExecutionTable = {
   parameters: JsonColumn<Parameters | null>;
   result: JsonColumn<{ [key: string]: Json } | null>;
   backfill_id: number | null;
+  worker_id: string | null;
 };
 
 export type OpenExecutionTable = {
@@ -84,6 +90,9 @@ export type OpenExecutionTable = {
   cancel_reason: 'CANCEL_REQUESTED' | 'OVERLAP' | null;
   buffered_for: Date | null;
   backfill_id: number | null;
+  queue_id: number | null;
+  placement: NullableJsonColumn<Placement>;
+  worker_id: string | null;
 };
 
 export type AttemptTable = {
@@ -92,6 +101,7 @@ export type AttemptTable = {
   started_at: Date;
   finished_at: Date;
   instance_id: number;
+  worker_id: string | null;
   outcome: 'SUCCEEDED' | 'FAILED' | 'CANCELED';
   reason: ExecutionReason | null;
   message: string;
@@ -126,11 +136,14 @@ export type RequestTable = {
   created_at: Generated<Date>;
 };
 
+export type QueueTable = { id: Generated<number>; namespace: string; name: string };
+
 /** The tables as queries see them; the truth is in migrations/. */
 export type Schema = {
   'carillon.job': JobTable;
   'carillon.timer': TimerTable;
   'carillon.pause': PauseTable;
+  'carillon.queue': QueueTable;
   'carillon.execution': ExecutionTable;
   'carillon.open_execution': OpenExecutionTable;
   'carillon.attempt': AttemptTable;

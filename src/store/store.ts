@@ -11,9 +11,11 @@ import { PgLeaseStore } from './lease-store.ts';
 import { PgLedgerStore } from './ledger-store.ts';
 import { PgLogStore } from './log-store.ts';
 import { PgPauseStore } from './pause-store.ts';
+import { PgQueueStore } from './queue-store.ts';
 import { PgRequestStore } from './request-store.ts';
 import { PgTimerStore } from './timer-store.ts';
 import { PgTriggerStore } from './trigger-store.ts';
+import { PgWorkerStore } from './worker-store.ts';
 
 /** Everything that is kept, by part. Functions of the parts take `db` or a transaction first. */
 export type Store = ReturnType<typeof createStore>;
@@ -38,8 +40,10 @@ export function createStore(database: Database) {
     ledger: new PgLedgerStore(),
     logs: new PgLogStore(),
     pauses: new PgPauseStore(),
+    queues: new PgQueueStore(),
     requests: new PgRequestStore(),
     timers: new PgTimerStore(),
     triggers: new PgTriggerStore(),
+    workers: new PgWorkerStore(),
   };
 }

@@ -287,11 +287,13 @@ const fireStatement = `/* fire */
     on conflict (job_id, fire_at) where cause in ('SCHEDULE', 'CATCH_UP') do nothing
     returning id, job_id, state
   ), opened as (
-    insert into carillon.open_execution (execution_id, job_id, priority, expires_at, buffered_for, charged)
+    insert into carillon.open_execution (execution_id, job_id, priority, expires_at, buffered_for, charged, queue_id,
+                                         placement)
     select m.id, m.job_id, m.priority, clock_timestamp() + m.queue_timeout_ms * interval '1 millisecond',
            case when m.buffered then m.fire_at end,
-           case when m.charged is not null then array(select jsonb_array_elements_text(m.charged::jsonb)) end
-      from made m
+           case when m.charged is not null then array(select jsonb_array_elements_text(m.charged::jsonb)) end,
+           j.queue_id, j.placement
+      from made m join carillon.job j on j.id = m.job_id
      where m.state = 'PENDING' and (m.id in (select id from ledger)) is true
   ), fed as (${feedInsert('ledger', {
     executionId: 'id',

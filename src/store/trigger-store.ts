@@ -1,5 +1,5 @@
 import type { ExecutionCause, ExecutionReason } from '../domain/execution.ts';
-import type { JobRef, Parameters } from '../domain/job.ts';
+import type { JobRef, Parameters, Placement } from '../domain/job.ts';
 import { type Db, numberArray, run } from './database.ts';
 import { feedEventOf, feedInsert } from './feed-events.ts';
 
@@ -16,6 +16,8 @@ export type TriggeredRow = {
   readonly parameters: Parameters | null;
   /** Whether it waits for the other executions of its job to end. */
   readonly buffered: boolean;
+  /** Who may take it, in place of what the job says; for worker targets. */
+  readonly placement: Placement | null;
 };
 
 /** One execution of a backfill. */
@@ -85,6 +87,7 @@ export class PgTriggerStore {
       numberArray(rows.map((r) => r.queueTimeoutMs)),
       rows.map((r) => (r.parameters === null ? null : JSON.stringify(r.parameters))),
       rows.map((r) => r.buffered),
+      rows.map((r) => (r.placement === null ? null : JSON.stringify(r.placement))),
     ]);
     return { at: row!.at, ids: new Set(row!.ids) };
   }
@@ -149,8 +152,8 @@ const resolveStatement = `
 const insertTriggeredStatement = `/* insert_triggered */
   with made as materialized (
     select * from unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::integer[],
-                         $8::bigint[], $9::text[], $10::boolean[])
-      as m (id, job_id, cause, state, reason, message, priority, queue_timeout_ms, parameters, buffered)
+                         $8::bigint[], $9::text[], $10::boolean[], $11::text[])
+      as m (id, job_id, cause, state, reason, message, priority, queue_timeout_ms, parameters, buffered, placement)
      where exists (select 1 from carillon.job j where j.id = m.job_id and j.deleted_at is null)
   ), clock as materialized (
     select date_trunc('milliseconds', clock_timestamp()) as at
@@ -161,9 +164,11 @@ const insertTriggeredStatement = `/* insert_triggered */
            message, parameters::jsonb
       from made, clock
   ), opened as (
-    insert into carillon.open_execution (execution_id, job_id, priority, expires_at, buffered_for)
-    select id, job_id, priority, at + queue_timeout_ms * interval '1 millisecond', case when buffered then at end
-      from made, clock where state = 'PENDING'
+    insert into carillon.open_execution (execution_id, job_id, priority, expires_at, buffered_for, queue_id, placement)
+    select m.id, m.job_id, m.priority, at + m.queue_timeout_ms * interval '1 millisecond',
+           case when m.buffered then at end, j.queue_id,
+           case when j.queue_id is not null then coalesce(m.placement::jsonb, j.placement) end
+      from made m join carillon.job j on j.id = m.job_id, clock where m.state = 'PENDING'
   ), fed as (${feedInsert('made', {
     executionId: 'id',
     jobId: 'job_id',
@@ -187,10 +192,11 @@ const insertBackfillStatement = `/* insert_backfill */
            case when state = 'SKIPPED' then 'OVERLAP' end, schedule, message, $2::bigint
       from made, clock
   ), opened as (
-    insert into carillon.open_execution (execution_id, job_id, priority, expires_at, buffered_for, backfill_id)
-    select id, $1::bigint, $3::integer, at + $4::bigint * interval '1 millisecond', case when buffered then fire_at end,
-           $2::bigint
-      from made, clock where state = 'PENDING'
+    insert into carillon.open_execution (execution_id, job_id, priority, expires_at, buffered_for, backfill_id, queue_id,
+                                         placement)
+    select m.id, j.id, $3::integer, at + $4::bigint * interval '1 millisecond', case when m.buffered then m.fire_at end,
+           $2::bigint, j.queue_id, j.placement
+      from made m join carillon.job j on j.id = $1::bigint, clock where m.state = 'PENDING'
   ), fed as (${feedInsert('made', {
     executionId: 'id',
     jobId: '$1::bigint',

@@ -63,7 +63,7 @@ describe('a target on the command line', () => {
   });
 
   it.each([
-    [[], 'error: a job needs --url, --grpc or --socket, or --file'],
+    [[], 'error: a job needs --url, --grpc, --socket or --queue, or --file'],
     [['--url', 'http://a', '--grpc', 'a:1'], 'error: a job has one target: --url or --grpc'],
     [['--grpc', 'a:1', '--method', 'PUT'], 'error: --method belongs to --url'],
     [['--url', 'http://a', '--tls'], 'error: --tls belongs to --grpc, --socket'],

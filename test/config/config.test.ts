@@ -41,6 +41,7 @@ describe('loadConfig', () => {
         logBytesPerAttempt: 16_777_216,
         shutdownGraceMs: 10_000,
       },
+      worker: { heartbeatMs: 5_000, reconnectGraceMs: 10_000, cancelGraceMs: 10_000 },
       stream: { heartbeatMs: 15_000, bufferBytes: 4_194_304 },
       feed: { retentionMs: 3_600_000 },
     });

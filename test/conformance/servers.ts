@@ -27,7 +27,7 @@ export type LogLine = { readonly level: string; readonly message: string } & Rea
 
 /** What differs from the defaults. */
 export type ServersOptions = {
-  /** Services beside Carillon's own. */
+  /** Services beside Carillon's own, or in place of them. */
   readonly moreServices?: readonly Service[];
   readonly maxUnaryMs?: number;
   readonly grpc?: Partial<GrpcServerOptions>;
@@ -44,7 +44,11 @@ export async function startServers(options: ServersOptions = {}): Promise<Server
     observe: (_name, _value, labels) => ended.push(`${labels?.method} ${labels?.code}`),
   };
   const logger = memoryLogger(logged);
-  const services = [...createServices(operations), ...(options.moreServices ?? [])];
+  const { moreServices = [] } = options;
+  const own = createServices(operations).filter(({ desc }) =>
+    moreServices.every((more) => more.desc !== desc),
+  );
+  const services = [...own, ...moreServices];
   const { maxUnaryMs } = options;
   const chain = createChain({ clock: systemClock, logger, metrics, services, maxUnaryMs });
   const common = {

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { type AbortCause, AttemptRun } from '../../src/engine/attempt-run.ts';
+import { AttemptRun } from '../../src/engine/attempt-run.ts';
 import type { CachedJob } from '../../src/engine/job-cache.ts';
 import type { AttemptLog } from '../../src/engine/log-writer.ts';
-import type { DeliveryContext, DeliveryResult } from '../../src/engine/targets/target.ts';
+import type { AbortCause, DeliveryContext, DeliveryResult } from '../../src/engine/targets/target.ts';
 import { silentLogger } from '../../src/platform/logger.ts';
 import type { ClaimedAttempt } from '../../src/store/attempt-store.ts';
 import { ManualClock, settle } from '../platform/manual-clock.ts';
@@ -30,6 +30,8 @@ const claimed: ClaimedAttempt = {
   parameters: { text: 'of the run' },
   lastSeq: 0,
   cancelRequested: false,
+  workerId: null,
+  heldMs: 0,
 };
 
 const succeeded: DeliveryResult = { outcome: 'SUCCEEDED', message: '', retryable: false };
@@ -75,13 +77,14 @@ function runOf({ answer, attempt = {}, isAlive = true }: Setup) {
     { ...claimed, ...attempt },
     job,
   );
-  return { run, clock, delivered, refuseLog: () => refuse() };
+  const ended = async () => (await run.run()).end;
+  return { run, ended, clock, delivered, refuseLog: () => refuse() };
 }
 
 describe('an attempt', () => {
   it("is delivered with the run's parameters over the job's, and its end is what the target says", async () => {
-    const { run, clock, delivered } = runOf({ answer: async () => succeeded });
-    expect(await run.run()).toMatchObject({ executionId: 7, attempt: 1, outcome: 'SUCCEEDED' });
+    const { ended, clock, delivered } = runOf({ answer: async () => succeeded });
+    expect(await ended()).toMatchObject({ executionId: 7, attempt: 1, outcome: 'SUCCEEDED' });
     expect(delivered).toMatchObject([{ executionId: 7, term: 3, parameters: { text: 'of the run' } }]);
     expect(clock.waiting).toBe(0);
   });
@@ -100,13 +103,13 @@ describe('an attempt', () => {
     [1, 1_000],
     [2, undefined],
   ])('that fails as number %i of 2 is followed after %s ms', async (attempt, retryAfterMs) => {
-    const { run } = runOf({ answer: async () => failed, attempt: { attempt } });
-    expect(await run.run()).toMatchObject({ outcome: 'FAILED', reason: 'TARGET_ERROR', retryAfterMs });
+    const { ended } = runOf({ answer: async () => failed, attempt: { attempt } });
+    expect(await ended()).toMatchObject({ outcome: 'FAILED', reason: 'TARGET_ERROR', retryAfterMs });
   });
 
   it('fails in neutral words when the target client throws', async () => {
-    const { run } = runOf({ answer: () => Promise.reject(new Error('password=hunter2')) });
-    expect(await run.run()).toMatchObject({
+    const { ended } = runOf({ answer: () => Promise.reject(new Error('password=hunter2')) });
+    expect(await ended()).toMatchObject({
       outcome: 'FAILED',
       reason: 'TARGET_ERROR',
       message: 'the delivery failed inside Carillon',
@@ -115,8 +118,8 @@ describe('an attempt', () => {
   });
 
   it('is aborted when its time is up', async () => {
-    const { run, clock } = runOf({ answer: untilAborted });
-    const end = run.run();
+    const { ended, clock } = runOf({ answer: untilAborted });
+    const end = ended();
     await clock.advance(5_000);
     expect(await end).toMatchObject({
       outcome: 'FAILED',
@@ -131,8 +134,8 @@ describe('an attempt', () => {
     ['stop', { outcome: 'FAILED', reason: 'WORKER_LOST', retryAfterMs: 0 }],
     ['lost', undefined],
   ])('that is aborted by %s ends as %o', async (cause, expected) => {
-    const { run } = runOf({ answer: untilAborted });
-    const end = run.run();
+    const { run, ended } = runOf({ answer: untilAborted });
+    const end = ended();
     run.abort(cause);
     run.abort('timeout');
     const written = await end;
@@ -141,15 +144,15 @@ describe('an attempt', () => {
   });
 
   it('that succeeds although it is being aborted has succeeded', async () => {
-    const { run } = runOf({ answer: (context) => untilAborted(context).then(() => succeeded) });
-    const end = run.run();
+    const { run, ended } = runOf({ answer: (context) => untilAborted(context).then(() => succeeded) });
+    const end = ended();
     run.abort('cancel');
     expect(await end).toMatchObject({ outcome: 'SUCCEEDED' });
   });
 
   it("is not this instance's any more when its log lines are refused", async () => {
-    const { run, refuseLog } = runOf({ answer: untilAborted });
-    const end = run.run();
+    const { ended, refuseLog } = runOf({ answer: untilAborted });
+    const end = ended();
     await settle();
     refuseLog();
     expect(await end).toBeUndefined();
@@ -159,8 +162,8 @@ describe('an attempt', () => {
     ['a cancel was asked for before', { attempt: { cancelRequested: true } }, { outcome: 'CANCELED' }],
     ["the instance's lease may be over", { isAlive: false }, undefined],
   ])('is not delivered when %s', async (_, setup, expected) => {
-    const { run, delivered } = runOf({ answer: async () => succeeded, ...setup });
-    const written = await run.run();
+    const { ended, delivered } = runOf({ answer: async () => succeeded, ...setup });
+    const written = await ended();
     expect(delivered).toEqual([]);
     if (expected === undefined) expect(written).toBeUndefined();
     else expect(written).toMatchObject(expected);

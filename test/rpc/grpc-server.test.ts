@@ -275,6 +275,7 @@ const serviceNames = [
   'carillon.v1.JobService',
   'carillon.v1.ExecutionService',
   'carillon.v1.AdminService',
+  'carillon.v1.WorkerService',
   'grpc.health.v1.Health',
   'grpc.reflection.v1.ServerReflection',
   'grpc.reflection.v1alpha.ServerReflection',

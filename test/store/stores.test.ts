@@ -84,6 +84,7 @@ async function trigger(jobId: number, priorities: readonly number[]): Promise<re
         queueTimeoutMs: null,
         parameters: null,
         buffered: false,
+        placement: null,
       })),
     ),
   );
@@ -299,7 +300,7 @@ describe('claiming', () => {
     const known = await begin(instanceId);
     const lost = await begin(instanceId);
     const held = await store.attempts.listHeld(store.db, instanceId, [known.executionId]);
-    expect(held).toEqual([lost]);
+    expect(held).toEqual([{ ...lost, heldMs: expect.any(Number) }]);
   });
 });
 

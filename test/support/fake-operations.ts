@@ -22,6 +22,7 @@ import type {
   Operations,
   ScheduleDraft,
   StreamMessage,
+  WorkerOperations,
 } from '../../src/engine/operations.ts';
 
 /** The moment at which everything in the fake happens. */
@@ -69,6 +70,24 @@ export class FakeOperations implements Operations {
   ready(): Promise<void> {
     return this.notReady === undefined ? Promise.resolve() : Promise.reject(this.notReady);
   }
+
+  readonly workers: WorkerOperations = {
+    connect: async (hello, stream) => {
+      await this.#note('connect', [hello], hello.workerId);
+      stream.send({
+        kind: 'welcome',
+        heartbeatIntervalMs: 5_000,
+        reconnectGraceMs: 10_000,
+        instance: 'fake',
+        rejected: [],
+      });
+      return { receive: () => undefined, close: () => undefined };
+    },
+    list: async (filter, page) => {
+      await this.#note('listWorkers', [filter, page], filter.queue ?? '');
+      return { workers: [], nextPageToken: '' };
+    },
+  };
 
   readonly jobs: JobOperations = {
     add: async (request, caller) => {

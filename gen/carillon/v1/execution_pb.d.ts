@@ -169,6 +169,14 @@ export declare type Execution = Message<"carillon.v1.Execution"> & {
    * @generated from field: int64 backfill_id = 22;
    */
   backfillId: bigint;
+
+  /**
+   * The worker that runs it, or ran its last attempt; empty where an instance
+   * delivered it itself.
+   *
+   * @generated from field: string worker_id = 23;
+   */
+  workerId: string;
 };
 
 /**
@@ -224,6 +232,13 @@ export declare type Attempt = Message<"carillon.v1.Attempt"> & {
    * @generated from field: string message = 6;
    */
   message: string;
+
+  /**
+   * The worker that ran it; empty where the instance delivered it itself.
+   *
+   * @generated from field: string worker_id = 7;
+   */
+  workerId: string;
 
   /**
    * The Carillon process that ran it.

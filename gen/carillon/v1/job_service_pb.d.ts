@@ -8,6 +8,7 @@ import type { Job, JobState, OverlapPolicy } from "./job_pb.js";
 import type { JobKey, JobRef, Selector } from "./job_key_pb.js";
 import type { FieldMask, Timestamp } from "@bufbuild/protobuf/wkt";
 import type { Parameters } from "./parameters_pb.js";
+import type { Placement } from "./target_pb.js";
 import type { Execution, ExecutionCause } from "./execution_pb.js";
 import type { Schedule } from "./schedule_pb.js";
 
@@ -583,6 +584,14 @@ export declare type JobServiceTriggerRequest = Message<"carillon.v1.JobServiceTr
    * @generated from field: carillon.v1.Parameters parameters = 3;
    */
   parameters?: Parameters | undefined;
+
+  /**
+   * Who is to run it, in place of what the job says. For jobs with a worker
+   * target; refused for others.
+   *
+   * @generated from field: carillon.v1.Placement placement = 4;
+   */
+  placement?: Placement | undefined;
 
   /**
    * Refuses with JOB_PAUSED when the job is paused.

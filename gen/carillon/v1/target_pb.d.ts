@@ -46,6 +46,14 @@ export declare type Target = Message<"carillon.v1.Target"> & {
      */
     value: SocketTarget;
     case: "socket";
+  } | {
+    /**
+     * Lets workers take it: processes that hold a stream to Carillon.
+     *
+     * @generated from field: carillon.v1.WorkerTarget worker = 4;
+     */
+    value: WorkerTarget;
+    case: "worker";
   } | { case: undefined; value?: undefined };
 };
 
@@ -54,6 +62,96 @@ export declare type Target = Message<"carillon.v1.Target"> & {
  * Use `create(TargetSchema)` to create a new message.
  */
 export declare const TargetSchema: GenMessage<Target>;
+
+/**
+ * Lets executions wait in a queue until a worker takes them
+ * (WorkerService.Connect). A worker is chosen when it has a free place; among
+ * several the one with the most. An execution that nobody takes waits until the
+ * job's queue_timeout; Execution.waiting_for tells why.
+ *
+ * @generated from message carillon.v1.WorkerTarget
+ */
+export declare type WorkerTarget = Message<"carillon.v1.WorkerTarget"> & {
+  /**
+   * The queue, of the job's namespace: a name of 1 to 200 characters, no
+   * control characters. It is made when it is first named.
+   *
+   * @generated from field: string queue = 1;
+   */
+  queue: string;
+
+  /**
+   * Labels that the worker must have, all of them, up to 64: keys of 1 to 64
+   * characters, values up to 256, no control characters. Default: any worker of
+   * the queue.
+   *
+   * @generated from field: map<string, string> labels = 2;
+   */
+  labels: { [key: string]: string };
+};
+
+/**
+ * Describes the message carillon.v1.WorkerTarget.
+ * Use `create(WorkerTargetSchema)` to create a new message.
+ */
+export declare const WorkerTargetSchema: GenMessage<WorkerTarget>;
+
+/**
+ * Who may run an execution, in place of what the job's worker target says.
+ *
+ * @generated from message carillon.v1.Placement
+ */
+export declare type Placement = Message<"carillon.v1.Placement"> & {
+  /**
+   * Exactly one must be set.
+   *
+   * @generated from oneof carillon.v1.Placement.kind
+   */
+  kind: {
+    /**
+     * This worker only.
+     *
+     * @generated from field: string worker_id = 1;
+     */
+    value: string;
+    case: "workerId";
+  } | {
+    /**
+     * Workers with these labels.
+     *
+     * @generated from field: carillon.v1.PlacementLabels labels = 2;
+     */
+    value: PlacementLabels;
+    case: "labels";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message carillon.v1.Placement.
+ * Use `create(PlacementSchema)` to create a new message.
+ */
+export declare const PlacementSchema: GenMessage<Placement>;
+
+/**
+ * Labels that a worker must have, all of them.
+ *
+ * @generated from message carillon.v1.PlacementLabels
+ */
+export declare type PlacementLabels = Message<"carillon.v1.PlacementLabels"> & {
+  /**
+   * 1 to 64: keys of 1 to 64 characters, values up to 256, no control
+   * characters.
+   *
+   * @generated from field: map<string, string> labels = 1;
+   */
+  labels: { [key: string]: string };
+};
+
+/**
+ * Describes the message carillon.v1.PlacementLabels.
+ * Use `create(PlacementLabelsSchema)` to create a new message.
+ */
+export declare const PlacementLabelsSchema: GenMessage<PlacementLabels>;
 
 /**
  * Delivers an attempt as an HTTP request. The body is a JSON object with

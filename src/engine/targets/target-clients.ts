@@ -1,4 +1,4 @@
-import type { GrpcTarget, HttpTarget, SocketTarget, Target } from '../../domain/job.ts';
+import type { GrpcTarget, HttpTarget, SocketTarget, Target, WorkerTarget } from '../../domain/job.ts';
 import { failureFromUnusableTarget } from './http/failure.ts';
 import type { Delivery, DeliveryContext, DeliveryResult, TargetClient } from './target.ts';
 
@@ -6,6 +6,7 @@ export type TargetClientsOptions = {
   readonly http: TargetClient<HttpTarget>;
   readonly grpc: TargetClient<GrpcTarget>;
   readonly socket: TargetClient<SocketTarget>;
+  readonly worker: TargetClient<WorkerTarget>;
 };
 
 /** Delivers attempts to targets of every kind: each kind has its client. */
@@ -24,6 +25,8 @@ export class TargetClients implements TargetClient {
         return this.#clients.grpc.deliver(target, delivery, context);
       case 'socket':
         return this.#clients.socket.deliver(target, delivery, context);
+      case 'worker':
+        return this.#clients.worker.deliver(target, delivery, context);
       default:
         // A newer version has stored a kind that this one does not know.
         return Promise.resolve(failureFromUnusableTarget(target));

@@ -14,11 +14,14 @@ export type Delivery = {
   readonly term: number;
   /** The job's parameters with the run's overrides. */
   readonly parameters: Parameters;
+  readonly priority: number;
+  /** The worker that it was claimed for; null where the instance delivers it itself. */
+  readonly workerId: string | null;
 };
 
 /** What a target may do while an attempt runs. */
 export type DeliveryContext = {
-  /** Aborts at a cancel, at the attempt's timeout, and when the instance stops. */
+  /** Aborts at a cancel, at the attempt's timeout, and when the instance stops; the reason is an AbortCause. */
   readonly signal: AbortSignal;
   /** How long the attempt may take from its delivery on, in milliseconds; the signal aborts then. For callees to know. */
   readonly timeoutMs: number;
@@ -42,7 +45,12 @@ export type DeliveryResult = {
   readonly retryable: boolean;
   /** For a failure: the callee's wish how long to wait, in milliseconds (Retry-After). */
   readonly retryAfterMs?: number;
+  /** Told when the end is written, or refused because the attempt is somebody else's by now. */
+  readonly stored?: () => void;
 };
+
+/** Why an attempt is aborted. */
+export type AbortCause = 'cancel' | 'timeout' | 'lost' | 'stop';
 
 /** Delivers attempts to one kind of target. */
 export type TargetClient<T extends Target = Target> = {

@@ -9,6 +9,7 @@ import { LogOrder } from '../../../gen/carillon/v1/execution_service_pb.js';
 import * as job from '../../../gen/carillon/v1/job_pb.js';
 import { MissedPolicy, OnRunning } from '../../../gen/carillon/v1/job_service_pb.js';
 import * as schedule from '../../../gen/carillon/v1/schedule_pb.js';
+import { WorkerState as WorkerStateMessage } from '../../../gen/carillon/v1/worker_service_pb.js';
 import type {
   AttemptOutcome,
   ExecutionCause,
@@ -24,6 +25,9 @@ import type {
   GapPolicy,
   IntervalSchedule,
 } from '../../domain/schedule/schedule.ts';
+import type { ListedWorker } from '../../engine/operations.ts';
+
+type WorkerState = ListedWorker['state'];
 
 /** Converts between the texts of the domain and the numbers of one proto enum. */
 export type EnumTable<Text extends string, Value extends number> = {
@@ -169,4 +173,10 @@ export const logLevels = enumTable<LogLevel, execution.LogLevel>({
 export const logOrders = enumTable<'OLDEST_FIRST' | 'NEWEST_FIRST', LogOrder>({
   OLDEST_FIRST: LogOrder.OLDEST_FIRST,
   NEWEST_FIRST: LogOrder.NEWEST_FIRST,
+});
+
+export const workerStates = enumTable<WorkerState, WorkerStateMessage>({
+  CONNECTED: WorkerStateMessage.CONNECTED,
+  DISCONNECTED: WorkerStateMessage.DISCONNECTED,
+  DRAINING: WorkerStateMessage.DRAINING,
 });

@@ -32,6 +32,7 @@ export function executionToMessage(execution: Execution): pb.Execution {
     waitingFor: execution.waitingFor,
     skippedCount: BigInt(execution.skippedCount),
     backfillId: BigInt(execution.backfillId ?? 0),
+    workerId: execution.workerId ?? '',
   };
 }
 
@@ -45,6 +46,7 @@ function attemptToMessage(attempt: Attempt): pb.Attempt {
     reason: reasonToMessage(attempt.reason),
     message: attempt.message,
     instanceId: attempt.instanceId,
+    workerId: attempt.workerId ?? '',
   };
 }
 

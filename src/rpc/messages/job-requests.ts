@@ -37,6 +37,7 @@ import {
 import { parametersFromMessage } from './parameters.ts';
 import { digestRequest } from './request-digest.ts';
 import { schedulesFromMessages } from './schedule.ts';
+import { placementFromMessage } from './target.ts';
 import { dateFromTimestamp, optionalDate } from './times.ts';
 import { changesFromMessage } from './update-mask.ts';
 
@@ -139,6 +140,7 @@ export function triggerJobFromMessage(request: JobServiceTriggerRequest): Trigge
     requireActive: request.requireActive,
     allowFinished: request.allowFinished,
     overlap: overlapPolicies.fromMessage(request.overlap),
+    placement: placementFromMessage(request.placement),
     cause: cause === 'API' ? 'API' : 'MANUAL',
   };
 }

@@ -1,7 +1,14 @@
 import type * as pb from '../../../gen/carillon/v1/target_pb.js';
 import { invalidField } from '../../domain/errors.ts';
 import { defaultGrpcMethod } from '../../domain/grpc-target.ts';
-import type { GrpcTarget, HttpTarget, SocketTarget, Target, TlsOptions } from '../../domain/job.ts';
+import type {
+  GrpcTarget,
+  HttpTarget,
+  Placement,
+  SocketTarget,
+  Target,
+  TlsOptions,
+} from '../../domain/job.ts';
 import { durationFromMs, msOrDefault } from './times.ts';
 
 /** The target with its defaults; `path` names the field in a refusal. */
@@ -14,8 +21,24 @@ export function targetFromMessage(target: pb.Target | undefined, path: string): 
       return grpcTargetFromMessage(target.kind.value, `${path}.grpc`);
     case 'socket':
       return socketTargetFromMessage(target.kind.value, `${path}.socket`);
+    case 'worker': {
+      const { queue, labels } = target.kind.value;
+      return { kind: 'worker', queue, labels };
+    }
     default:
       throw invalidField(`${path}.kind`, 'must be set');
+  }
+}
+
+/** Who is to run an execution; undefined where nothing is said. */
+export function placementFromMessage(placement: pb.Placement | undefined): Placement | undefined {
+  switch (placement?.kind.case) {
+    case 'workerId':
+      return { workerId: placement.kind.value };
+    case 'labels':
+      return { labels: placement.kind.value.labels };
+    default:
+      return undefined;
   }
 }
 
@@ -81,6 +104,11 @@ export function targetToMessage(target: Target): pb.Target {
         $typeName: 'carillon.v1.Target',
         kind: { case: 'socket', value: socketTargetToMessage(target) },
       };
+    case 'worker': {
+      const { queue, labels } = target;
+      const value: pb.WorkerTarget = { $typeName: 'carillon.v1.WorkerTarget', queue, labels };
+      return { $typeName: 'carillon.v1.Target', kind: { case: 'worker', value } };
+    }
   }
 }
 

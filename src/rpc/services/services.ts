@@ -3,6 +3,7 @@ import { createAdminService } from './admin-service.ts';
 import { createExecutionService } from './execution-service.ts';
 import { createJobService } from './job-service.ts';
 import type { Service } from './service.ts';
+import { createWorkerService } from './worker-service.ts';
 
 /** Every service of Carillon's own; both servers serve all of them. */
 export function createServices(operations: Operations): readonly Service[] {
@@ -10,5 +11,6 @@ export function createServices(operations: Operations): readonly Service[] {
     createJobService(operations.jobs),
     createExecutionService(operations.executions),
     createAdminService(operations.calendars),
+    createWorkerService(operations.workers),
   ];
 }

@@ -30,6 +30,8 @@ export const sampleDelivery: Delivery = {
   cause: 'SCHEDULE',
   term: 4,
   parameters: { text: 'all', object: { depth: 3 }, list: [{ name: 'day', value: 'monday' }] },
+  priority: 0,
+  workerId: null,
 };
 
 /** A context that keeps the lines, and the abort of its signal. */

@@ -1,0 +1,208 @@
+/**
+ * One worker as its instance knows it: what it runs, what it is told, and the
+ * stream that carries it, which may break and come back.
+ *
+ * An attempt takes up a place from its claim until its result is here or the
+ * worker is given up. Messages of one turn of the event loop travel together.
+ * A stream that breaks leaves the attempts where they are: the worker has the
+ * grace time to come back and say what it still runs. What it does not name is
+ * lost, with the stream or with the process: one attempt number is never sent
+ * twice.
+ */
+import { DomainError } from '../../domain/errors.ts';
+import type { DeliveryContext, DeliveryResult } from '../targets/target.ts';
+import type {
+  Assignment,
+  AttemptRef,
+  WorkerEvent,
+  WorkerHello,
+  WorkerResult,
+  WorkerStream,
+} from './worker-messages.ts';
+
+/** An attempt at the worker. */
+type Held = {
+  readonly attempt: number;
+  /** Both are set once it is delivered; before that only its place is taken. */
+  context?: DeliveryContext;
+  resolve?: (result: DeliveryResult) => void;
+  /** Kept while there is no stream to send it on. */
+  unsent?: Assignment;
+};
+
+/** What goes out together. */
+type Outbox = { assignments: Assignment[]; acks: AttemptRef[] };
+
+export class ConnectedWorker {
+  hello: WorkerHello;
+  queueIds: readonly number[];
+  #stream: WorkerStream | undefined;
+  readonly #held = new Map<number, Held>();
+  /** What the worker says it runs, taken over from another stream; it needs no assignment. */
+  readonly #running = new Map<number, number>();
+  #outbox: Outbox | undefined;
+  /** On the clock that never jumps. */
+  seenMs: number;
+  isDraining = false;
+
+  constructor(hello: WorkerHello, queueIds: readonly number[], nowMs: number) {
+    this.hello = hello;
+    this.queueIds = queueIds;
+    this.seenMs = nowMs;
+  }
+
+  get isConnected(): boolean {
+    return this.#stream !== undefined;
+  }
+
+  get runningCount(): number {
+    return this.#held.size;
+  }
+
+  /** How many more attempts it takes now. */
+  get free(): number {
+    return this.isConnected && !this.isDraining ? Math.max(0, this.hello.capacity - this.#held.size) : 0;
+  }
+
+  /** The attempts that it holds. */
+  get held(): readonly AttemptRef[] {
+    return [...this.#held].map(([executionId, { attempt }]) => ({ executionId, attempt }));
+  }
+
+  /** Whether this stream is the one in use. */
+  isOn(stream: WorkerStream): boolean {
+    return this.#stream === stream;
+  }
+
+  /**
+   * Takes a stream in use, with the hello that came on it. Of what the hello
+   * says is running, `running` is the worker's own; what was handed over before
+   * and is not among it has ended with `lost`.
+   */
+  connect(
+    {
+      hello,
+      queueIds,
+      stream,
+    }: {
+      readonly hello: WorkerHello;
+      readonly queueIds: readonly number[];
+      readonly stream: WorkerStream;
+    },
+    running: readonly AttemptRef[],
+    lost: DeliveryResult,
+  ): void {
+    const before = this.#stream;
+    this.hello = hello;
+    this.queueIds = queueIds;
+    this.#stream = stream;
+    this.isDraining = false;
+    before?.fail(new DomainError('CONCURRENT_CHANGE', 'another stream of the same worker took its place'));
+    this.#running.clear();
+    for (const ref of running) {
+      this.#running.set(ref.executionId, ref.attempt);
+      this.reserve(ref);
+    }
+    for (const [executionId, held] of [...this.#held]) {
+      const { attempt, resolve, unsent } = held;
+      if (!resolve || this.#running.get(executionId) === attempt) continue;
+      if (unsent) {
+        held.unsent = undefined;
+        this.#post().assignments.push(unsent);
+        continue;
+      }
+      this.release({ executionId, attempt });
+      resolve(lost);
+    }
+  }
+
+  disconnect(): void {
+    this.#stream = undefined;
+  }
+
+  send(event: WorkerEvent): void {
+    this.#stream?.send(event);
+  }
+
+  fail(error: unknown): void {
+    this.#stream?.fail(error);
+  }
+
+  /** Takes up a place, at the claim. */
+  reserve({ executionId, attempt }: AttemptRef): void {
+    if (this.#held.get(executionId)?.attempt !== attempt) this.#held.set(executionId, { attempt });
+  }
+
+  /** Gives the place of an attempt back, if it has not been given back already. */
+  release({ executionId, attempt }: AttemptRef): void {
+    if (this.#held.get(executionId)?.attempt === attempt) this.#held.delete(executionId);
+    if (this.#running.get(executionId) === attempt) this.#running.delete(executionId);
+  }
+
+  /** Hands an attempt over; `resolve` is called at most once. */
+  assign(assignment: Assignment, context: DeliveryContext, resolve: (result: DeliveryResult) => void): void {
+    const { executionId, attempt } = assignment;
+    const isRunning = this.#running.get(executionId) === attempt;
+    const unsent = isRunning || this.isConnected ? undefined : assignment;
+    this.#held.set(executionId, { attempt, context, resolve, unsent });
+    if (!isRunning && !unsent) this.#post().assignments.push(assignment);
+  }
+
+  /** The attempt that a message speaks of, when the worker holds it. */
+  contextOf({ executionId, attempt }: AttemptRef): DeliveryContext | undefined {
+    const held = this.#held.get(executionId);
+    return held?.attempt === attempt ? held.context : undefined;
+  }
+
+  /** Takes a result; false when the worker does not hold that attempt any more. */
+  settle(result: WorkerResult, stored: () => void): boolean {
+    const held = this.#held.get(result.executionId);
+    if (held?.attempt !== result.attempt || !held.resolve) return false;
+    this.release(result);
+    held.resolve(deliveryResultOf(result, stored));
+    return true;
+  }
+
+  /** Says that a result is stored, or came too late to change anything. */
+  acknowledge({ executionId, attempt }: AttemptRef): void {
+    this.#post().acks.push({ executionId, attempt });
+  }
+
+  /** Gives up all that it holds. */
+  abandon(result: DeliveryResult): void {
+    const held = [...this.#held.values()];
+    this.#held.clear();
+    for (const { resolve } of held) resolve?.(result);
+  }
+
+  /** What is collected here goes out when the present turn of the event loop is over. */
+  #post(): Outbox {
+    if (!this.#outbox) {
+      this.#outbox = { assignments: [], acks: [] };
+      queueMicrotask(() => this.#flush());
+    }
+    return this.#outbox;
+  }
+
+  #flush(): void {
+    const { assignments, acks } = this.#outbox!;
+    this.#outbox = undefined;
+    if (assignments.length > 0) this.send({ kind: 'assignments', assignments });
+    if (acks.length > 0) this.send({ kind: 'ack', attempts: acks });
+  }
+}
+
+function deliveryResultOf(result: WorkerResult, stored: () => void): DeliveryResult {
+  const { state, message, result: value, retryable, retryAfterMs } = result;
+  if (state === 'SUCCEEDED')
+    return { outcome: 'SUCCEEDED', message, result: value, retryable: false, stored };
+  return {
+    outcome: 'FAILED',
+    reason: 'TARGET_ERROR',
+    message: state === 'CANCELED' && message === '' ? 'the worker canceled it' : message,
+    result: value,
+    retryable: retryable && state === 'FAILED',
+    retryAfterMs,
+    stored,
+  };
+}

@@ -1,0 +1,83 @@
+/**
+ * Claims executions for the workers of this instance: for each queue as many
+ * as there are free places, and those that only certain workers may take.
+ *
+ * The claim names the worker of each execution, so that the ledger says who
+ * runs it without a write of its own. Queues take turns in being first, so that
+ * workers that serve several share their capacity among them.
+ */
+import type { Placement } from '../../domain/job.ts';
+import type { ClaimedAttempt } from '../../store/attempt-store.ts';
+import type { Store } from '../../store/store.ts';
+import type { ConnectedWorker } from './connected-worker.ts';
+import type { WorkerHub } from './worker-hub.ts';
+
+export type WorkerClaimsOptions = {
+  readonly store: Pick<Store, 'db' | 'attempts'>;
+  readonly workers: Pick<WorkerHub, 'openQueues' | 'placesFor' | 'workersOf' | 'reserveClaimed'>;
+  readonly instanceId: () => number;
+  readonly batchSize: number;
+};
+
+/** So many executions that wait for certain workers are looked at in one pass. */
+const maxPlaced = 500;
+
+export class WorkerClaims {
+  readonly #options: WorkerClaimsOptions;
+  #turn = 0;
+  /** Whether the last pass filled every place that it asked for, so that more may wait. */
+  mayHaveMore = false;
+
+  constructor(options: WorkerClaimsOptions) {
+    this.#options = options;
+  }
+
+  /** Claims for all queues that have free places; their places are taken up when this resolves. */
+  async claimAll(): Promise<readonly ClaimedAttempt[]> {
+    const { store, workers, instanceId, batchSize } = this.#options;
+    this.mayHaveMore = false;
+    const queues = [...workers.openQueues];
+    if (queues.length === 0) return [];
+    const claimed: ClaimedAttempt[] = [];
+    // Certain workers come first: nobody else can take what waits for them.
+    claimed.push(...(await this.#claimPlaced(queues)));
+    this.#turn++;
+    for (let i = 0; i < queues.length; i++) {
+      const queueId = queues[(i + this.#turn) % queues.length]!;
+      const places = workers.placesFor(queueId, batchSize);
+      if (places.length === 0) continue;
+      const taken = await store.attempts.claimForQueue(store.db, instanceId(), queueId, places);
+      workers.reserveClaimed(queueId, taken);
+      if (taken.length === places.length && taken.length > 0) this.mayHaveMore = true;
+      claimed.push(...taken);
+    }
+    return claimed;
+  }
+
+  async #claimPlaced(queueIds: readonly number[]): Promise<readonly ClaimedAttempt[]> {
+    const { store, workers, instanceId } = this.#options;
+    const waiting = await store.attempts.listPlaced(store.db, queueIds, maxPlaced);
+    if (waiting.length === 0) return [];
+    const taken = new Map<ConnectedWorker, number>();
+    const claims = waiting.flatMap(({ executionId, queueId, placement }) => {
+      const fits = workers
+        .workersOf(queueId)
+        .filter((worker) => isPlaced(worker, placement) && worker.free > (taken.get(worker) ?? 0));
+      const [first] = fits.toSorted((a, b) => b.free - (taken.get(b) ?? 0) - (a.free - (taken.get(a) ?? 0)));
+      if (!first) return [];
+      taken.set(first, (taken.get(first) ?? 0) + 1);
+      return [{ executionId, queueId, workerId: first.hello.workerId }];
+    });
+    if (claims.length === 0) return [];
+    const claimed = await store.attempts.claimPlaced(store.db, instanceId(), claims);
+    const queueOf = new Map(claims.map(({ executionId, queueId }) => [executionId, queueId]));
+    for (const attempt of claimed) workers.reserveClaimed(queueOf.get(attempt.executionId)!, [attempt]);
+    return claimed;
+  }
+}
+
+/** Whether a worker is one of those that may run an execution. */
+export function isPlaced({ hello }: Pick<ConnectedWorker, 'hello'>, placement: Placement): boolean {
+  if ('workerId' in placement) return hello.workerId === placement.workerId;
+  return Object.entries(placement.labels).every(([name, value]) => hello.labels[name] === value);
+}

@@ -1,0 +1,312 @@
+/**
+ * The workers whose streams this instance holds.
+ *
+ * The dispatcher asks it for free places before it claims, so that a worker
+ * never has more attempts than it announced, and a queue is claimed only where
+ * somebody serves it. Places are given to the workers with the most free
+ * capacity. Attempts belong to the instance, by its lease; the worker is where
+ * they run.
+ *
+ * A stream breaks: the worker has the grace time to come back, here or at
+ * another instance, and says in its hello what it still runs. Here, that goes
+ * on; elsewhere, the other instance takes the attempts over in the database
+ * (AttemptStore.adopt), and what this one says of them later is refused. Past
+ * the grace time they are given back (WORKER_LOST), and a late result is
+ * refused by its attempt number. A worker that says nothing for three
+ * heartbeats has a broken stream, whatever TCP says. Two streams with one
+ * worker_id: the newer one counts. The instance stops: workers are told to
+ * drain, and take what they run to another instance.
+ */
+import { DomainError } from '../../domain/errors.ts';
+import type { Clock } from '../../platform/clock.ts';
+import type { Logger } from '../../platform/logger.ts';
+import { Loop } from '../../platform/loop.ts';
+import type { Service } from '../../platform/service.ts';
+import type { Store } from '../../store/store.ts';
+import type { DeliveryContext, DeliveryResult } from '../targets/target.ts';
+import { ConnectedWorker } from './connected-worker.ts';
+import type {
+  Assignment,
+  AttemptRef,
+  WorkerHello,
+  WorkerReport,
+  WorkerSession,
+  WorkerStream,
+} from './worker-messages.ts';
+
+export type WorkerHubOptions = {
+  readonly store: Pick<Store, 'db' | 'attempts' | 'queues' | 'workers'>;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly instanceId: () => number;
+  /** The name of the instance, for workers' logs. */
+  readonly instance: string;
+  readonly heartbeatMs: number;
+  readonly reconnectGraceMs: number;
+  /** How long a canceled attempt may take to end by itself. */
+  readonly cancelGraceMs: number;
+  /** Told when places have become free, and when there are attempts to begin that were taken over. */
+  readonly onFree: () => void;
+  readonly onAdopted: () => void;
+};
+
+/** Workers of one instance are noted in the table of workers this often. */
+const noteEveryMs = 2_000;
+
+const keyOf = (namespace: string, workerId: string): string => JSON.stringify([namespace, workerId]);
+
+export class WorkerHub implements Service {
+  readonly #options: WorkerHubOptions;
+  readonly #workers = new Map<string, ConnectedWorker>();
+  readonly #loop: Loop;
+  #isStopping = false;
+
+  constructor(options: WorkerHubOptions) {
+    this.#options = options;
+    this.#loop = new Loop({
+      clock: options.clock,
+      tick: () => this.#watch(),
+      onError: (error, failures) => {
+        if (failures === 1) options.logger.warn({ error }, 'workers not noted, trying again');
+      },
+      failedWaitMs: noteEveryMs,
+    });
+  }
+
+  start(): Promise<void> {
+    return this.#loop.start();
+  }
+
+  /** Tells the workers to go elsewhere; what they run, they take along. */
+  async stop(): Promise<void> {
+    this.#isStopping = true;
+    for (const worker of this.#workers.values()) worker.send({ kind: 'drain' });
+    await this.#loop.stop();
+  }
+
+  /** Takes a worker in. */
+  async connect(hello: WorkerHello, stream: WorkerStream): Promise<WorkerSession> {
+    const { store, clock, logger, instanceId, instance, heartbeatMs, reconnectGraceMs } = this.#options;
+    const { namespace, workerId } = hello;
+    const key = keyOf(namespace, workerId);
+    const queueIds = await store.queues.ensure(store.db, namespace, hello.queues);
+    const before = this.#workers.get(key);
+    const own = new Map((before?.held ?? []).map(({ executionId, attempt }) => [executionId, attempt]));
+    const foreign = hello.running.filter(({ executionId, attempt }) => own.get(executionId) !== attempt);
+    const adopted = new Set(
+      foreign.length === 0
+        ? []
+        : await store.attempts.adopt(store.db, instanceId(), namespace, workerId, foreign),
+    );
+    const isRejected = (ref: AttemptRef): boolean => foreign.includes(ref) && !adopted.has(ref.executionId);
+    const running = hello.running.filter((ref) => !isRejected(ref));
+    // Another stream of the same worker may have come in while this one asked the database.
+    const worker = this.#workers.get(key) ?? new ConnectedWorker(hello, queueIds, clock.monotonicMs());
+    this.#workers.set(key, worker);
+    worker.seenMs = clock.monotonicMs();
+    worker.connect({ hello, queueIds, stream }, running, workerLost(workerId));
+    worker.send({
+      kind: 'welcome',
+      heartbeatIntervalMs: heartbeatMs,
+      reconnectGraceMs,
+      instance,
+      rejected: hello.running.filter(isRejected),
+    });
+    if (this.#isStopping) worker.send({ kind: 'drain' });
+    await store.workers.upsert(store.db, instanceId(), {
+      ...hello,
+      running: worker.runningCount,
+      state: 'CONNECTED',
+    });
+    logger.info({ namespace, workerId, queues: hello.queues, capacity: hello.capacity }, 'worker connected');
+    if (adopted.size > 0) this.#options.onAdopted();
+    this.#options.onFree();
+    return {
+      receive: (report) => this.#receive(worker, report),
+      close: () => this.#onClosed(key, worker, stream),
+    };
+  }
+
+  /** The queues that somebody here has free places for. */
+  get openQueues(): ReadonlySet<number> {
+    const queues = new Set<number>();
+    for (const worker of this.#workers.values()) {
+      if (worker.free > 0) for (const id of worker.queueIds) queues.add(id);
+    }
+    return queues;
+  }
+
+  /** Workers with free places for a queue. */
+  workersOf(queueId: number): readonly ConnectedWorker[] {
+    return [...this.#workers.values()].filter(
+      (worker) => worker.free > 0 && worker.queueIds.includes(queueId),
+    );
+  }
+
+  /** Free places for a queue, up to a limit: the workers' ids, each as often as it is to get an execution. */
+  placesFor(queueId: number, limit: number): readonly string[] {
+    const workers = this.workersOf(queueId);
+    if (workers.length === 1) {
+      const [worker] = workers;
+      return Array.from({ length: Math.min(worker!.free, limit) }, () => worker!.hello.workerId);
+    }
+    const free = workers.map((worker) => ({ id: worker.hello.workerId, free: worker.free }));
+    const places: string[] = [];
+    while (places.length < limit) {
+      // The level that the freest stand above the next: they get one each, the freest first.
+      free.sort((a, b) => b.free - a.free);
+      const top = free[0]?.free ?? 0;
+      if (top === 0) break;
+      for (const each of free) {
+        if (each.free < top || places.length === limit) break;
+        each.free--;
+        places.push(each.id);
+      }
+    }
+    return places;
+  }
+
+  /** Takes up the places of attempts that were claimed from a queue. */
+  reserveClaimed(
+    queueId: number,
+    claimed: readonly (AttemptRef & { readonly workerId: string | null })[],
+  ): void {
+    // Ids of workers are unique in a namespace, and a queue belongs to one.
+    const byId = new Map(
+      [...this.#workers.values()]
+        .filter((worker) => worker.queueIds.includes(queueId))
+        .map((worker) => [worker.hello.workerId, worker]),
+    );
+    for (const ref of claimed) if (ref.workerId !== null) byId.get(ref.workerId)?.reserve(ref);
+  }
+
+  /** Gives the place of an attempt back. */
+  release(namespace: string, workerId: string, ref: AttemptRef): void {
+    const worker = this.#workers.get(keyOf(namespace, workerId));
+    if (!worker) return;
+    worker.release(ref);
+    this.#options.onFree();
+  }
+
+  /** Runs an attempt at its worker; resolves when that says how it ended, or is given up. */
+  deliver(assignment: Assignment, context: DeliveryContext): Promise<DeliveryResult> {
+    const { clock, cancelGraceMs } = this.#options;
+    const { workerId, executionId, attempt, jobKey } = assignment;
+    const worker = workerId === null ? undefined : this.#workers.get(keyOf(jobKey.namespace, workerId));
+    if (!worker) return Promise.resolve(workerLost(workerId));
+    return new Promise((resolve) => {
+      let cancelGrace: (() => void) | undefined;
+      const { signal } = context;
+      const settle = (result: DeliveryResult): void => {
+        cancelGrace?.();
+        signal.removeEventListener('abort', onAbort);
+        resolve(result);
+      };
+      const onAbort = (): void => {
+        // The attempt is not this instance's any more, or goes to another one with its worker.
+        if (signal.reason === 'lost' || signal.reason === 'stop') {
+          settle(workerLost(workerId));
+          return;
+        }
+        const reason = signal.reason === 'timeout' ? 'the attempt took too long' : 'a cancel was asked for';
+        worker.send({ kind: 'cancel', attempts: [{ executionId, attempt }], reason });
+        cancelGrace = clock.setTimer(cancelGraceMs, () => settle(workerLost(workerId)));
+      };
+      signal.addEventListener('abort', onAbort, { once: true });
+      worker.assign(assignment, context, settle);
+    });
+  }
+
+  #receive(worker: ConnectedWorker, report: WorkerReport): Promise<void> | undefined {
+    worker.seenMs = this.#options.clock.monotonicMs();
+    switch (report.kind) {
+      case 'heartbeat':
+      case 'started':
+        return undefined;
+      case 'logs':
+        return this.#log(worker, report.entries);
+      case 'results':
+        for (const result of report.results) {
+          const stored = (): void => worker.acknowledge(result);
+          if (worker.settle(result, stored)) continue;
+          const { executionId, attempt } = result;
+          this.#options.logger.info(
+            { executionId, attempt, workerId: worker.hello.workerId },
+            'late result refused: the attempt is not the worker’s any more',
+          );
+          worker.acknowledge(result);
+        }
+        this.#options.onFree();
+        return undefined;
+      case 'goodbye':
+        worker.isDraining = true;
+        return undefined;
+    }
+  }
+
+  /** Lines of one attempt stay in order; lines of attempts that are not the worker's any more are dropped. */
+  async #log(
+    worker: ConnectedWorker,
+    entries: Extract<WorkerReport, { kind: 'logs' }>['entries'],
+  ): Promise<void> {
+    const byAttempt = Map.groupBy(entries, (entry) => entry.executionId);
+    await Promise.all(
+      [...byAttempt.values()].map((own) => worker.contextOf(own[0]!)?.log(own.map(({ line }) => line))),
+    );
+  }
+
+  #onClosed(key: string, worker: ConnectedWorker, stream: WorkerStream): void {
+    if (!worker.isOn(stream)) return;
+    worker.disconnect();
+    const { clock, logger, reconnectGraceMs } = this.#options;
+    const { namespace, workerId } = worker.hello;
+    logger.info({ namespace, workerId, running: worker.runningCount }, 'worker disconnected');
+    // One that said goodbye does not come back.
+    const graceMs = worker.isDraining ? 0 : reconnectGraceMs;
+    clock.setTimer(graceMs, () => {
+      if (worker.isConnected || this.#workers.get(key) !== worker) return;
+      this.#workers.delete(key);
+      worker.abandon(workerLost(workerId));
+      void this.#forget(worker);
+    });
+  }
+
+  async #forget({ hello: { namespace, workerId } }: ConnectedWorker): Promise<void> {
+    const { store, logger, instanceId } = this.#options;
+    try {
+      await store.workers.remove(store.db, instanceId(), namespace, workerId);
+    } catch (error) {
+      logger.debug({ error, workerId }, 'worker not taken off the table; its instance will be');
+    }
+  }
+
+  /** Ends streams that have gone silent, and notes how the workers are. */
+  async #watch(): Promise<number> {
+    const { store, clock, instanceId, heartbeatMs } = this.#options;
+    const oldestMs = clock.monotonicMs() - 3 * heartbeatMs;
+    for (const worker of this.#workers.values()) {
+      if (worker.isConnected && worker.seenMs < oldestMs)
+        worker.fail(new DomainError('DEADLINE_EXCEEDED', `nothing was heard for ${3 * heartbeatMs} ms`));
+    }
+    if (this.#workers.size > 0) {
+      await store.workers.touch(
+        store.db,
+        instanceId(),
+        [...this.#workers.values()].map((worker) => ({
+          namespace: worker.hello.namespace,
+          workerId: worker.hello.workerId,
+          running: worker.runningCount,
+          state: worker.isDraining ? 'DRAINING' : worker.isConnected ? 'CONNECTED' : 'DISCONNECTED',
+        })),
+      );
+    }
+    return Math.min(noteEveryMs, heartbeatMs);
+  }
+}
+
+const workerLost = (workerId: string | null): DeliveryResult => ({
+  outcome: 'FAILED',
+  reason: 'WORKER_LOST',
+  message: workerId === null ? 'no worker was assigned' : `worker ${workerId} was lost`,
+  retryable: true,
+});
