@@ -12,6 +12,7 @@ import { afterEach } from 'vitest';
 import { AdminService } from '../../gen/carillon/v1/admin_service_pb.js';
 import { ExecutionService } from '../../gen/carillon/v1/execution_service_pb.js';
 import { JobService } from '../../gen/carillon/v1/job_service_pb.js';
+import { WorkerService } from '../../gen/carillon/v1/worker_service_pb.js';
 import { awaitThat } from './await-that.ts';
 
 /** What an instance is started with. */
@@ -29,6 +30,7 @@ export type InstanceClient = {
   readonly jobs: Client<typeof JobService>;
   readonly executions: Client<typeof ExecutionService>;
   readonly admin: Client<typeof AdminService>;
+  readonly workers: Client<typeof WorkerService>;
   close(): void;
 };
 
@@ -132,6 +134,10 @@ export class InstanceProcess implements InstanceClient {
     return this.#client.admin;
   }
 
+  get workers(): Client<typeof WorkerService> {
+    return this.#client.workers;
+  }
+
   /** Opens clients on a connection of their own. */
   connect(): InstanceClient {
     const sessionManager = new Http2SessionManager(`http://${this.grpc}`);
@@ -140,6 +146,7 @@ export class InstanceProcess implements InstanceClient {
       jobs: createClient(JobService, transport),
       executions: createClient(ExecutionService, transport),
       admin: createClient(AdminService, transport),
+      workers: createClient(WorkerService, transport),
       close: () => sessionManager.abort(),
     };
     this.#clients.push(client);
