@@ -19,6 +19,7 @@ import { measureLateness } from './figures/lateness.ts';
 import { measureLogs } from './figures/logs.ts';
 import { measureMillionJobs } from './figures/million-jobs.ts';
 import { measureTriggers } from './figures/triggers.ts';
+import { measureWorkers } from './figures/workers.ts';
 import { BenchDatabase } from './support/bench-database.ts';
 import { Callee } from './support/callee.ts';
 import type { Figure } from './support/statistics.ts';
@@ -34,6 +35,7 @@ const measures: Readonly<Record<string, (bench: Bench) => Promise<readonly Figur
   limit: measureDatabaseLimit,
   triggers: measureTriggers,
   executions: measureExecutions,
+  workers: measureWorkers,
   lateness: measureLateness,
   herd: measureHerd,
   logs: measureLogs,
