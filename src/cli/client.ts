@@ -3,12 +3,14 @@ import { createGrpcTransport, Http2SessionManager } from '@connectrpc/connect-no
 import { AdminService } from '../../gen/carillon/v1/admin_service_pb.js';
 import { ExecutionService } from '../../gen/carillon/v1/execution_service_pb.js';
 import { JobService } from '../../gen/carillon/v1/job_service_pb.js';
+import { WorkerService } from '../../gen/carillon/v1/worker_service_pb.js';
 
 /** The service as its own command line sees it: over gRPC, like everybody else. */
 export type CarillonClient = {
   readonly jobs: Client<typeof JobService>;
   readonly executions: Client<typeof ExecutionService>;
   readonly admin: Client<typeof AdminService>;
+  readonly workers: Client<typeof WorkerService>;
   /** Ends the connection; without it the process would stay for as long as the connection. */
   close(): void;
 };
@@ -28,6 +30,7 @@ export function createCarillonClient(address: string): CarillonClient {
     jobs: createClient(JobService, transport),
     executions: createClient(ExecutionService, transport),
     admin: createClient(AdminService, transport),
+    workers: createClient(WorkerService, transport),
     close: () => sessionManager.abort(),
   };
 }
