@@ -7,8 +7,8 @@ const shared = {
   hookTimeout: 60_000,
 } as const;
 
-/** Folders whose files start processes, count milliseconds or stop whole parts: never two at once. */
-const alone = ['test/e2e/**/*.test.ts', 'test/chaos/**/*.test.ts'];
+/** Files that count milliseconds, kill whole parts or need fixed ports: never two at once. */
+const alone = ['test/chaos/**/*.test.ts', 'test/e2e/{readme,resume-stream,two-instances,workers}.test.ts'];
 
 // biome-ignore lint/style/noDefaultExport: vitest reads the default export.
 export default defineConfig({
