@@ -76,10 +76,11 @@ export type StrandedAttempt = {
   readonly instanceId: number;
 };
 
-const claimedColumns = `l.id as "executionId", l.attempt, l.job_id as "jobId", j.generation,
-  (extract(epoch from l.fire_at) * 1000)::float8 as "fireMs", l.cause, l.term, l.priority, l.parameters,
-  case when l.attempt = 1 then 0
-       else coalesce((select max(seq) from carillon.log_entry g where g.execution_id = l.id), 0) end as "lastSeq"`;
+/** The last line of execution l that is stored. */
+const lastSeq = 'coalesce((select max(seq) from carillon.log_entry g where g.execution_id = l.id), 0)';
+
+const attemptColumns = `l.id as "executionId", l.attempt, l.job_id as "jobId", j.generation,
+  (extract(epoch from l.fire_at) * 1000)::float8 as "fireMs", l.cause, l.term, l.priority, l.parameters`;
 
 export class PgAttemptStore {
   /** Claims up to `limit` executions for an instance. Uses open_execution_claim_idx. */
@@ -178,7 +179,7 @@ export class PgAttemptStore {
   async listHeld(db: Db, instanceId: number, known: readonly number[]): Promise<readonly ClaimedAttempt[]> {
     return run<ClaimedAttempt>(
       db,
-      `select ${claimedColumns}, o.cancel_requested_at is not null as "cancelRequested", o.worker_id as "workerId",
+      `select ${attemptColumns}, ${lastSeq} as "lastSeq", o.cancel_requested_at is not null as "cancelRequested", o.worker_id as "workerId",
               (extract(epoch from clock_timestamp() - o.attempt_started_at) * 1000)::float8 as "heldMs"
          from carillon.open_execution o
          join carillon.execution l on l.id = o.execution_id
@@ -326,7 +327,8 @@ const claimOf = (name: string, picked: string): string => `/* ${name} */
     attempt: 'attempt',
   })}
   )
-  select ${claimedColumns}, false as "cancelRequested", l.worker_id as "workerId", 0 as "heldMs"
+  select ${attemptColumns}, case when l.attempt = 1 then 0 else ${lastSeq} end as "lastSeq", false as "cancelRequested",
+         l.worker_id as "workerId", 0 as "heldMs"
     from l join carillon.job j on j.id = l.job_id`;
 
 const claimStatement = claimOf(

@@ -35,7 +35,7 @@ const backoff: Backoff = { initialMs: 100, maxMs: 5_000, multiplier: 2 };
 const jitter = 1;
 
 /** A stream that stood this long was no failure, in milliseconds. */
-const steadyMs = 5_000;
+const steadyMs = 1_000;
 
 /** How long handlers that were asked to stop may take, and then how long the server may take to end the stream. */
 const lastWordsMs = 5_000;
@@ -166,7 +166,8 @@ export class Worker {
       else if (refusal !== undefined) this.#fail(refusal);
       if (this.#isOver) return;
       failures = isAsked || this.#clock.monotonicMs() - beganMs > steadyMs ? 1 : failures + 1;
-      const waitMs = isAsked && addresses.length > 1 ? 0 : backoffMs(backoff, failures, jitter);
+      const isElsewhere = isAsked && addresses.length > 1;
+      const waitMs = isElsewhere ? 0 : Math.round(backoffMs(backoff, failures, jitter));
       logger.warn({ address, code: end.code, details: end.details, waitMs }, 'the stream has ended');
       next++;
       await this.#clock.sleep(waitMs, this.#waking.signal);
@@ -207,17 +208,11 @@ export class Worker {
   }
 
   #hello(): WorkerHello {
-    const { workerId, namespace, queues, labels, capacity, version } = this.#settings;
+    const { workerId, namespace, capacity, version } = this.#settings;
+    const queues = [...this.#settings.queues];
+    const labels = { ...this.#settings.labels };
     const running = this.#runner.refs().slice(0, maxNamed);
-    return create(WorkerHelloSchema, {
-      workerId,
-      namespace,
-      queues: [...queues],
-      labels: { ...labels },
-      capacity,
-      version,
-      running,
-    });
+    return create(WorkerHelloSchema, { workerId, namespace, queues, labels, capacity, version, running });
   }
 
   #receive(message: ServerMessage): void {

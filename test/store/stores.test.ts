@@ -302,6 +302,23 @@ describe('claiming', () => {
     const held = await store.attempts.listHeld(store.db, instanceId, [known.executionId]);
     expect(held).toEqual([{ ...lost, heldMs: expect.any(Number) }]);
   });
+
+  it('lists held attempts with the last line that is stored, also of a first attempt that was taken over', async () => {
+    const instanceId = await addInstance();
+    const attempt = await begin(instanceId);
+    const line = {
+      executionId: attempt.executionId,
+      attempt: 1,
+      at: new Date(),
+      level: 'INFO',
+      message: 'a',
+    } as const;
+    await store.logs.append(store.db, instanceId, [
+      { ...line, seq: 1 },
+      { ...line, seq: 2 },
+    ]);
+    expect(await store.attempts.listHeld(store.db, instanceId, [])).toMatchObject([{ lastSeq: 2 }]);
+  });
 });
 
 describe('ending attempts', () => {

@@ -68,6 +68,8 @@ export type FakeWorkerServerOptions = {
   /** Welcomes every hello and acknowledges every result at once. Default: true. */
   readonly isPolite?: boolean;
   readonly heartbeatMs?: number;
+  /** Serves TLS with this key and certificate, in PEM. Default: no TLS. */
+  readonly tls?: { readonly key: string; readonly cert: string };
   /** What List answers. */
   readonly list?: (
     request: WorkerServiceListRequest,
@@ -226,10 +228,8 @@ export class FakeWorkerServer {
       ) => answer(null, create(WorkerServiceListResponseSchema, options.list?.(request))),
     });
     const port = await new Promise<number>((resolve, reject) => {
-      server.bindAsync(
-        options.address ?? '127.0.0.1:0',
-        ServerCredentials.createInsecure(),
-        (error, bound) => (error ? reject(error) : resolve(bound)),
+      server.bindAsync(options.address ?? '127.0.0.1:0', credentialsFrom(options), (error, bound) =>
+        error ? reject(error) : resolve(bound),
       );
     });
     fake = new FakeWorkerServer(server, port);
@@ -248,6 +248,12 @@ export class FakeWorkerServer {
   kill(): void {
     this.#server.forceShutdown();
   }
+}
+
+function credentialsFrom({ tls }: FakeWorkerServerOptions): ServerCredentials {
+  if (tls === undefined) return ServerCredentials.createInsecure();
+  const pair = { private_key: Buffer.from(tls.key), cert_chain: Buffer.from(tls.cert) };
+  return ServerCredentials.createSsl(null, [pair]);
 }
 
 /** Starts fake servers and ends them behind each test. */

@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { ExecutionState } from '../../gen/carillon/v1/execution_pb.js';
+import { silentLogger } from '../../src/platform/logger.ts';
 import type { AttemptContext } from '../../src/worker/index.ts';
+import { localhostCertificate, testKey } from '../engine/targets/http/certificates.ts';
 import { awaitThat } from '../support/await-that.ts';
 import { FakeWorkerServer, ref, useFakeWorkerServers } from '../support/fake-worker-server.ts';
 import { Gate, useWorkers } from './workers.ts';
@@ -200,5 +202,30 @@ describe('an instance that drains', () => {
     expect(second.hello.running).toMatchObject([ref(1)]);
     gate.open();
     expect(await second.awaitResults(1)).toMatchObject([{ state: ExecutionState.SUCCEEDED }]);
+  });
+});
+
+describe('TLS', () => {
+  const tls = { key: testKey, cert: localhostCertificate };
+
+  it('connects to a server whose certificate the worker trusts', async () => {
+    const server = await startServer({ tls });
+    const trust = { ca: localhostCertificate, serverName: 'localhost' };
+    const worker = makeWorker({ address: server.address, tls: trust });
+    await worker.start();
+    const stream = await server.stream(1);
+    stream.assign([1]);
+    await stream.awaitResults(1);
+  });
+
+  it('says nothing to a server whose certificate it does not trust', async () => {
+    const server = await startServer({ tls });
+    const ended: unknown[] = [];
+    const logger = { ...silentLogger, warn: (fields: object) => void ended.push(fields) };
+    const worker = makeWorker({ address: server.address, tls: true, logger });
+    void worker.start();
+    await awaitThat('it has tried twice', () => ended.length >= 2);
+    expect(ended[0]).toMatchObject({ code: unavailable, details: expect.stringContaining('self-signed') });
+    expect(server.streams).toEqual([]);
   });
 });

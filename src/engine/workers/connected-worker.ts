@@ -10,6 +10,7 @@
  * twice.
  */
 import { DomainError } from '../../domain/errors.ts';
+import type { LogLine } from '../../domain/execution.ts';
 import type { DeliveryContext, DeliveryResult } from '../targets/target.ts';
 import type {
   Assignment,
@@ -28,7 +29,15 @@ type Held = {
   resolve?: (result: DeliveryResult) => void;
   /** Kept while there is no stream to send it on. */
   unsent?: Assignment;
+  /** Of an attempt that was taken over: what its worker said before it was handed over here. */
+  readonly early: {
+    lines: LogLine[];
+    result?: { readonly result: WorkerResult; readonly stored: () => void };
+  };
 };
+
+/** So many lines are kept of an attempt that was taken over and is not handed over yet: a moment's worth. */
+const maxEarlyLines = 10_000;
 
 /** What goes out together. */
 type Outbox = { assignments: Assignment[]; acks: AttemptRef[] };
@@ -130,7 +139,8 @@ export class ConnectedWorker {
 
   /** Takes up a place, at the claim. */
   reserve({ executionId, attempt }: AttemptRef): void {
-    if (this.#held.get(executionId)?.attempt !== attempt) this.#held.set(executionId, { attempt });
+    if (this.#held.get(executionId)?.attempt === attempt) return;
+    this.#held.set(executionId, { attempt, early: { lines: [] } });
   }
 
   /** Gives the place of an attempt back, if it has not been given back already. */
@@ -144,20 +154,30 @@ export class ConnectedWorker {
     const { executionId, attempt } = assignment;
     const isRunning = this.#running.get(executionId) === attempt;
     const unsent = isRunning || this.isConnected ? undefined : assignment;
-    this.#held.set(executionId, { attempt, context, resolve, unsent });
+    const early = this.#held.get(executionId)?.early ?? { lines: [] };
+    this.#held.set(executionId, { attempt, context, resolve, unsent, early });
+    if (early.lines.length > 0) void context.log(early.lines);
+    if (early.result) this.settle(early.result.result, early.result.stored);
     if (!isRunning && !unsent) this.#post().assignments.push(assignment);
   }
 
-  /** The attempt that a message speaks of, when the worker holds it. */
-  contextOf({ executionId, attempt }: AttemptRef): DeliveryContext | undefined {
+  /** Takes lines of an attempt; those of attempts that the worker does not hold are dropped. */
+  async log({ executionId, attempt }: AttemptRef, lines: readonly LogLine[]): Promise<void> {
     const held = this.#held.get(executionId);
-    return held?.attempt === attempt ? held.context : undefined;
+    if (held?.attempt !== attempt) return;
+    if (held.context) return held.context.log(lines);
+    held.early.lines.push(...lines.slice(0, maxEarlyLines - held.early.lines.length));
   }
 
   /** Takes a result; false when the worker does not hold that attempt any more. */
   settle(result: WorkerResult, stored: () => void): boolean {
     const held = this.#held.get(result.executionId);
-    if (held?.attempt !== result.attempt || !held.resolve) return false;
+    if (held?.attempt !== result.attempt) return false;
+    if (!held.resolve) {
+      if (this.#running.get(result.executionId) !== result.attempt) return false;
+      held.early.result = { result, stored };
+      return true;
+    }
     this.release(result);
     held.resolve(deliveryResultOf(result, stored));
     return true;

@@ -251,7 +251,12 @@ export class WorkerHub implements Service {
   ): Promise<void> {
     const byAttempt = Map.groupBy(entries, (entry) => entry.executionId);
     await Promise.all(
-      [...byAttempt.values()].map((own) => worker.contextOf(own[0]!)?.log(own.map(({ line }) => line))),
+      [...byAttempt.values()].map((own) =>
+        worker.log(
+          own[0]!,
+          own.map(({ line }) => line),
+        ),
+      ),
     );
   }
 

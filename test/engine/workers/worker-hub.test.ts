@@ -299,6 +299,23 @@ describe('a worker whose stream breaks', () => {
     expect(run.result()).toMatchObject({ outcome: 'SUCCEEDED' });
   });
 
+  it('loses nothing of what it says before an attempt that was taken over is handed over (I17)', async () => {
+    const { hub } = hubOf([7]);
+    const stream = new Stream();
+    const session = await hub.connect(hello('a', { running: [{ executionId: 7, attempt: 1 }] }), stream);
+    const line = { level: 'INFO', message: 'early' } as const;
+    await session.receive({ kind: 'logs', entries: [{ executionId: 7, attempt: 1, line }] });
+    report(session, succeeded(7));
+    await settle();
+    expect(stream.acknowledged()).toEqual([]);
+    const run = deliver(hub, 7, 'a');
+    await run.ended;
+    await settle();
+    expect(run.result()).toMatchObject({ outcome: 'SUCCEEDED' });
+    expect(run.lines).toEqual(['early']);
+    expect(stream.acknowledged()).toEqual([7]);
+  });
+
   it('has its older stream ended when a newer one comes, and the end of the older one means nothing', async () => {
     const { hub, clock } = hubOf();
     const old = new Stream();

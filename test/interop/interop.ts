@@ -1,0 +1,72 @@
+/**
+ * Workers and services in other languages against a live Carillon:
+ * `npm run test:interop`. It starts an instance with an empty database of its
+ * own, installs what the examples need, and runs them. A language that cannot
+ * be had on this machine is left out, and said so.
+ */
+import { join } from 'node:path';
+import { startInstance } from '../../examples/demo/instance.ts';
+import { createCarillonClient } from '../../src/cli/client.ts';
+import { checkService, checkWorker } from './callees.ts';
+import { prepareGo, preparePython, root } from './toolchains.ts';
+
+const stopping = new AbortController();
+for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => stopping.abort());
+
+const counts = { passed: 0, failed: 0, skipped: 0 };
+const instance = await startInstance(stopping.signal);
+const client = createCarillonClient(instance.grpc);
+try {
+  await check('a shell command as a worker', () =>
+    checkWorker(client, instance.grpc, {
+      name: 'shell',
+      command: (address, queue) => [
+        ...[process.execPath, join(root, 'bin', 'carillon.js'), 'worker', '--json-result'],
+        ...['--address', address, '--queue', queue],
+        ...['--exec', 'read -r who; echo "hello $who"; echo "{\\"greeted\\": \\"$who\\"}"'],
+      ],
+    }),
+  );
+  for (const prepare of [preparePython, prepareGo]) {
+    if (stopping.signal.aborted) break;
+    const toolchain = await prepare();
+    if ('leftOut' in toolchain) {
+      say(`left out  ${toolchain.language}: ${toolchain.leftOut}`);
+      counts.skipped += 2;
+      continue;
+    }
+    const { language, worker, service } = toolchain;
+    await check(`a worker in ${language}`, () =>
+      checkWorker(client, instance.grpc, {
+        name: `${language} worker`,
+        command: (address, queue) => [...worker, address, queue],
+      }),
+    );
+    await check(`a service in ${language}`, () =>
+      checkService(client, { name: `${language} service`, command: service }),
+    );
+  }
+} finally {
+  client.close();
+  await instance.stop();
+}
+say(`${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped`);
+// Nothing is left to wait for but listeners of signals.
+process.exit(counts.failed > 0 || stopping.signal.aborted ? 1 : 0);
+
+async function check(what: string, work: () => Promise<void>): Promise<void> {
+  if (stopping.signal.aborted) return;
+  const beganMs = performance.now();
+  try {
+    await work();
+    counts.passed++;
+    say(`passed    ${what} (${((performance.now() - beganMs) / 1_000).toFixed(1)} s)`);
+  } catch (error) {
+    counts.failed++;
+    say(`failed    ${what}: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}
+
+function say(text: string): void {
+  process.stdout.write(`${text}\n`);
+}
