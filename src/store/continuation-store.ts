@@ -8,7 +8,7 @@
  * done, so that nothing depends on one process remembering it.
  *
  * The lists look at jobs, never at every buffered row of one, and ask an index
- * about each: open_execution_buffered_idx, open_execution_unbuffered_idx,
+ * about each: open_execution_buffered_idx, open_execution_job_id_idx,
  * timer_waits_for_finish_idx, execution_one_row_per_fire_time_idx.
  */
 import { type Db, numberArray, run, type Tx } from './database.ts';

@@ -283,7 +283,7 @@ describe('jobs that are continued together', () => {
     const isBufferedAlone = `select i.job_id from unnest($1::bigint[]) as i (job_id)
       where exists (select 1 from carillon.open_execution b where b.job_id = i.job_id and b.buffered_for is not null)
         and not exists (select 1 from carillon.open_execution u where u.job_id = i.job_id and u.buffered_for is null)`;
-    expect(await plan(isBufferedAlone)).toContain('open_execution_unbuffered_idx');
+    expect(await plan(isBufferedAlone)).toMatch(/open_execution_job_id_idx.*\n.*buffered_for IS NULL/);
     expect(await stored.store.continuations.listAmong(stored.store.db, [jobId])).toEqual([jobId]);
     expect(await stored.store.continuations.listBufferedOrUnused(stored.store.db, 0, 10)).toContain(jobId);
     await stored.rows('delete from carillon.open_execution where job_id = $1', [jobId]);

@@ -68,8 +68,10 @@ comment on index carillon.open_execution_claim_idx is 'the claim: highest priori
 create index open_execution_buffered_idx on carillon.open_execution (job_id, buffered_for, execution_id)
   where buffered_for is not null;
 comment on index carillon.open_execution_buffered_idx is 'the buffered executions of a job, in their order';
-create index open_execution_unbuffered_idx on carillon.open_execution (job_id) where buffered_for is null;
-comment on index carillon.open_execution_unbuffered_idx is 'whether something of a job is open that is not buffered';
+drop index carillon.open_execution_job_id_idx;
+create index open_execution_job_id_idx on carillon.open_execution (job_id, buffered_for);
+comment on index carillon.open_execution_job_id_idx is
+  'whether a job has an open execution, and one that is not buffered; cancel by job';
 create index open_execution_backfill_id_idx on carillon.open_execution (backfill_id) where backfill_id is not null;
 comment on index carillon.open_execution_backfill_id_idx is 'cancel a backfill';
 
