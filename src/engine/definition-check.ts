@@ -16,9 +16,10 @@ export function anchorSchedules(
   drafts: readonly ScheduleDraft[],
   before: readonly Schedule[],
   nowMs: number,
+  path = 'job',
 ): readonly Schedule[] {
   return drafts.map((draft, i): Schedule => {
-    const spec = intervalOfEvery(draft.spec, `job.schedules[${i}]`);
+    const spec = intervalOfEvery(draft.spec, fieldOf(path, i));
     if (spec.kind === 'cron') {
       // In IANA's spelling, so that a zone reads the same everywhere; an unknown one is refused by the check.
       return { ...draft, spec: { ...spec, timeZone: Zone.find(spec.timeZone)?.name ?? spec.timeZone } };

@@ -37,7 +37,7 @@ export async function previewFireTimes(
   const stored = 'job' in subject ? await store.jobs.find(db, subject.job) : undefined;
   if ('job' in subject && !stored) throw jobNotFound(subject.job);
   const key = stored?.key ?? ('key' in subject ? subject.key : undefined);
-  const schedules = 'job' in subject ? stored!.schedules : anchorSchedules(subject.schedules, [], fromMs);
+  const schedules = 'job' in subject ? stored!.schedules : anchorSchedules(subject.schedules, [], fromMs, '');
   const spreadSeed = stored?.id ?? seedOfKey(key);
   const timetable = stored
     ? compileTimetable(schedules, spreadSeed)
