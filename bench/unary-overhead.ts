@@ -71,6 +71,7 @@ const operations: Operations = {
   } as Partial<JobOperations> as JobOperations,
   executions: {} as Operations['executions'],
   calendars: {} as Operations['calendars'],
+  secrets: {} as Operations['secrets'],
   workers: {} as Operations['workers'],
   ready: () => Promise.resolve(),
 };

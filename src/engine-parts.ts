@@ -23,6 +23,9 @@ import type { Operations } from './engine/operations.ts';
 import { PauseCommands } from './engine/pause-commands.ts';
 import { Rescuer } from './engine/rescuer.ts';
 import { Scheduler } from './engine/scheduler.ts';
+import { SecretBox } from './engine/secrets/secret-box.ts';
+import { SecretDesk } from './engine/secrets/secret-desk.ts';
+import { SigningKeys } from './engine/secrets/signing-keys.ts';
 import { GrpcTargetClient } from './engine/targets/grpc-target-client.ts';
 import { HttpTargetClient } from './engine/targets/http-target-client.ts';
 import { SocketTargetClient } from './engine/targets/socket-target-client.ts';
@@ -33,6 +36,7 @@ import { WorkerDesk } from './engine/workers/worker-desk.ts';
 import { WorkerHub } from './engine/workers/worker-hub.ts';
 import { ZoneDataRenewal } from './engine/zone-data-renewal.ts';
 import type { Clock } from './platform/clock.ts';
+import { EgressPolicy } from './platform/egress-policy.ts';
 import type { Logger } from './platform/logger.ts';
 import { noMetrics } from './platform/metrics.ts';
 import { systemRandom } from './platform/random.ts';
@@ -109,15 +113,20 @@ export function createEngine({ config, clock, logger, version, database, store }
     onFree: () => dispatcher.wake(),
     onAdopted: () => dispatcher.beginAdopted(),
   });
+  const egress = new EgressPolicy(config.egress.allow);
+  const box = new SecretBox(config.secretKey);
+  const signingKeys = new SigningKeys({ store, box, clock });
   const target = new TargetClients({
     http: new HttpTargetClient({
       version,
+      egress,
       clock,
       maxConnectionsPerOrigin: engine.connectionsPerOrigin,
+      findSigningKeys: (secret) => signingKeys.find(secret),
       maxLogBytes,
     }),
-    grpc: new GrpcTargetClient({ version, clock, maxLogBytes }),
-    socket: new SocketTargetClient({ clock, maxLogBytes }),
+    grpc: new GrpcTargetClient({ version, egress, clock, maxLogBytes }),
+    socket: new SocketTargetClient({ egress, clock, maxLogBytes }),
     worker: workerTargetClient(workers),
   });
   const dispatcher = new Dispatcher({
@@ -205,6 +214,7 @@ export function createEngine({ config, clock, logger, version, database, store }
       }),
     ),
     calendars: guarded(new CalendarDesk({ store })),
+    secrets: guarded(new SecretDesk({ store, box, onChange: (secret) => signingKeys.forget(secret) })),
     executions: guarded(new LedgerOperations({ store, continuation, notifier, feed })),
     workers: guarded(new WorkerDesk({ store, hub: has('dispatcher') ? workers : undefined })),
     ready: () => database.ping(),

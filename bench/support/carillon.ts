@@ -36,6 +36,7 @@ export class CarillonProcess {
         DATABASE_URL: databaseUrl,
         CARILLON_GRPC_ADDRESS: '127.0.0.1:0',
         CARILLON_HTTP_ADDRESS: '127.0.0.1:0',
+        CARILLON_EGRESS_ALLOW: '127.0.0.0/8,::1',
         CARILLON_LOG_LEVEL: 'warn',
         ...env,
       },

@@ -125,8 +125,10 @@ function pauseToText({ id, reason, createTime, untilTime }: Job['pauses'][number
 
 function targetToText({ target }: Job): string {
   switch (target?.kind.case) {
-    case 'http':
-      return `${target.kind.value.method || 'POST'} ${target.kind.value.url}`;
+    case 'http': {
+      const { method, url, signingSecretName: secret } = target.kind.value;
+      return `${method || 'POST'} ${url}${secret === '' ? '' : ` signed with ${secret}`}`;
+    }
     case 'grpc': {
       const { address, method, tls } = target.kind.value;
       const named = method === '' || method === defaultGrpcMethod ? '' : ` ${method}`;

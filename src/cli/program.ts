@@ -4,6 +4,7 @@ import { declareExecutionCommands } from './execution-commands.ts';
 import { declareJobCommands } from './job-commands.ts';
 import { plainText } from './plain-text.ts';
 import { declareMigrate, declareServe } from './process-commands.ts';
+import { declareSecretCommands } from './secret-commands.ts';
 import { declareWorkerCommands } from './worker-commands.ts';
 
 /** The exit code of a command line that cannot be understood. */
@@ -24,6 +25,7 @@ export function createProgram(version: string): Command {
   declareJobCommands(program);
   declareExecutionCommands(program);
   declareCalendarCommands(program);
+  declareSecretCommands(program);
   declareWorkerCommands(program);
   return program;
 }

@@ -9,6 +9,9 @@ export type TargetOptions = {
   readonly url?: string;
   readonly method?: string;
   readonly header?: readonly Pair[];
+  readonly body?: string;
+  readonly template?: boolean;
+  readonly signingSecret?: string;
   readonly grpc?: string;
   readonly grpcMethod?: string;
   readonly grpcMetadata?: readonly Pair[];
@@ -27,6 +30,9 @@ const belongsTo: { readonly [Option in keyof TargetOptions]-?: readonly (keyof T
   url: [],
   method: ['url'],
   header: ['url'],
+  body: ['url'],
+  template: ['url'],
+  signingSecret: ['url'],
   grpc: [],
   grpcMethod: ['grpc'],
   grpcMetadata: ['grpc'],
@@ -47,6 +53,9 @@ export function declareTargetOptions(command: Command): Command {
     .option('--url <url>', 'deliver to this http or https URL')
     .option('--method <method>', 'the method of --url (default: POST)')
     .option("--header <'name: value'>", 'a request header of --url; repeatable', repeated(pairFromText(':')))
+    .option('--body <text>', 'a body of --url in place of the JSON object')
+    .option('--template', 'fill in {{ placeholders }} in --url, --header and --body')
+    .option('--signing-secret <name>', 'sign the requests of --url with this secret')
     .option('--grpc <host:port>', 'deliver to the gRPC service there')
     .option('--grpc-method <method>', 'the method of --grpc (default: carillon.v1.TargetService/Run)')
     .option('--grpc-metadata <name=value>', 'metadata of --grpc; repeatable', repeated(pairFromText('=')))
@@ -87,7 +96,9 @@ export function targetFrom(options: TargetOptions, command: Command): MessageIni
     return { kind: { case: 'worker', value: { queue, labels: mapFromPairs(options.workerLabel) } } };
   }
   if (socket !== undefined) return { kind: { case: 'socket', value: { ...socket, tls } } };
-  return { kind: { case: 'http', value: { url, method, headers: mapFromPairs(options.header) } } };
+  const headers = mapFromPairs(options.header);
+  const { body, template, signingSecret: signingSecretName } = options;
+  return { kind: { case: 'http', value: { url, method, headers, body, template, signingSecretName } } };
 }
 
 function tlsFrom(options: TargetOptions): MessageInitShape<typeof TlsOptionsSchema> | undefined {

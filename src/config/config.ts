@@ -8,6 +8,7 @@
  * milliseconds, both as plain whole numbers. All that is wrong is told at once.
  */
 import { resolve } from 'node:path';
+import { type EgressRule, egressRuleFromText } from '../platform/egress-policy.ts';
 import { type Environment, readEnvironment, type VariableName } from './env.ts';
 import { isLoopbackHost, type ListenAddress, listenAddressToText } from './listen-address.ts';
 import { OptionReader } from './option-reader.ts';
@@ -50,6 +51,13 @@ export type Config = {
    * process at a time. On a network file system or a tmpfs, what was acknowledged may be lost. Unused with `databaseUrl`.
    */
   readonly dataDir: string;
+  /**
+   * The keys that secrets are encrypted under, each 32 random bytes in base64 (openssl rand -base64 32), separated by
+   * commas: the first encrypts, all decrypt. Default none: then no secret can be put, and no request signed. The same
+   * on every instance; a new key goes in front, and the old one goes when every secret was put again. Never logged.
+   * Without the key that a secret was put under, the secret is lost.
+   */
+  readonly secretKey: readonly Uint8Array[];
   readonly database: {
     /**
      * Connections in the pool of this instance; two more are held for notifications and the lease. Default 16,
@@ -68,6 +76,16 @@ export type Config = {
    * without a dispatcher executions stay pending. Workers connect to instances with `api`.
    */
   readonly roles: readonly Role[];
+  readonly egress: {
+    /**
+     * What targets may call besides public addresses, separated by commas: addresses, ranges (10.0.0.0/8), host names
+     * (callee.internal) and ends of host names (*.svc.cluster.local). `none` opens nothing. Default none; but with the
+     * embedded Postgres and both listeners on loopback, where only this machine can add jobs, 127.0.0.0/8 and ::1.
+     * Whoever may add a job reaches all of it from where Carillon stands: 0.0.0.0/0,::/0 is every network there is,
+     * except for the metadata addresses of clouds, which each have to be listed. See docs/egress.md.
+     */
+    readonly allow: readonly EgressRule[];
+  };
   readonly engine: {
     /**
      * How long the leader's lease lasts without renewal, by the database's clock. Default 4,000, sensible
@@ -175,10 +193,15 @@ export function loadConfig(
   environment: Environment = readEnvironment(),
 ): Config {
   const read = new OptionReader(environment);
+  const grpcAddress = read.listenAddress('CARILLON_GRPC_ADDRESS', { host: '127.0.0.1', port: 50_051 });
+  const httpAddress = read.listenAddress('CARILLON_HTTP_ADDRESS', { host: '127.0.0.1', port: 8_080 });
+  const databaseUrl = read.text('DATABASE_URL');
+  const isForThisMachine =
+    databaseUrl === undefined && [grpcAddress, httpAddress].every(({ host }) => isLoopbackHost(host));
   const config: Config = {
-    grpc: { address: read.listenAddress('CARILLON_GRPC_ADDRESS', { host: '127.0.0.1', port: 50_051 }) },
+    grpc: { address: grpcAddress },
     http: {
-      address: read.listenAddress('CARILLON_HTTP_ADDRESS', { host: '127.0.0.1', port: 8_080 }),
+      address: httpAddress,
       corsOrigins: read.list(
         'CARILLON_HTTP_CORS_ORIGINS',
         [],
@@ -187,8 +210,14 @@ export function loadConfig(
       ),
     },
     insecure: flags.insecure || read.flag('CARILLON_INSECURE', false),
-    databaseUrl: read.text('DATABASE_URL'),
+    databaseUrl,
     dataDir: resolve(read.text('CARILLON_DATA_DIR') ?? '.carillon'),
+    secretKey: read.list(
+      'CARILLON_SECRET_KEY',
+      [],
+      'be 32 bytes in base64, or several of them separated by commas; openssl rand -base64 32 makes one',
+      keyFromText,
+    ),
     database: { poolSize: read.integer('CARILLON_DATABASE_POOL_SIZE', 16, { min: 2, max: 1_000 }) },
     log: {
       level: read.oneOf('CARILLON_LOG_LEVEL', 'info', ['debug', 'info', 'warn', 'error', 'silent']),
@@ -198,6 +227,7 @@ export function loadConfig(
       ['api', 'scheduler', 'dispatcher'],
       ['api', 'scheduler', 'dispatcher'],
     ),
+    egress: { allow: egressRules(read, isForThisMachine ? '127.0.0.0/8,::1' : 'none') },
     engine: {
       leaseTtlMs: read.integer('CARILLON_ENGINE_LEASE_TTL_MS', 4_000, { min: 500, max: 300_000 }),
       leaseRenewMs: read.integer('CARILLON_ENGINE_LEASE_RENEW_MS', 1_000, { min: 50, max: 100_000 }),
@@ -232,6 +262,17 @@ export function loadConfig(
   checkRelations(config, read);
   read.throwProblems();
   return config;
+}
+
+function egressRules(read: OptionReader, fallback: string): readonly EgressRule[] {
+  const text = read.text('CARILLON_EGRESS_ALLOW') ?? fallback;
+  const rules: EgressRule[] = [];
+  for (const entry of text === 'none' ? [] : text.split(',')) {
+    const rule = egressRuleFromText(entry.trim());
+    if (rule.kind === 'problem') read.refuse('CARILLON_EGRESS_ALLOW', rule.requirement);
+    else rules.push(rule);
+  }
+  return rules;
 }
 
 /** What no option can be judged on alone. */
@@ -271,6 +312,11 @@ function checkRelations({ grpc, http, insecure, databaseUrl, engine }: Config, r
     const limit = `twice CARILLON_ENGINE_LEASE_RENEW_MS (${leaseRenewMs})`;
     read.refuse('CARILLON_ENGINE_INSTANCE_TTL_MS', `be above ${limit}`, instanceTtlMs);
   }
+}
+
+/** 32 bytes in base64; undefined for anything else. */
+function keyFromText(text: string): Uint8Array | undefined {
+  return /^[A-Za-z0-9+/]{43}=?$/.test(text) ? Buffer.from(text, 'base64') : undefined;
 }
 
 const isPostgresUrl = (text: string): boolean =>

@@ -100,10 +100,10 @@ export class OptionReader {
     return value ?? fallback;
   }
 
-  /** A database URL holds a password and is never shown. */
+  /** A database URL holds a password, a key is one; neither is ever shown. */
   #shownValue(name: VariableName, fallback?: string | number): string {
     const text = this.#values[name];
-    if (name === 'DATABASE_URL') return '';
+    if (name === 'DATABASE_URL' || name === 'CARILLON_SECRET_KEY') return '';
     if (text === undefined) return fallback === undefined ? '' : ` is ${fallback} by default but`;
     return ` is ${JSON.stringify(text.length > 100 ? `${text.slice(0, 100)}…` : text)} but`;
   }

@@ -1,4 +1,5 @@
 import type { FieldViolation } from './errors.ts';
+import { httpTemplateOf } from './http-template.ts';
 import type { HttpTarget } from './job.ts';
 
 /** The bounds of an HTTP target; the same numbers as in target.proto. */
@@ -12,6 +13,7 @@ export const httpTargetLimits = {
   minSuccessCode: 200,
   maxSuccessCode: 599,
   maxTimeoutMs: 86_400_000,
+  maxSecretNameLength: 200,
 } as const;
 
 const methods: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE']);
@@ -60,21 +62,24 @@ export function validateHttpTarget(target: HttpTarget, path: string): FieldViola
   const refuse = (field: string, description: string): void => {
     violations.push({ field: `${path}.${field}`, description });
   };
-  const wrongUrl = urlFault(target.url);
+  const template = target.template ? httpTemplateOf(target) : undefined;
+  const wrongUrl = isLongerThan(target.url, httpTargetLimits.maxUrlLength)
+    ? `must have at most ${httpTargetLimits.maxUrlLength} characters`
+    : urlFault(template?.sampleUrl ?? target.url);
   if (wrongUrl) refuse('url', wrongUrl);
   if (!methods.has(target.method)) refuse('method', `must be one of ${[...methods].join(', ')}`);
   refuseHeaders(target.headers, refuse);
   refuseBody(target, refuse);
   refuseSuccessCodes(target.successCodes, refuse);
   refuseTimeout(target.timeoutMs, refuse);
+  refuseSecretName(target.signingSecretName, refuse);
+  for (const { field, description } of template?.violations ?? []) refuse(field, description);
   return violations;
 }
 
 type Refuse = (field: string, description: string) => void;
 
 function urlFault(url: string): string | undefined {
-  const { maxUrlLength } = httpTargetLimits;
-  if (isLongerThan(url, maxUrlLength)) return `must have at most ${maxUrlLength} characters`;
   if (controlOrBlank.test(url)) return 'must not contain blanks or control characters; escape them as %20';
   if (!absoluteHttpUrl.test(url)) return 'must be an absolute URL that begins with http:// or https://';
   if (userInfo.test(url)) return 'must not contain a user or password; use an Authorization header';
@@ -149,6 +154,14 @@ function refuseTimeout(timeoutMs: number | undefined, refuse: Refuse): void {
   if (timeoutMs === undefined) return;
   if (!(timeoutMs >= 1 && timeoutMs <= maxTimeoutMs))
     refuse('timeout', 'must be from 1 millisecond to 24 hours');
+}
+
+function refuseSecretName(name: string | undefined, refuse: Refuse): void {
+  const { maxSecretNameLength } = httpTargetLimits;
+  if (name === undefined) return;
+  if (name === '' || isLongerThan(name, maxSecretNameLength) || /\p{Cc}/u.test(name)) {
+    refuse('signing_secret_name', `must have 1 to ${maxSecretNameLength} characters, none of them a control`);
+  }
 }
 
 /** Counts characters as the proto's bounds do: by code point. */

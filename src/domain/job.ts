@@ -62,6 +62,10 @@ export type HttpTarget = {
   readonly successCodes: readonly number[];
   /** How long until the response headers, in milliseconds; absent: bounded by the attempt only. */
   readonly timeoutMs?: number;
+  /** The secret of the job's namespace that requests are signed with; absent: they are not. */
+  readonly signingSecretName?: string;
+  /** Whether url, header values and body hold placeholders. */
+  readonly template?: boolean;
 };
 
 /** TLS towards a callee, whose certificate is always verified. */

@@ -21,7 +21,13 @@ import type { CachedJob } from './job-cache.ts';
 import type { JobContinuation } from './job-continuation.ts';
 import { firesAlike, settleOwed, timingFrom } from './job-timing.ts';
 import type { AddJob, Caller, JobChoice, UpdateJob } from './operations.ts';
-import { calendarNotFound, jobNotFound, requestIdReused } from './refusals.ts';
+import {
+  calendarNotFound,
+  jobAlreadyExists,
+  jobNotFound,
+  requestIdReused,
+  secretNotFound,
+} from './refusals.ts';
 
 export type JobCommandsOptions = {
   readonly store: Pick<
@@ -40,6 +46,7 @@ export type JobCommandsOptions = {
     | 'triggers'
     | 'continuations'
     | 'queues'
+    | 'secrets'
   >;
   readonly planning: FirePlanning;
   readonly continuation: Pick<JobContinuation, 'announce'>;
@@ -77,7 +84,7 @@ export class JobCommands {
         // Whoever took the key may have been this very request.
         const repeated = await replay();
         if (repeated) return repeated;
-        if (!request.replace) throw alreadyExists(key);
+        if (!request.replace) throw jobAlreadyExists(key);
       }
       const saved = inserted ?? (await this.#replace(tx, request));
       if (requestId) {
@@ -162,6 +169,7 @@ export class JobCommands {
     if (definition.schedules.length > 0 && timing.nextFireMs === null && !late)
       checkDefinition(definition, 'job', nowMs, newId!);
     const queueId = await this.#queueIdOf(tx, key, definition);
+    await this.#useSecret(tx, key, definition);
     const id = await store.jobs.insert(tx, newId!, key, definition, timing, queueId);
     if (id === undefined) return undefined;
     if (startPaused) {
@@ -223,6 +231,7 @@ export class JobCommands {
   async #store(tx: Tx, before: Job, definition: JobDefinition, timing: Timing | undefined): Promise<void> {
     const { store } = this.#options;
     const queueId = await this.#queueIdOf(tx, before.key, definition);
+    await this.#useSecret(tx, before.key, definition);
     await store.jobs.saveDefinition(tx, before.id, definition, timing, queueId);
     const isMoved = JSON.stringify(placeOf(before.target)) !== JSON.stringify(placeOf(definition.target));
     if (isMoved) await store.jobs.moveWaiting(tx, before.id);
@@ -232,6 +241,14 @@ export class JobCommands {
     if (target.kind !== 'worker') return null;
     const [id] = await this.#options.store.queues.ensure(tx, namespace, [target.queue]);
     return id!;
+  }
+
+  /** Has a job name the secret of its target, which must exist and then stays. */
+  async #useSecret(tx: Tx, { namespace }: Job['key'], { target }: JobDefinition): Promise<void> {
+    if (target.kind !== 'http' || target.signingSecretName === undefined) return;
+    const name = target.signingSecretName;
+    if (await this.#options.store.secrets.use(tx, namespace, name)) return;
+    throw secretNotFound(namespace, name, 'job.target.http.signing_secret_name');
   }
 
   /**
@@ -286,11 +303,3 @@ function definitionOf(job: Job): JobDefinition {
 /** Where the executions of a target wait. */
 const placeOf = (target: Target): unknown =>
   target.kind === 'worker' ? [target.queue, Object.entries(target.labels).toSorted()] : undefined;
-
-function alreadyExists(key: Job['key']): DomainError {
-  const name = `${key.namespace}/${key.group}/${key.name}`;
-  return new DomainError('JOB_ALREADY_EXISTS', `a job ${name} exists; set replace to change it`, {
-    metadata: { job: name },
-    resource: { type: 'job', name },
-  });
-}

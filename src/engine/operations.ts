@@ -18,6 +18,7 @@ import type {
 } from '../domain/job.ts';
 import type { Calendar, StoredCalendar } from '../domain/schedule/calendar.ts';
 import type { Schedule } from '../domain/schedule/schedule.ts';
+import type { Secret } from '../domain/secret.ts';
 import type { ListedWorker } from '../store/worker-store.ts';
 import type { WorkerHello, WorkerSession, WorkerStream } from './workers/worker-messages.ts';
 
@@ -243,6 +244,30 @@ export type CalendarOperations = {
   delete(namespace: string, name: string, caller: Caller): Promise<{ existed: boolean }>;
 };
 
+export type PutSecret = {
+  readonly namespace: string;
+  readonly name: string;
+  /** As Standard Webhooks writes it; absent: one is generated. */
+  readonly value?: string;
+  /** How long the value before goes on signing, in milliseconds. */
+  readonly keepPreviousMs: number;
+};
+
+export type SecretOperations = {
+  /** Makes a secret or gives it another value; `value` is the one that was generated. */
+  put(
+    request: PutSecret,
+    caller: Caller,
+  ): Promise<{ readonly secret: Secret; readonly created: boolean; readonly value?: string }>;
+  /** By name. */
+  list(
+    namespace: string,
+    page: Page,
+  ): Promise<{ readonly secrets: readonly Secret[]; readonly nextPageToken: string }>;
+  /** Refuses while a job names it. */
+  delete(namespace: string, name: string, caller: Caller): Promise<{ existed: boolean }>;
+};
+
 export type {
   Assignment,
   AttemptRef,
@@ -269,6 +294,7 @@ export type WorkerOperations = {
 export type Operations = {
   readonly jobs: JobOperations;
   readonly calendars: CalendarOperations;
+  readonly secrets: SecretOperations;
   readonly executions: ExecutionOperations;
   readonly workers: WorkerOperations;
   /** Resolves while the instance can serve; rejects with the reason why not. For readiness. */

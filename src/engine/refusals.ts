@@ -52,11 +52,48 @@ export function calendarInUse(
   { jobs, count }: { readonly jobs: readonly JobKey[]; readonly count: number },
 ): DomainError {
   const calendar = `${namespace}/${name}`;
-  const names = jobs.map((key) => nameOfRef({ key }));
-  const further = count > names.length ? ` and ${count - names.length} more` : '';
-  const users = `${names.join(', ')}${further}`;
+  const users = usersToText(jobs, count);
   return new DomainError('CALENDAR_IN_USE', `calendar ${calendar} is used by ${users}`, {
     metadata: { calendar, job_count: String(count), jobs: users },
     precondition: { type: 'CALENDAR_IN_USE', subject: calendar, description: `used by ${users}` },
+  });
+}
+
+/** Refuses a field that names no secret of the namespace. */
+export function secretNotFound(namespace: string, name: string, field: string): DomainError {
+  const secret = `${namespace}/${name}`;
+  const description = `no secret ${secret}; put it first`;
+  return new DomainError('SECRET_NOT_FOUND', `${field}: ${description}`, {
+    metadata: { secret, field },
+    violations: [{ field, description }],
+    resource: { type: 'secret', name: secret },
+  });
+}
+
+/** Refuses to delete a secret that jobs name; tells some of them. */
+export function secretInUse(
+  namespace: string,
+  name: string,
+  { jobs, count }: { readonly jobs: readonly JobKey[]; readonly count: number },
+): DomainError {
+  const secret = `${namespace}/${name}`;
+  const users = usersToText(jobs, count);
+  return new DomainError('SECRET_IN_USE', `secret ${secret} is used by ${users}`, {
+    metadata: { secret, job_count: String(count), jobs: users },
+    precondition: { type: 'SECRET_IN_USE', subject: secret, description: `used by ${users}` },
+  });
+}
+
+function usersToText(jobs: readonly JobKey[], count: number): string {
+  const further = count > jobs.length ? ` and ${count - jobs.length} more` : '';
+  return `${jobs.map((key) => nameOfRef({ key })).join(', ')}${further}`;
+}
+
+/** Refuses a key that another job has. */
+export function jobAlreadyExists(key: JobKey): DomainError {
+  const name = nameOfRef({ key });
+  return new DomainError('JOB_ALREADY_EXISTS', `a job ${name} exists; set replace to change it`, {
+    metadata: { job: name },
+    resource: { type: 'job', name },
   });
 }

@@ -13,6 +13,7 @@ import { PgLogStore } from './log-store.ts';
 import { PgPauseStore } from './pause-store.ts';
 import { PgQueueStore } from './queue-store.ts';
 import { PgRequestStore } from './request-store.ts';
+import { PgSecretStore } from './secret-store.ts';
 import { PgTimerStore } from './timer-store.ts';
 import { PgTriggerStore } from './trigger-store.ts';
 import { PgWorkerStore } from './worker-store.ts';
@@ -42,6 +43,7 @@ export function createStore(database: Database) {
     pauses: new PgPauseStore(),
     queues: new PgQueueStore(),
     requests: new PgRequestStore(),
+    secrets: new PgSecretStore(),
     timers: new PgTimerStore(),
     triggers: new PgTriggerStore(),
     workers: new PgWorkerStore(),

@@ -110,7 +110,8 @@ export class PgTimerStore {
       tx,
       `/* situations */
        select i.job_id as "jobId",
-              (select o.execution_id from carillon.open_execution o where o.job_id = i.job_id limit 1)
+              (select o.execution_id from carillon.open_execution o where o.job_id = i.job_id
+                order by o.buffered_for nulls first, o.execution_id limit 1)
                 as "openExecutionId",
               (select count(*) from carillon.open_execution b where b.job_id = i.job_id and b.buffered_for is not null
                   and b.backfill_id is null) as "bufferedCount",

@@ -31,6 +31,7 @@ const shown = (target: ReturnType<typeof targetOf>): string | undefined =>
 describe('a target on the command line', () => {
   it.each([
     [['--url', 'http://a/', '--header', 'X-A: b'], 'POST http://a/'],
+    [['--url', 'http://a/', '--signing-secret', 'hook'], 'POST http://a/ signed with hook'],
     [['--grpc', 'callee.example:50051'], 'grpc callee.example:50051'],
     [
       ['--grpc', '[::1]:50051', '--grpc-method', 'acme.Jobs/Run', '--tls'],

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { type Config, loadConfig } from '../../src/config/config.ts';
 import { readEnvironment, variableNames } from '../../src/config/env.ts';
 import { ConfigError } from '../../src/config/option-reader.ts';
+import { EgressPolicy } from '../../src/platform/egress-policy.ts';
 
 type Variables = Record<string, string>;
 
@@ -26,9 +27,11 @@ describe('loadConfig', () => {
       insecure: false,
       databaseUrl: undefined,
       dataDir: resolve('.carillon'),
+      secretKey: [],
       database: { poolSize: 16 },
       log: { level: 'info' },
       roles: ['api', 'scheduler', 'dispatcher'],
+      egress: load({ CARILLON_EGRESS_ALLOW: '127.0.0.0/8,::1' }).egress,
       engine: {
         leaseTtlMs: 4_000,
         leaseRenewMs: 1_000,
@@ -76,6 +79,13 @@ describe('loadConfig', () => {
     ['CARILLON_DATABASE_POOL_SIZE', '2', (c) => c.database.poolSize, 2],
     ['CARILLON_LOG_LEVEL', 'silent', (c) => c.log.level, 'silent'],
     ['CARILLON_ROLES', 'scheduler, api', (c) => c.roles, ['scheduler', 'api']],
+    ['CARILLON_EGRESS_ALLOW', 'none', (c) => c.egress.allow, []],
+    [
+      'CARILLON_EGRESS_ALLOW',
+      '10.0.0.0/8, callee.internal,*.svc.cluster.local',
+      (c) => c.egress.allow.map((rule) => rule.kind),
+      ['range', 'name', 'suffix'],
+    ],
     ['CARILLON_ENGINE_LEASE_TTL_MS', '10000', (c) => c.engine.leaseTtlMs, 10_000],
     ['CARILLON_ENGINE_LEASE_RENEW_MS', '500', (c) => c.engine.leaseRenewMs, 500],
     ['CARILLON_ENGINE_INSTANCE_TTL_MS', '300000', (c) => c.engine.instanceTtlMs, 300_000],
@@ -100,6 +110,11 @@ describe('loadConfig', () => {
     ['CARILLON_DATABASE_POOL_SIZE', '-4', 'whole number'],
     ['CARILLON_LOG_LEVEL', 'verbose', 'debug, info, warn, error, silent'],
     ['CARILLON_ROLES', 'api,worker', 'api, scheduler, dispatcher'],
+    ['CARILLON_EGRESS_ALLOW', '10.0.0.0/33', 'addresses, ranges such as 10.0.0.0/8, host names'],
+    ['CARILLON_EGRESS_ALLOW', '10.0.0.1/8', 'have 10.0.0.0/8 in place of "10.0.0.1/8"'],
+    ['CARILLON_EGRESS_ALLOW', '10.0.0.0/8,', '"" is none of them'],
+    ['CARILLON_EGRESS_ALLOW', 'all', 'name what it opens'],
+    ['CARILLON_EGRESS_ALLOW', 'none,localhost', 'none alone'],
     ['CARILLON_ENGINE_LEASE_TTL_MS', '4s', 'from 500 to 300000'],
     ['CARILLON_ENGINE_LEASE_RENEW_MS', '2000', 'below half of CARILLON_ENGINE_LEASE_TTL_MS (4000)'],
     ['CARILLON_ENGINE_INSTANCE_TTL_MS', '2000', 'above twice CARILLON_ENGINE_LEASE_RENEW_MS (1000)'],
@@ -112,6 +127,24 @@ describe('loadConfig', () => {
     expect(problems[0]).toContain(requirement);
   });
 
+  it.each<[string, Variables, boolean]>([
+    ['with the embedded Postgres and both listeners on loopback', {}, true],
+    ['also when they are elsewhere on loopback', { CARILLON_GRPC_ADDRESS: '[::1]:0' }, true],
+    ['not on a Postgres that others may share', { DATABASE_URL: 'postgres://u@h/d' }, false],
+    ['not when others reach the gRPC port', { CARILLON_GRPC_ADDRESS: '0.0.0.0:50051' }, false],
+    ['not when others reach the HTTP port', { CARILLON_HTTP_ADDRESS: '0.0.0.0:8080' }, false],
+    ['not when something else is opened', { CARILLON_EGRESS_ALLOW: '10.0.0.0/8' }, false],
+    ['not when nothing is', { CARILLON_EGRESS_ALLOW: 'none' }, false],
+  ])('lets targets call loopback %s', (_when, variables, expected) => {
+    const policy = new EgressPolicy(load(variables, { insecure: true }).egress.allow);
+    expect(['127.0.0.1', '127.9.9.9', '::1'].map((address) => policy.allows('localhost', address))).toEqual([
+      expected,
+      expected,
+      expected,
+    ]);
+    expect(policy.allows('localhost', '192.168.0.1')).toBe(false);
+  });
+
   it('shows the default where it is what breaks a relation', () => {
     expect(problemsOf({ CARILLON_ENGINE_LEASE_TTL_MS: '2000' })).toEqual([
       'CARILLON_ENGINE_LEASE_RENEW_MS is 1000 by default but must be below half of CARILLON_ENGINE_LEASE_TTL_MS (2000)',
@@ -121,6 +154,22 @@ describe('loadConfig', () => {
   it('never shows the value of DATABASE_URL', () => {
     const problems = problemsOf({ DATABASE_URL: 'mysql://u:secret@h/d' });
     expect(problems).toEqual(['DATABASE_URL must have the form postgres://user:password@host:port/database']);
+  });
+
+  it.each(['secret', 'c2VjcmV0', `${'A'.repeat(43)}=,`, `${'A'.repeat(43)}=,secret`])(
+    'refuses a CARILLON_SECRET_KEY of other than 32 bytes, and never shows it: %s',
+    (value) => {
+      const [problem, ...more] = problemsOf({ CARILLON_SECRET_KEY: value });
+      expect(problem).toMatch(/^CARILLON_SECRET_KEY must be 32 bytes in base64, or several of them/);
+      expect(more).toEqual([]);
+      expect(problem).not.toContain(value);
+    },
+  );
+
+  it('reads keys in their order', () => {
+    const keys = [Buffer.alloc(32, 1), Buffer.alloc(32, 2)];
+    const text = keys.map((key) => key.toString('base64')).join(', ');
+    expect(load({ CARILLON_SECRET_KEY: text }).secretKey).toEqual(keys);
   });
 
   it('lists all problems at once', () => {

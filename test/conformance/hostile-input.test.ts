@@ -56,6 +56,9 @@ const good: Readonly<Record<string, JsonObject>> = {
   'AdminService/GetCalendar': { name: 'a' },
   'AdminService/ListCalendars': {},
   'AdminService/DeleteCalendar': { name: 'other' },
+  'AdminService/PutSecret': { name: 'a' },
+  'AdminService/ListSecrets': {},
+  'AdminService/DeleteSecret': { name: 'other' },
 };
 
 const methods = [JobService, ExecutionService, AdminService]

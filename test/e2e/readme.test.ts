@@ -62,6 +62,7 @@ describe('the README', () => {
       DATABASE_URL: database.url,
       CARILLON_GRPC_ADDRESS: '127.0.0.1:0',
       CARILLON_HTTP_ADDRESS: '127.0.0.1:0',
+      CARILLON_EGRESS_ALLOW: '127.0.0.0/8,::1',
       CARILLON_LOG_LEVEL: 'error',
     };
     await start(['src/main.ts', 'serve'], env, (line) => {

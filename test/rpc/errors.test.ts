@@ -20,10 +20,17 @@ const reasons = Object.keys(codeOfReason) as ErrorReason[];
 
 /** The error table of the house style, word for word. */
 const table: Readonly<Record<string, readonly ErrorReason[]>> = {
-  NOT_FOUND: ['JOB_NOT_FOUND', 'EXECUTION_NOT_FOUND', 'CALENDAR_NOT_FOUND'],
+  NOT_FOUND: ['JOB_NOT_FOUND', 'EXECUTION_NOT_FOUND', 'CALENDAR_NOT_FOUND', 'SECRET_NOT_FOUND'],
   ALREADY_EXISTS: ['JOB_ALREADY_EXISTS', 'REQUEST_ID_REUSED'],
   INVALID_ARGUMENT: ['INVALID_ARGUMENT', 'INVALID_SCHEDULE', 'INVALID_PAGE_TOKEN'],
-  FAILED_PRECONDITION: ['JOB_FINISHED', 'JOB_PAUSED', 'JOB_STATE_CONFLICT', 'CALENDAR_IN_USE'],
+  FAILED_PRECONDITION: [
+    'JOB_FINISHED',
+    'JOB_PAUSED',
+    'JOB_STATE_CONFLICT',
+    'CALENDAR_IN_USE',
+    'SECRET_IN_USE',
+    'SECRET_KEY_MISSING',
+  ],
   ABORTED: ['ETAG_MISMATCH', 'CONCURRENT_CHANGE'],
   RESOURCE_EXHAUSTED: ['QUOTA_EXCEEDED'],
   OUT_OF_RANGE: ['CURSOR_EXPIRED'],
@@ -56,6 +63,7 @@ describe('describing errors', () => {
     ['job', 'carillon.v1.Job'],
     ['execution', 'carillon.v1.Execution'],
     ['calendar', 'carillon.v1.Calendar'],
+    ['secret', 'carillon.v1.Secret'],
   ] as const)('names a %s by the type of its message, %s', (type, resourceType) => {
     const missing = new DomainError('JOB_NOT_FOUND', 'gone', { resource: { type, name: 'a/b' } });
     const error = connectErrorFromDescription(describeError(missing, 'r-1'));

@@ -6,13 +6,14 @@
  * - `crash` throws an error that nobody outside may see;
  * - `slow` never answers.
  *
- * Names of calendars do so, too.
+ * Names of calendars and secrets do so, too.
  */
 import { DomainError, type ErrorReason } from '../../src/domain/errors.ts';
 import type { Execution, LogEntry } from '../../src/domain/execution.ts';
 import type { Job, JobKey, JobRef, Selector } from '../../src/domain/job.ts';
 import type { StoredCalendar } from '../../src/domain/schedule/calendar.ts';
 import type { Schedule } from '../../src/domain/schedule/schedule.ts';
+import type { Secret } from '../../src/domain/secret.ts';
 import type {
   CalendarOperations,
   ExecutionOperations,
@@ -21,6 +22,7 @@ import type {
   JobOperations,
   Operations,
   ScheduleDraft,
+  SecretOperations,
   StreamMessage,
   WorkerOperations,
 } from '../../src/engine/operations.ts';
@@ -50,6 +52,7 @@ export class FakeOperations implements Operations {
   readonly stored = new Map<number, Job>();
   readonly ledger = new Map<number, Execution>();
   readonly storedCalendars = new Map<string, StoredCalendar>();
+  readonly storedSecrets = new Map<string, Secret>();
   readonly logs: LogEntry[] = [];
   /** What a stream replays before it follows. */
   streamMessages: readonly StreamMessage[] = [];
@@ -220,6 +223,26 @@ export class FakeOperations implements Operations {
     delete: async (namespace, name, caller) => {
       await this.#note('calendars.delete', [namespace, name, caller], name);
       return { existed: this.storedCalendars.delete(name) };
+    },
+  };
+
+  readonly secrets: SecretOperations = {
+    put: async (request, caller) => {
+      await this.#note('secrets.put', [request, caller], request.name);
+      const { namespace, name, value } = request;
+      const created = !this.storedSecrets.has(name);
+      const secret = { namespace, name, createdAt: fakeNow, updatedAt: fakeNow };
+      this.storedSecrets.set(name, secret);
+      return { secret, created, value: value === undefined ? 'whsec_generated' : undefined };
+    },
+    list: async (namespace, page) => {
+      await this.#note('secrets.list', [namespace, page]);
+      const secrets = [...this.storedSecrets.values()].slice(0, page.size);
+      return { secrets, nextPageToken: secrets.length < this.storedSecrets.size ? 'more' : '' };
+    },
+    delete: async (namespace, name, caller) => {
+      await this.#note('secrets.delete', [namespace, name, caller], name);
+      return { existed: this.storedSecrets.delete(name) };
     },
   };
 

@@ -75,6 +75,8 @@ export class InstanceProcess implements InstanceClient {
         DATABASE_URL: databaseUrl,
         CARILLON_GRPC_ADDRESS: '127.0.0.1:0',
         CARILLON_HTTP_ADDRESS: '127.0.0.1:0',
+        // The callees of tests are on loopback.
+        CARILLON_EGRESS_ALLOW: '127.0.0.0/8,::1',
         ...Object.fromEntries(Object.entries(env).map(([name, value]) => [name, String(value)])),
       },
     });

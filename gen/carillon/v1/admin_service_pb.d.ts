@@ -5,6 +5,8 @@
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
 import type { Calendar } from "./calendar_pb.js";
+import type { Duration } from "@bufbuild/protobuf/wkt";
+import type { Secret } from "./secret_pb.js";
 
 /**
  * Describes the file carillon/v1/admin_service.proto.
@@ -215,6 +217,197 @@ export declare type AdminServiceDeleteCalendarResponse = Message<"carillon.v1.Ad
 export declare const AdminServiceDeleteCalendarResponseSchema: GenMessage<AdminServiceDeleteCalendarResponse>;
 
 /**
+ * Asks for a secret to be stored.
+ *
+ * @generated from message carillon.v1.AdminServicePutSecretRequest
+ */
+export declare type AdminServicePutSecretRequest = Message<"carillon.v1.AdminServicePutSecretRequest"> & {
+  /**
+   * The namespace. Default: "default".
+   *
+   * @generated from field: string namespace = 1;
+   */
+  namespace: string;
+
+  /**
+   * The name.
+   *
+   * @generated from field: string name = 2;
+   */
+  name: string;
+
+  /**
+   * The value: whsec_ and 24 to 64 bytes in base64, as Standard Webhooks writes
+   * it, or the base64 alone. Default: 32 random bytes, which the response
+   * shows. Putting the value that it has changes nothing but the key that it is
+   * encrypted under: the first of CARILLON_SECRET_KEY.
+   *
+   * @generated from field: string value = 3;
+   */
+  value: string;
+
+  /**
+   * How long the value that is replaced goes on signing beside the new one, so
+   * that callees can change over: 0 (not at all: it is known to others) to 30
+   * days. A request then carries both signatures. Default: 24 hours. One
+   * earlier value is kept at most: a second change ends the one before.
+   *
+   * @generated from field: google.protobuf.Duration keep_previous = 4;
+   */
+  keepPrevious?: Duration | undefined;
+};
+
+/**
+ * Describes the message carillon.v1.AdminServicePutSecretRequest.
+ * Use `create(AdminServicePutSecretRequestSchema)` to create a new message.
+ */
+export declare const AdminServicePutSecretRequestSchema: GenMessage<AdminServicePutSecretRequest>;
+
+/**
+ * Answers PutSecret.
+ *
+ * @generated from message carillon.v1.AdminServicePutSecretResponse
+ */
+export declare type AdminServicePutSecretResponse = Message<"carillon.v1.AdminServicePutSecretResponse"> & {
+  /**
+   * The stored secret.
+   *
+   * @generated from field: carillon.v1.Secret secret = 1;
+   */
+  secret?: Secret | undefined;
+
+  /**
+   * Whether it was made; false when there was one of this name.
+   *
+   * @generated from field: bool created = 2;
+   */
+  created: boolean;
+
+  /**
+   * The value, where it was generated, as whsec_ and base64. It is shown this
+   * once; empty when the request had it.
+   *
+   * @generated from field: string value = 3;
+   */
+  value: string;
+};
+
+/**
+ * Describes the message carillon.v1.AdminServicePutSecretResponse.
+ * Use `create(AdminServicePutSecretResponseSchema)` to create a new message.
+ */
+export declare const AdminServicePutSecretResponseSchema: GenMessage<AdminServicePutSecretResponse>;
+
+/**
+ * Asks for a page of secrets.
+ *
+ * @generated from message carillon.v1.AdminServiceListSecretsRequest
+ */
+export declare type AdminServiceListSecretsRequest = Message<"carillon.v1.AdminServiceListSecretsRequest"> & {
+  /**
+   * The namespace. Default: "default".
+   *
+   * @generated from field: string namespace = 1;
+   */
+  namespace: string;
+
+  /**
+   * How many at most. 0 takes 50; above 500 is cut to 500.
+   *
+   * @generated from field: int32 page_size = 2;
+   */
+  pageSize: number;
+
+  /**
+   * Where to go on: next_page_token of the page before, with the same
+   * namespace.
+   *
+   * @generated from field: string page_token = 3;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message carillon.v1.AdminServiceListSecretsRequest.
+ * Use `create(AdminServiceListSecretsRequestSchema)` to create a new message.
+ */
+export declare const AdminServiceListSecretsRequestSchema: GenMessage<AdminServiceListSecretsRequest>;
+
+/**
+ * Answers ListSecrets.
+ *
+ * @generated from message carillon.v1.AdminServiceListSecretsResponse
+ */
+export declare type AdminServiceListSecretsResponse = Message<"carillon.v1.AdminServiceListSecretsResponse"> & {
+  /**
+   * The secrets of this page.
+   *
+   * @generated from field: repeated carillon.v1.Secret secrets = 1;
+   */
+  secrets: Secret[];
+
+  /**
+   * Where the next page begins; empty on the last one.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message carillon.v1.AdminServiceListSecretsResponse.
+ * Use `create(AdminServiceListSecretsResponseSchema)` to create a new message.
+ */
+export declare const AdminServiceListSecretsResponseSchema: GenMessage<AdminServiceListSecretsResponse>;
+
+/**
+ * Asks for a secret to be deleted.
+ *
+ * @generated from message carillon.v1.AdminServiceDeleteSecretRequest
+ */
+export declare type AdminServiceDeleteSecretRequest = Message<"carillon.v1.AdminServiceDeleteSecretRequest"> & {
+  /**
+   * The namespace. Default: "default".
+   *
+   * @generated from field: string namespace = 1;
+   */
+  namespace: string;
+
+  /**
+   * The name.
+   *
+   * @generated from field: string name = 2;
+   */
+  name: string;
+};
+
+/**
+ * Describes the message carillon.v1.AdminServiceDeleteSecretRequest.
+ * Use `create(AdminServiceDeleteSecretRequestSchema)` to create a new message.
+ */
+export declare const AdminServiceDeleteSecretRequestSchema: GenMessage<AdminServiceDeleteSecretRequest>;
+
+/**
+ * Answers DeleteSecret.
+ *
+ * @generated from message carillon.v1.AdminServiceDeleteSecretResponse
+ */
+export declare type AdminServiceDeleteSecretResponse = Message<"carillon.v1.AdminServiceDeleteSecretResponse"> & {
+  /**
+   * Whether there was anything to delete.
+   *
+   * @generated from field: bool existed = 1;
+   */
+  existed: boolean;
+};
+
+/**
+ * Describes the message carillon.v1.AdminServiceDeleteSecretResponse.
+ * Use `create(AdminServiceDeleteSecretResponseSchema)` to create a new message.
+ */
+export declare const AdminServiceDeleteSecretResponseSchema: GenMessage<AdminServiceDeleteSecretResponse>;
+
+/**
  * Keeps what jobs share. Every reply means that the change is committed; every
  * error means that nothing changed.
  *
@@ -264,6 +457,42 @@ export declare const AdminService: GenService<{
     methodKind: "unary";
     input: typeof AdminServiceDeleteCalendarRequestSchema;
     output: typeof AdminServiceDeleteCalendarResponseSchema;
+  },
+  /**
+   * Makes a secret, or gives the one of the same name another value. Targets
+   * name it (HttpTarget.signing_secret_name) and are signed with it. Every
+   * instance signs with the new value within five seconds. Errors:
+   * INVALID_ARGUMENT, SECRET_KEY_MISSING where the instance has no
+   * CARILLON_SECRET_KEY to keep it under.
+   *
+   * @generated from rpc carillon.v1.AdminService.PutSecret
+   */
+  putSecret: {
+    methodKind: "unary";
+    input: typeof AdminServicePutSecretRequestSchema;
+    output: typeof AdminServicePutSecretResponseSchema;
+  },
+  /**
+   * Lists the secrets of a namespace by name, without their values. Errors:
+   * INVALID_PAGE_TOKEN.
+   *
+   * @generated from rpc carillon.v1.AdminService.ListSecrets
+   */
+  listSecrets: {
+    methodKind: "unary";
+    input: typeof AdminServiceListSecretsRequestSchema;
+    output: typeof AdminServiceListSecretsResponseSchema;
+  },
+  /**
+   * Deletes a secret that no job names. Deleting what does not exist is no
+   * error. Errors: SECRET_IN_USE, which names some of the jobs.
+   *
+   * @generated from rpc carillon.v1.AdminService.DeleteSecret
+   */
+  deleteSecret: {
+    methodKind: "unary";
+    input: typeof AdminServiceDeleteSecretRequestSchema;
+    output: typeof AdminServiceDeleteSecretResponseSchema;
   },
 }>;
 

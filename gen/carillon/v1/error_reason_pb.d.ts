@@ -169,6 +169,27 @@ export enum ErrorReason {
    * @generated from enum value: ERROR_REASON_CALENDAR_IN_USE = 23;
    */
   CALENDAR_IN_USE = 23,
+
+  /**
+   * NOT_FOUND: no such secret.
+   *
+   * @generated from enum value: ERROR_REASON_SECRET_NOT_FOUND = 24;
+   */
+  SECRET_NOT_FOUND = 24,
+
+  /**
+   * FAILED_PRECONDITION: jobs name the secret.
+   *
+   * @generated from enum value: ERROR_REASON_SECRET_IN_USE = 25;
+   */
+  SECRET_IN_USE = 25,
+
+  /**
+   * FAILED_PRECONDITION: the instance has no key to keep secrets under.
+   *
+   * @generated from enum value: ERROR_REASON_SECRET_KEY_MISSING = 26;
+   */
+  SECRET_KEY_MISSING = 26,
 }
 
 /**

@@ -160,8 +160,39 @@ export declare const PlacementLabelsSchema: GenMessage<PlacementLabels>;
  * attempts), Carillon-Execution-Id, Carillon-Attempt and Carillon-Fire-Time
  * say the same in short. A response of type application/x-ndjson or
  * text/event-stream becomes log lines as it arrives; any other body is kept as
- * the result when it is a JSON object, as one log line otherwise. Redirects are
- * not followed.
+ * the result when it is a JSON object of up to 1 MiB, as one log line of up to
+ * 65,536 bytes otherwise; what is longer is cut. Redirects are not followed.
+ *
+ * A target with a signing secret is signed as Standard Webhooks says
+ * (standardwebhooks.com): webhook-id is the execution id, equal over attempts;
+ * webhook-timestamp the second at which this attempt began; webhook-signature
+ * v1, and the HMAC-SHA256 in base64 over id.timestamp.body, with two such
+ * signatures, a blank between them, while a secret is changed over. A body that
+ * is absent (GET, HEAD) counts as empty.
+ *
+ * With template set, placeholders in the path and query of the url, in header
+ * values and in the body become what this attempt is about:
+ *
+ *   {{ execution_id }} {{ attempt }} {{ fire_time }} {{ cause }} {{ term }}
+ *   {{ job.id }} {{ job.namespace }} {{ job.group }} {{ job.name }}
+ *   {{ parameters }} {{ parameters.text }} {{ parameters.list.NAME }}
+ *   {{ parameters.object }} {{ parameters.object.path.to.member }}
+ *
+ * A path goes through objects by name and through lists by number from 0; names
+ * in it have no blanks, dots, bars or braces. What is absent is null in JSON and
+ * empty elsewhere. Each place has its escape, so that no value can break out of
+ * it: in a JSON body (the Content-Type of the headers, application/json by
+ * default) a placeholder within a string becomes text of that string and one
+ * outside becomes a JSON value, in XML and HTML <>&"' become entities, in a form
+ * and in the url everything is percent-encoded, in a header a value that is not
+ * one line without control characters fails the attempt, as one does that adds
+ * a . or .. segment to the path. Objects and lists are written as JSON. Further
+ * escapes, before that of the place and each once at most: {{ x | json }} writes
+ * any value as JSON, {{ x | url }} percent-encodes it. {{{{ stands for two braces
+ * as they are. A text has up to 1,000 placeholders.
+ * A placeholder that is not known, or a JSON body that is none, is refused at
+ * Add. A url or header value of more than 8,192 characters or a body of more
+ * than 1 MiB after this fails the attempt without another.
  *
  * @generated from message carillon.v1.HttpTarget
  */
@@ -194,7 +225,8 @@ export declare type HttpTarget = Message<"carillon.v1.HttpTarget"> & {
   headers: { [key: string]: string };
 
   /**
-   * A fixed body to send in place of the JSON object, as it is, up to 1 MiB.
+   * A body to send in place of the JSON object, up to 1 MiB: as it is, or with
+   * template as its placeholders say.
    *
    * @generated from field: optional string body = 4;
    */
@@ -215,6 +247,24 @@ export declare type HttpTarget = Message<"carillon.v1.HttpTarget"> & {
    * @generated from field: google.protobuf.Duration timeout = 6;
    */
   timeout?: Duration | undefined;
+
+  /**
+   * The secret of the job's namespace that requests are signed with
+   * (AdminService.PutSecret): a name of up to 200 characters, no control
+   * characters. It must exist when the job is stored. An attempt that finds it
+   * gone fails without another. Default: requests are not signed.
+   *
+   * @generated from field: string signing_secret_name = 7;
+   */
+  signingSecretName: string;
+
+  /**
+   * Whether the url, the header values and the body hold placeholders. Default:
+   * they are sent as they are.
+   *
+   * @generated from field: bool template = 8;
+   */
+  template: boolean;
 };
 
 /**

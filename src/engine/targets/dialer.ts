@@ -1,16 +1,18 @@
-import { lookup as systemLookup } from 'node:dns';
 import { connect as connectTcp, isIP, type LookupFunction, type Socket } from 'node:net';
 import { checkServerIdentity, connect as connectTls } from 'node:tls';
 import type { TlsOptions } from '../../domain/job.ts';
 import type { Clock } from '../../platform/clock.ts';
+import type { EgressPolicy } from '../../platform/egress-policy.ts';
+import { judgedLookup } from './egress.ts';
 
 export type DialerOptions = {
   readonly clock: Clock;
+  /** Which addresses may be dialled. */
+  readonly egress: EgressPolicy;
   /**
    * Finds the addresses of a host, in place of the system's resolver. It is
    * asked for every host, also for one that is an address in any notation, and
-   * exactly the addresses that it returns are dialled: whoever judges
-   * addresses does it here, by an error in place of those that are refused.
+   * of the addresses that it returns those that `egress` allows are dialled.
    */
   readonly lookup?: LookupFunction;
   /** Certificates (PEM) to trust where the target brings none, in place of the ones that come with Node. */
@@ -43,18 +45,20 @@ type Found = readonly { readonly address: string; readonly family: number }[];
 /** Opens the connections of gRPC and socket targets: the one place where their sockets come from. */
 export class Dialer {
   readonly #options: DialerOptions;
+  readonly #lookup: LookupFunction;
 
   constructor(options: DialerOptions) {
     this.#options = options;
+    this.#lookup = judgedLookup(options.egress, options.lookup);
   }
 
   /**
    * Opens a connection. Rejects with the error of the lookup, the connection or
-   * the handshake, with code ETIMEDOUT after the timeout and with ABORT_ERR at
+   * the handshake, with an EgressRefusal, with code ETIMEDOUT after the timeout and with ABORT_ERR at
    * the signal; nothing is left of the socket then.
    */
   dial(place: Place, { timeoutMs, alpn, signal }: DialOptions): Promise<Socket> {
-    const { clock, lookup = systemLookup as LookupFunction } = this.#options;
+    const { clock } = this.#options;
     return new Promise((resolve, reject) => {
       let socket: Socket | undefined;
       let isOver = false;
@@ -89,7 +93,7 @@ export class Dialer {
       };
       signal.addEventListener('abort', onAbort);
       if (signal.aborted) onAbort();
-      else lookup(place.host, { all: true }, onFound as Parameters<LookupFunction>[2]);
+      else this.#lookup(place.host, { all: true }, onFound as Parameters<LookupFunction>[2]);
     });
   }
 

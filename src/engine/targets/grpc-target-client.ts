@@ -11,6 +11,8 @@ import type { Delivery, DeliveryContext, DeliveryResult, TargetClient } from './
 export type GrpcTargetClientOptions = {
   /** Carillon's version, for the user agent. */
   readonly version: string;
+  /** Which addresses may be called. */
+  readonly egress: DialerOptions['egress'];
   /** Measures timeouts and idle times. Default: the system's. */
   readonly clock?: Clock;
   /**
@@ -66,7 +68,7 @@ export class GrpcTargetClient implements TargetClient<GrpcTarget> {
   readonly #userAgent: string;
 
   constructor(options: GrpcTargetClientOptions) {
-    const { clock = systemClock, lookup, ca } = options;
+    const { clock = systemClock, egress, lookup, ca } = options;
     this.#userAgent = `carillon/${options.version}`;
     this.#attempts = new AttemptsInFlight(clock, options.closeGraceMs ?? 1_000);
     this.#environment = {
@@ -75,7 +77,7 @@ export class GrpcTargetClient implements TargetClient<GrpcTarget> {
       maxLogBytes: options.maxLogBytes ?? 16_777_216,
       connections: new GrpcConnections({
         clock,
-        dialer: new Dialer({ clock, lookup, ca }),
+        dialer: new Dialer({ clock, egress, lookup, ca }),
         connectTimeoutMs: options.connectTimeoutMs ?? 10_000,
         maxCalls: options.maxCallsPerConnection ?? 100,
         idleMs: options.idleConnectionMs ?? 60_000,

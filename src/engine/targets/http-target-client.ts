@@ -1,16 +1,20 @@
 import type { HttpTarget } from '../../domain/job.ts';
 import { type Clock, systemClock } from '../../platform/clock.ts';
+import type { FindSigningKeys } from '../secrets/signing-keys.ts';
 import { type ConnectOptions, createConnector } from './http/connection.ts';
 import { Connections } from './http/connections.ts';
 import { Exchange, type ExchangeEnvironment } from './http/exchange.ts';
-import { aborted, failureFromUnusableTarget } from './http/failure.ts';
+import { aborted, failed, failureFromUnusableTarget } from './http/failure.ts';
 import { type HttpRequest, requestFromDelivery } from './http/http-request.ts';
+import { failureFromMissingKeys, signatureHeaders } from './http/signature.ts';
 import { maxLogLineBytes } from './log-allowance.ts';
 import type { Delivery, DeliveryContext, DeliveryResult, TargetClient } from './target.ts';
 
 export type HttpTargetClientOptions = {
   /** Carillon's version, for the User-Agent. */
   readonly version: string;
+  /** Which addresses may be called. */
+  readonly egress: ConnectOptions['egress'];
   /** Measures the timeout to the response headers and the grace of `close`. Default: the system's. */
   readonly clock?: Clock;
   /**
@@ -62,14 +66,12 @@ export type HttpTargetClientOptions = {
    * 1,000. The dispatcher has drained by then; it is for what was left behind.
    */
   readonly closeGraceMs?: number;
-  /**
-   * Resolves names, in place of the system's resolver. It is not asked for a
-   * URL whose host is an address, in any notation (`127.0.0.1`, `2130706433`):
-   * whoever judges addresses here must judge those, too, when it connects.
-   */
+  /** Resolves names, in place of the system's resolver. It is not asked for a URL whose host is an address. */
   readonly lookup?: ConnectOptions['lookup'];
   /** Certificates (PEM) to trust in place of the ones that come with Node. */
   readonly ca?: ConnectOptions['ca'];
+  /** Finds what targets with a signing secret are signed with. Default: nothing, and their attempts fail. */
+  readonly findSigningKeys?: FindSigningKeys;
 };
 
 /** A callee's Keep-Alive header cannot hold an idle connection longer than this. */
@@ -91,12 +93,14 @@ export class HttpTargetClient implements TargetClient<HttpTarget> {
   readonly #environment: ExchangeEnvironment;
   readonly #userAgent: string;
   readonly #closeGraceMs: number;
+  readonly #findSigningKeys: FindSigningKeys;
   #closing: Promise<void> | undefined;
 
   constructor(options: HttpTargetClientOptions) {
-    const { lookup, ca } = options;
+    const { egress, lookup, ca } = options;
     this.#userAgent = `carillon/${options.version}`;
     this.#closeGraceMs = options.closeGraceMs ?? 1_000;
+    this.#findSigningKeys = options.findSigningKeys ?? (async () => ({ missing: 'secret' }));
     this.#environment = {
       clock: options.clock ?? systemClock,
       maxHeaders: options.maxHeaders ?? 256,
@@ -108,7 +112,7 @@ export class HttpTargetClient implements TargetClient<HttpTarget> {
       connections: new Connections({
         maxPerOrigin: options.maxConnectionsPerOrigin ?? 256,
         maxOrigins: options.maxOrigins ?? 1_000,
-        connector: createConnector({ timeoutMs: options.connectTimeoutMs ?? 10_000, lookup, ca }),
+        connector: createConnector({ egress, lookup, ca, timeoutMs: options.connectTimeoutMs ?? 10_000 }),
         idleMs: options.idleConnectionMs ?? 4_000,
         maxIdleMs: maxIdleConnectionMs,
         maxHeaderBytes: options.maxHeaderBytes ?? 16_384,
@@ -133,6 +137,29 @@ export class HttpTargetClient implements TargetClient<HttpTarget> {
     } catch (error) {
       return Promise.resolve(failureFromUnusableTarget(error));
     }
+    if (target.signingSecretName === undefined) {
+      return new Exchange(this.#environment, target, request, context).run();
+    }
+    return this.#deliverSigned(target, target.signingSecretName, request, delivery, context);
+  }
+
+  async #deliverSigned(
+    target: HttpTarget,
+    name: string,
+    request: HttpRequest,
+    { jobKey, executionId }: Delivery,
+    context: DeliveryContext,
+  ): Promise<DeliveryResult> {
+    const { clock } = this.#environment;
+    const found = await orUndefinedAt(
+      context.signal,
+      this.#findSigningKeys({ namespace: jobKey.namespace, name }).catch(() => 'unknown' as const),
+    );
+    if (found === undefined) return aborted;
+    if (found === 'unknown') return failed('the signing secret could not be read from the database', true);
+    if ('missing' in found) return failureFromMissingKeys(name, found.missing);
+    const signing = { keys: found.keys, id: String(executionId), at: clock.now() };
+    request.headers.push(...signatureHeaders(signing, request.body));
     return new Exchange(this.#environment, target, request, context).run();
   }
 
@@ -148,4 +175,14 @@ export class HttpTargetClient implements TargetClient<HttpTarget> {
     await connections.close(clock.sleep(this.#closeGraceMs, called.signal));
     called.abort();
   }
+}
+
+/** What the promise resolves to; undefined when the signal aborts first. */
+function orUndefinedAt<T>(signal: AbortSignal, promise: Promise<T>): Promise<T | undefined> {
+  return Promise.race([
+    promise,
+    new Promise<undefined>((resolve) => {
+      signal.addEventListener('abort', () => resolve(undefined), { once: true });
+    }),
+  ]);
 }

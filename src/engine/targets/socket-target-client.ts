@@ -11,6 +11,8 @@ import { SocketAnswer, type SocketAnswerOptions } from './socket/socket-answer.t
 import type { Delivery, DeliveryContext, DeliveryResult, TargetClient } from './target.ts';
 
 export type SocketTargetClientOptions = {
+  /** Which addresses may be called. */
+  readonly egress: DialerOptions['egress'];
   /** Measures the timeouts and the grace of `close`. Default: the system's. */
   readonly clock?: Clock;
   /**
@@ -48,10 +50,10 @@ export class SocketTargetClient implements TargetClient<SocketTarget> {
   readonly #connectTimeoutMs: number;
   readonly #limits: SocketAnswerOptions;
 
-  constructor(options: SocketTargetClientOptions = {}) {
-    const { clock = systemClock, lookup, ca } = options;
+  constructor(options: SocketTargetClientOptions) {
+    const { clock = systemClock, egress, lookup, ca } = options;
     this.#clock = clock;
-    this.#dialer = new Dialer({ clock, lookup, ca });
+    this.#dialer = new Dialer({ clock, egress, lookup, ca });
     this.#attempts = new AttemptsInFlight(clock, options.closeGraceMs ?? 1_000);
     this.#connectTimeoutMs = options.connectTimeoutMs ?? 10_000;
     this.#limits = {

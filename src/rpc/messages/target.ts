@@ -43,7 +43,7 @@ export function placementFromMessage(placement: pb.Placement | undefined): Place
 }
 
 function httpTargetFromMessage(target: pb.HttpTarget): HttpTarget {
-  const { url, method, headers, body, successCodes, timeout } = target;
+  const { url, method, headers, body, successCodes, timeout, signingSecretName, template } = target;
   return {
     kind: 'http',
     url,
@@ -53,6 +53,8 @@ function httpTargetFromMessage(target: pb.HttpTarget): HttpTarget {
     body,
     successCodes,
     timeoutMs: msOrDefault(timeout, undefined),
+    signingSecretName: signingSecretName === '' ? undefined : signingSecretName,
+    template: template || undefined,
   };
 }
 
@@ -121,6 +123,8 @@ function httpTargetToMessage(target: HttpTarget): pb.HttpTarget {
     body: target.body,
     successCodes: [...target.successCodes],
     timeout: optionalDuration(target.timeoutMs),
+    signingSecretName: target.signingSecretName ?? '',
+    template: target.template ?? false,
   };
 }
 

@@ -1,12 +1,13 @@
 import { AdminService } from '../../../gen/carillon/v1/admin_service_pb.js';
 import { invalidField } from '../../domain/errors.ts';
-import type { CalendarOperations } from '../../engine/operations.ts';
+import type { CalendarOperations, SecretOperations } from '../../engine/operations.ts';
 import { calendarFromMessage, calendarNamespace, calendarToMessage } from '../messages/calendar.ts';
 import { pageFromMessage } from '../messages/pages.ts';
+import { putSecretFromMessage, secretNamespace, secretToMessage } from '../messages/secret.ts';
 import { bindService, type Service } from './service.ts';
 
-/** carillon.v1.AdminService over the operations on calendars. */
-export function createAdminService(calendars: CalendarOperations): Service {
+/** carillon.v1.AdminService over the operations on calendars and secrets. */
+export function createAdminService(calendars: CalendarOperations, secrets: SecretOperations): Service {
   return bindService(AdminService, {
     async putCalendar(request, call) {
       if (request.calendar === undefined) throw invalidField('calendar', 'must be set');
@@ -39,6 +40,31 @@ export function createAdminService(calendars: CalendarOperations): Service {
       const namespace = calendarNamespace(request.namespace);
       const { existed } = await calendars.delete(namespace, request.name, call.caller);
       return { $typeName: 'carillon.v1.AdminServiceDeleteCalendarResponse', existed };
+    },
+
+    async putSecret(request, call) {
+      const { secret, created, value = '' } = await secrets.put(putSecretFromMessage(request), call.caller);
+      return {
+        $typeName: 'carillon.v1.AdminServicePutSecretResponse',
+        secret: secretToMessage(secret),
+        created,
+        value,
+      };
+    },
+
+    async listSecrets(request) {
+      const page = await secrets.list(secretNamespace(request.namespace), pageFromMessage(request));
+      return {
+        $typeName: 'carillon.v1.AdminServiceListSecretsResponse',
+        secrets: page.secrets.map(secretToMessage),
+        nextPageToken: page.nextPageToken,
+      };
+    },
+
+    async deleteSecret(request, call) {
+      const namespace = secretNamespace(request.namespace);
+      const { existed } = await secrets.delete(namespace, request.name, call.caller);
+      return { $typeName: 'carillon.v1.AdminServiceDeleteSecretResponse', existed };
     },
   });
 }

@@ -69,7 +69,7 @@ create index open_execution_buffered_idx on carillon.open_execution (job_id, buf
   where buffered_for is not null;
 comment on index carillon.open_execution_buffered_idx is 'the buffered executions of a job, in their order';
 drop index carillon.open_execution_job_id_idx;
-create index open_execution_job_id_idx on carillon.open_execution (job_id, buffered_for);
+create index open_execution_job_id_idx on carillon.open_execution (job_id, buffered_for nulls first, execution_id);
 comment on index carillon.open_execution_job_id_idx is
   'whether a job has an open execution, and one that is not buffered; cancel by job';
 create index open_execution_backfill_id_idx on carillon.open_execution (backfill_id) where backfill_id is not null;

@@ -3,6 +3,7 @@ import type { LookupFunction } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { Dialer } from '../../../src/engine/targets/dialer.ts';
 import { systemClock } from '../../../src/platform/clock.ts';
+import { loopbackOpen as egress } from '../../support/egress.ts';
 import { HandClock } from './http/attempt.ts';
 import { startRawCallee, unusedPort } from './http/callee.ts';
 
@@ -24,7 +25,7 @@ function recordedLookup(answer: readonly Address[] | Error) {
 const signal = new AbortController().signal;
 
 async function dial(host: string, port: number, lookup: LookupFunction) {
-  const socket = await new Dialer({ clock: systemClock, lookup }).dial(
+  const socket = await new Dialer({ clock: systemClock, egress, lookup }).dial(
     { host, port },
     { timeoutMs: 5_000, signal },
   );
@@ -75,7 +76,7 @@ describe('a dialer', () => {
     const lookup = ((_host: string, _options: object, callback: (...result: unknown[]) => void) => {
       answer = () => callback(null, [loopback]);
     }) as unknown as LookupFunction;
-    const dialed = new Dialer({ clock, lookup }).dial(
+    const dialed = new Dialer({ clock, egress, lookup }).dial(
       { host: 'callee.internal', port: callee.port },
       { timeoutMs: 1_000, signal },
     );
@@ -88,7 +89,7 @@ describe('a dialer', () => {
 
   it('gives up at the signal, before and while it dials', async () => {
     const abort = new AbortController();
-    const dialer = new Dialer({ clock: systemClock });
+    const dialer = new Dialer({ clock: systemClock, egress });
     const place = { host: '127.0.0.1', port: await unusedPort() };
     const options = { timeoutMs: 5_000, signal: abort.signal };
     const dialed = dialer.dial(place, options);
@@ -103,7 +104,7 @@ describe('a dialer', () => {
       socket.resume();
       void once(socket, 'close').then(() => closed.resolve());
     });
-    const dialed = new Dialer({ clock: systemClock }).dial(
+    const dialed = new Dialer({ clock: systemClock, egress }).dial(
       { host: '127.0.0.1', port: callee.port, tls: {} },
       { timeoutMs: 50, signal },
     );

@@ -86,6 +86,8 @@ const target: fc.Arbitrary<Target> = fc.oneof(
     body: optional(text),
     successCodes: fc.array(fc.integer({ min: 200, max: 599 }), { maxLength: 3 }),
     timeoutMs: optional(ms),
+    signingSecretName: optional(name),
+    template: fc.constantFrom(true, undefined),
   }),
   fc.record({ kind: fc.constant('grpc' as const), address: name, tls, metadata: labels, method: name }),
   fc.record({

@@ -1,8 +1,12 @@
-import { type LookupFunction, Socket } from 'node:net';
+import { isIP, type LookupFunction, Socket } from 'node:net';
 import { buildConnector, Client, type Dispatcher } from 'undici';
+import type { EgressPolicy } from '../../../platform/egress-policy.ts';
+import { judgedLookup, refusalOf } from '../egress.ts';
 
-/** How connections are opened; a subset of what node:tls takes. */
+/** How connections are opened. */
 export type ConnectOptions = {
+  /** Which addresses may be connected to. */
+  readonly egress: EgressPolicy;
   /** Resolves names, in place of the system's resolver. Not asked for a URL whose host is an address. */
   readonly lookup?: LookupFunction;
   /** Certificates (PEM) to trust in place of the ones that come with Node. */
@@ -14,15 +18,25 @@ export type ConnectOptions = {
 /** Opens the sockets of every connection; one for all, since it keeps the TLS sessions. */
 export type Connector = buildConnector.connector;
 
-/** The connector of these options: HTTP/1.1 only, and no proxy whatever the environment says. */
-export function createConnector(options: ConnectOptions): Connector {
-  const { lookup, ca, timeoutMs } = options;
-  return buildConnector({
+/**
+ * The connector of these options: HTTP/1.1 only, and no proxy whatever the
+ * environment says. It opens no socket to an address that `egress` does not
+ * allow and fails with an EgressRefusal then.
+ */
+export function createConnector({ egress, lookup, ca, timeoutMs }: ConnectOptions): Connector {
+  const connect = buildConnector({
     allowH2: false,
     timeout: timeoutMs,
-    ...(lookup && { lookup }),
+    lookup: judgedLookup(egress, lookup),
     ...(ca !== undefined && { ca: typeof ca === 'string' ? ca : [...ca] }),
   } as buildConnector.BuildOptions);
+  return (target, callback) => {
+    const { hostname } = target;
+    // Of an address the socket asks no lookup. Whatever its notation was, the URL has made it plain.
+    const refusal = isIP(hostname) === 0 ? undefined : refusalOf(egress, hostname);
+    if (!refusal) return connect(target, callback);
+    queueMicrotask(() => callback(refusal, null));
+  };
 }
 
 export type ConnectionOptions = {

@@ -1,6 +1,7 @@
 import { STATUS_CODES } from 'node:http';
 import { errors } from 'undici';
 import { DomainError } from '../../../domain/errors.ts';
+import { EgressRefusal } from '../egress.ts';
 import type { DeliveryResult } from '../target.ts';
 import { first, type ResponseHeaders } from './body-from-headers.ts';
 import { neutralText } from './callee-text.ts';
@@ -131,6 +132,7 @@ const otherCertificateCode =
 
 /** The failure that an error of the connection means. Total: an error without a known code is a failure, too. */
 export function failureFromError(error: unknown): DeliveryResult {
+  if (error instanceof EgressRefusal) return failed(neutralText(error.message, maxQuotedLength), false);
   // The parser's errors have no code of their own.
   const isParserError = error instanceof errors.HTTPParserError;
   const { message, retryable } = isParserError ? notHttp : faultFrom(codeOf(error));

@@ -1,5 +1,6 @@
 import { invalidField } from '../../../domain/errors.ts';
 import { validateHttpTarget } from '../../../domain/http-target.ts';
+import { fillHttpTemplate } from '../../../domain/http-template.ts';
 import type { HttpTarget } from '../../../domain/job.ts';
 import type { Delivery } from '../target.ts';
 
@@ -32,7 +33,8 @@ const accept = 'application/json, application/x-ndjson;q=0.9, text/event-stream;
 export function requestFromDelivery(target: HttpTarget, delivery: Delivery, userAgent: string): HttpRequest {
   const [violation] = validateHttpTarget(target, 'target');
   if (violation) throw invalidField(violation.field, violation.description);
-  const url = new URL(target.url);
+  const filled = target.template ? fillHttpTemplate(target, delivery) : target;
+  const url = new URL(filled.url);
   const hasBody = target.method !== 'GET' && target.method !== 'HEAD';
   const fireTime = delivery.fireAt.toISOString();
   const executionId = String(delivery.executionId);
@@ -49,7 +51,7 @@ export function requestFromDelivery(target: HttpTarget, delivery: Delivery, user
     'Accept-Encoding',
     'identity',
   ];
-  const named = addHeaders(headers, target.headers);
+  const named = addHeaders(headers, filled.headers);
   if (!named.has('user-agent')) headers.push('User-Agent', userAgent);
   if (!named.has('accept')) headers.push('Accept', accept);
   if (hasBody && !named.has('content-type')) headers.push('Content-Type', 'application/json');
@@ -58,7 +60,7 @@ export function requestFromDelivery(target: HttpTarget, delivery: Delivery, user
     path: url.pathname + url.search,
     method: target.method,
     headers,
-    body: hasBody ? (target.body ?? bodyFromDelivery(delivery, fireTime)) : null,
+    body: hasBody ? (filled.body ?? bodyFromDelivery(delivery, fireTime)) : null,
   };
 }
 

@@ -7,11 +7,17 @@ import {
   type GrpcTargetClientOptions,
 } from '../../../../src/engine/targets/grpc-target-client.ts';
 import type { DeliveryResult } from '../../../../src/engine/targets/target.ts';
+import { loopbackOpen } from '../../../support/egress.ts';
 import { recordedContext, sampleDelivery } from '../http/attempt.ts';
 
 /** A client that is closed when the test is over. */
 export function createGrpcClient(options: Partial<GrpcTargetClientOptions> = {}): GrpcTargetClient {
-  const client = new GrpcTargetClient({ version: '1.2.3', closeGraceMs: 0, ...options });
+  const client = new GrpcTargetClient({
+    version: '1.2.3',
+    egress: loopbackOpen,
+    closeGraceMs: 0,
+    ...options,
+  });
   onTestFinished(() => client.close());
   return client;
 }

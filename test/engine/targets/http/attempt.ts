@@ -7,10 +7,16 @@ import {
 } from '../../../../src/engine/targets/http-target-client.ts';
 import type { Delivery, DeliveryContext, DeliveryResult } from '../../../../src/engine/targets/target.ts';
 import type { Clock } from '../../../../src/platform/clock.ts';
+import { loopbackOpen } from '../../../support/egress.ts';
 
 /** A client that is closed when the test is over. */
 export function createClient(options: Partial<HttpTargetClientOptions> = {}): HttpTargetClient {
-  const client = new HttpTargetClient({ version: '1.2.3', closeGraceMs: 0, ...options });
+  const client = new HttpTargetClient({
+    version: '1.2.3',
+    egress: loopbackOpen,
+    closeGraceMs: 0,
+    ...options,
+  });
   onTestFinished(() => client.close());
   return client;
 }

@@ -9,6 +9,7 @@ import {
   type SocketTargetClientOptions,
 } from '../../../../src/engine/targets/socket-target-client.ts';
 import type { DeliveryResult } from '../../../../src/engine/targets/target.ts';
+import { loopbackOpen } from '../../../support/egress.ts';
 import { recordedContext, sampleDelivery } from '../http/attempt.ts';
 
 /** A real TCP server on loopback that lives as long as the test. */
@@ -58,8 +59,8 @@ export const startSaying = (bytes: string | Buffer): Promise<SocketCallee> =>
   startSocketCallee((socket) => socket.end(bytes));
 
 /** A client that is closed when the test is over. */
-export function createSocketClient(options: SocketTargetClientOptions = {}): SocketTargetClient {
-  const client = new SocketTargetClient({ closeGraceMs: 0, ...options });
+export function createSocketClient(options: Partial<SocketTargetClientOptions> = {}): SocketTargetClient {
+  const client = new SocketTargetClient({ egress: loopbackOpen, closeGraceMs: 0, ...options });
   onTestFinished(() => client.close());
   return client;
 }
@@ -72,7 +73,7 @@ export function socketTarget(port: number, rest: Partial<SocketTarget> = {}): So
 /** Delivers the sample to a target and returns the result with the log. */
 export async function deliverTo(
   target: SocketTarget,
-  options: SocketTargetClientOptions = {},
+  options: Partial<SocketTargetClientOptions> = {},
 ): Promise<{ readonly result: DeliveryResult; readonly lines: readonly LogLine[] }> {
   const context = recordedContext();
   const result = await createSocketClient(options).deliver(target, sampleDelivery, context);

@@ -1,0 +1,46 @@
+import { createHmac, type KeyObject } from 'node:crypto';
+import type { DeliveryResult } from '../target.ts';
+import { neutralText } from './callee-text.ts';
+import { failed, maxQuotedLength } from './failure.ts';
+
+/** What a request is signed with. */
+export type Signing = {
+  /** The present key first; while a secret is changed over, the one before it, too. */
+  readonly keys: readonly KeyObject[];
+  /** Equal over the attempts of an execution: callees drop what they have seen. */
+  readonly id: string;
+  /** When the attempt is made; callees refuse what is minutes old. */
+  readonly at: Date;
+};
+
+/**
+ * The headers that sign a body after Standard Webhooks, names and values in
+ * turn: one HMAC-SHA256 for each key over `id.timestamp.body`. They stand for
+ * this body only, so whatever changes it must come first.
+ */
+export function signatureHeaders({ keys, id, at }: Signing, body: string | null): string[] {
+  const timestamp = String(Math.floor(at.getTime() / 1_000));
+  const signatures = keys.map((key) => {
+    const digest = createHmac('sha256', key)
+      .update(`${id}.${timestamp}.`)
+      .update(body ?? '', 'utf8');
+    return `v1,${digest.digest('base64')}`;
+  });
+  return ['Webhook-Id', id, 'Webhook-Timestamp', timestamp, 'Webhook-Signature', signatures.join(' ')];
+}
+
+/** The end of an attempt that could not be signed. Without a key it may go well on another instance, or once it is set. */
+export function failureFromMissingKeys(name: string, missing: 'secret' | 'key'): DeliveryResult {
+  const quoted = JSON.stringify(neutralText(name, maxQuotedLength));
+  return missing === 'secret'
+    ? {
+        outcome: 'FAILED',
+        reason: 'INVALID_JOB',
+        message: `the signing secret ${quoted} does not exist; put it, or name another`,
+        retryable: false,
+      }
+    : failed(
+        `the signing secret ${quoted} cannot be decrypted here; CARILLON_SECRET_KEY has not its key`,
+        true,
+      );
+}

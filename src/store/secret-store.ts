@@ -1,0 +1,171 @@
+import type { JobKey } from '../domain/job.ts';
+import type { Secret } from '../domain/secret.ts';
+import { type Db, run, type Tx } from './database.ts';
+
+/** The values of a secret as they are kept: encrypted. */
+export type SealedSecret = {
+  readonly namespace: string;
+  readonly name: string;
+  readonly value: Buffer;
+  /** The value before, while it still signs. */
+  readonly previousValue: Buffer | null;
+};
+
+/** What to write of a secret. */
+export type SecretChange = {
+  readonly value: Buffer;
+  /** Absent: what is kept of the value before stays as it is. */
+  readonly previous?: { readonly value: Buffer | null; readonly keepMs: number };
+};
+
+/** What became of a secret that was to be removed; `jobs` are some of those that name it. */
+export type SecretRemoval =
+  | { readonly kind: 'deleted' | 'missing' }
+  | { readonly kind: 'used'; readonly jobs: readonly JobKey[]; readonly count: number };
+
+/** How many of the jobs that name a secret are told. */
+const namedJobs = 5;
+
+/**
+ * Secrets, sealed. Which jobs name one is in their definitions: a job begins to
+ * name a secret under a key-share lock on its row, and a secret is removed under
+ * the lock that excludes this one; so none that is named is removed, whoever
+ * comes first. Changing a value waits for neither.
+ */
+export class PgSecretStore {
+  /** Makes a secret; false when there is one of this name. */
+  async insert(tx: Tx, namespace: string, name: string, value: Buffer): Promise<boolean> {
+    const made = await run(
+      tx,
+      `/* insert_secret */ insert into carillon.secret (namespace, name, value) values ($1, $2, $3)
+       on conflict (namespace, name) do nothing returning id`,
+      [namespace, name, value],
+    );
+    return made.length > 0;
+  }
+
+  /** Locks a secret for a change, and returns its sealed value; undefined when there is none of this name. */
+  async lock(tx: Tx, namespace: string, name: string): Promise<Buffer | undefined> {
+    const [row] = await run<{ value: Buffer }>(
+      tx,
+      '/* lock_secret */ select value from carillon.secret where namespace = $1 and name = $2 for no key update',
+      [namespace, name],
+    );
+    return row?.value;
+  }
+
+  /** Writes the values of a locked secret. `updated_at` moves when the one before is replaced, too. */
+  async change(tx: Tx, namespace: string, name: string, { value, previous }: SecretChange): Promise<void> {
+    const isReplaced = previous !== undefined;
+    const kept = previous && previous.keepMs > 0 ? previous.value : null;
+    await run(
+      tx,
+      `/* change_secret */
+       update carillon.secret
+          set value = $3, revision = revision + 1,
+              previous_value = case when $4 then $5::bytea else previous_value end,
+              previous_until = case when not $4 then previous_until
+                                    when $5::bytea is not null then now() + $6::float8 * interval '1 ms' end,
+              updated_at = case when $4 then now() else updated_at end
+        where namespace = $1 and name = $2`,
+      [namespace, name, value, isReplaced, kept, previous?.keepMs ?? 0],
+    );
+  }
+
+  async find(db: Db, namespace: string, name: string): Promise<Secret | undefined> {
+    const [row] = await run<SecretRow>(
+      db,
+      `/* find_secret */ ${selectSecret} where namespace = $1 and name = $2`,
+      [namespace, name],
+    );
+    return row && secretFromRow(row);
+  }
+
+  /** The secrets of a namespace whose names come after one, in the order of the names. */
+  async list(
+    db: Db,
+    {
+      namespace,
+      after,
+      limit,
+    }: { readonly namespace: string; readonly after?: string; readonly limit: number },
+  ): Promise<readonly Secret[]> {
+    const rows = await run<SecretRow>(
+      db,
+      `/* list_secrets */
+       ${selectSecret} where namespace = $1 and ($2::text is null or name > $2) order by name limit $3`,
+      [namespace, after ?? null, limit],
+    );
+    return rows.map(secretFromRow);
+  }
+
+  /** Whether there is a secret that a job may begin to name; it stays until the transaction ends. */
+  async use(tx: Tx, namespace: string, name: string): Promise<boolean> {
+    const found = await run(
+      tx,
+      '/* use_secret */ select id from carillon.secret where namespace = $1 and name = $2 for key share',
+      [namespace, name],
+    );
+    return found.length > 0;
+  }
+
+  /** Removes a secret that no job names. Waits for transactions in which a job begins to. */
+  async remove(tx: Tx, namespace: string, name: string): Promise<SecretRemoval> {
+    const locked = await run(
+      tx,
+      '/* lock_secret_to_remove */ select id from carillon.secret where namespace = $1 and name = $2 for update',
+      [namespace, name],
+    );
+    if (locked.length === 0) return { kind: 'missing' };
+    // A statement of its own: it sees the jobs that were committed while the one above waited. By job_signing_secret_idx.
+    const [users] = await run<{ count: number; jobs: JobKey[] }>(
+      tx,
+      `/* find_users_of_secret */
+       with users as (
+         select j.id, j.namespace, j.group_name as "group", j.name from carillon.job j
+          where j.namespace = $1 and j.target ->> 'signingSecretName' = $2 and j.deleted_at is null
+       ), some_users as (select namespace, "group", name from users order by id limit $3)
+       select (select count(*) from users) as count,
+              (select coalesce(json_agg(s), '[]') from some_users s) as jobs`,
+      [namespace, name, namedJobs],
+    );
+    if (users!.count > 0) return { kind: 'used', ...users! };
+    await run(tx, '/* remove_secret */ delete from carillon.secret where namespace = $1 and name = $2', [
+      namespace,
+      name,
+    ]);
+    return { kind: 'deleted' };
+  }
+
+  /** The sealed values of secrets in no order; names that no secret has are left out. */
+  async load(
+    db: Db,
+    wanted: readonly { readonly namespace: string; readonly name: string }[],
+  ): Promise<readonly SealedSecret[]> {
+    if (wanted.length === 0) return [];
+    return run<SealedSecret>(
+      db,
+      `/* load_secrets */
+       select s.namespace, s.name, s.value,
+              case when s.previous_until > now() then s.previous_value end as "previousValue"
+         from unnest($1::text[], $2::text[]) as w (namespace, name)
+         join carillon.secret s on s.namespace = w.namespace and s.name = w.name`,
+      [wanted.map(({ namespace }) => namespace), wanted.map(({ name }) => name)],
+    );
+  }
+}
+
+/** Secrets as the engine sees them. */
+export type SecretStore = Pick<PgSecretStore, keyof PgSecretStore>;
+
+type SecretRow = Omit<Secret, 'previousUntilAt'> & { readonly previousUntilAt: Date | null };
+
+const selectSecret = `
+  select namespace, name, created_at as "createdAt", updated_at as "updatedAt",
+         case when previous_until > now() then previous_until end as "previousUntilAt"
+    from carillon.secret`;
+
+const secretFromRow = ({ previousUntilAt, ...row }: SecretRow): Secret => ({
+  ...row,
+  previousUntilAt: previousUntilAt ?? undefined,
+});

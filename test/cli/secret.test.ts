@@ -1,0 +1,74 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { InstanceProcess } from '../support/instance-process.ts';
+import { useTestDatabase } from '../support/postgres.ts';
+import { type CommandResult, startCommand, useCommands } from './command-line.ts';
+
+const database = useTestDatabase();
+useCommands();
+
+const value = `whsec_${Buffer.alloc(32, 7).toString('base64')}`;
+let instance: InstanceProcess;
+let folder: string;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'carillon-secret-'));
+  await writeFile(join(folder, 'value'), `${value}\n`);
+  await writeFile(join(folder, 'empty'), '\n');
+  const env = { CARILLON_SECRET_KEY: Buffer.alloc(32, 5).toString('base64') };
+  instance = await InstanceProcess.start({ databaseUrl: database.url, env });
+});
+
+afterAll(async () => {
+  instance?.close();
+  await instance?.ended;
+  await rm(folder, { recursive: true, force: true });
+});
+
+const run = (...args: string[]): Promise<CommandResult> =>
+  startCommand([...args, '--address', instance.grpc]).result;
+
+it('writes a generated value alone to standard output, so that it can go into a file', async () => {
+  const { stdout, stderr, exitCode } = await run('secret', 'put', 'hook');
+  expect(stdout).toMatch(/^whsec_[\w+/]{43}=\n$/);
+  expect({ stderr, exitCode }).toEqual({ stderr: 'made hook\n', exitCode: 0 });
+});
+
+it('takes a value from a file, lists names and times only, and deletes', async () => {
+  const put = ['secret', 'put', 'given', '--namespace', 'shop'];
+  await run(...put);
+  const changed = await run(...put, '--value-file', join(folder, 'value'), '--keep-previous', '1h');
+  expect(changed).toMatchObject({ stdout: '', exitCode: 0 });
+  expect(changed.stderr).toMatch(/^changed shop\/given, the value before signs until \S+Z\n$/);
+  const listed = await run('secret', 'list', '--namespace', 'shop');
+  expect(listed.stdout).toMatch(/^NAME +CHANGED +PREVIOUS UNTIL\ngiven +\S+Z +\S+Z\n$/);
+  const json = await run('secret', 'list', '--namespace', 'shop', '--json');
+  expect(Object.keys(JSON.parse(json.stdout))).toEqual([
+    ...['namespace', 'name', 'createTime', 'updateTime', 'previousUntilTime'],
+  ]);
+  expect((await run('secret', 'delete', 'given', '--namespace', 'shop')).stdout).toBe('deleted shop/given\n');
+  expect((await run('secret', 'delete', 'given')).stdout).toBe('there was no given\n');
+});
+
+it('signs a job by --signing-secret, and keeps its secret', async () => {
+  await run('secret', 'put', 'used');
+  const target = ['--url', 'http://127.0.0.1:9/{{job.name}}', '--template', '--signing-secret', 'used'];
+  const added = await run('job', 'add', 'nightly/report', ...target, '--body', '[{{attempt}}]', '--json');
+  expect(JSON.parse(added.stdout)).toMatchObject({
+    job: { target: { http: { signingSecretName: 'used', template: true, body: '[{{attempt}}]' } } },
+  });
+  const refused = await run('secret', 'delete', 'used');
+  expect(refused).toMatchObject({ exitCode: 1, stdout: '' });
+  expect(refused.stderr).toContain('SECRET_IN_USE');
+});
+
+it.each([
+  ['a file that does not exist', 'nowhere', 'ENOENT'],
+  ['an empty file', 'empty', 'It is empty.'],
+])('exits 2 for a value from %s', async (_, file, hint) => {
+  const { exitCode, stderr } = await run('secret', 'put', 'odd', '--value-file', join(folder, file));
+  expect(exitCode).toBe(2);
+  expect(stderr).toContain(hint);
+});
