@@ -7,8 +7,11 @@ const shared = {
   hookTimeout: 60_000,
 } as const;
 
-/** Files that count milliseconds, kill whole parts or need fixed ports: never two at once. */
-const alone = ['test/chaos/**/*.test.ts', 'test/e2e/{readme,resume-stream,two-instances,workers}.test.ts'];
+/** Files that count milliseconds, kill leaders or need the cores to themselves: never two at once. */
+const alone = [
+  'test/chaos/{database-crash,late-claim,leader-crash,timing-crash}.test.ts',
+  'test/e2e/{readme,two-instances}.test.ts',
+];
 
 // biome-ignore lint/style/noDefaultExport: vitest reads the default export.
 export default defineConfig({
