@@ -9,6 +9,7 @@
  */
 import { DomainError } from '../domain/errors.ts';
 import type { Job, JobDefinition, Target } from '../domain/job.ts';
+import type { Schedule } from '../domain/schedule/schedule.ts';
 import type { Tx } from '../store/database.ts';
 import type { Timing } from '../store/job-store.ts';
 import type { Notifier } from '../store/notifier.ts';
@@ -19,15 +20,10 @@ import { anchorSchedules, checkDefinition, definitionFromDraft } from './definit
 import type { Fired, FirePlanning, LateFires } from './fire-planning.ts';
 import type { CachedJob } from './job-cache.ts';
 import type { JobContinuation } from './job-continuation.ts';
+import { queueIdOf, useCalendars, useSecret } from './job-references.ts';
 import { firesAlike, settleOwed, timingFrom } from './job-timing.ts';
 import type { AddJob, Caller, JobChoice, UpdateJob } from './operations.ts';
-import {
-  calendarNotFound,
-  jobAlreadyExists,
-  jobNotFound,
-  requestIdReused,
-  secretNotFound,
-} from './refusals.ts';
+import { jobAlreadyExists, jobNotFound, requestIdReused } from './refusals.ts';
 
 export type JobCommandsOptions = {
   readonly store: Pick<
@@ -168,15 +164,16 @@ export class JobCommands {
     // What lies within the grace but is no one-shot does not fire any more.
     if (definition.schedules.length > 0 && timing.nextFireMs === null && !late)
       checkDefinition(definition, 'job', nowMs, newId!);
-    const queueId = await this.#queueIdOf(tx, key, definition);
-    await this.#useSecret(tx, key, definition);
+    const queueId = await queueIdOf(tx, store, key, definition);
+    await useSecret(tx, store, key, definition);
     const id = await store.jobs.insert(tx, newId!, key, definition, timing, queueId);
     if (id === undefined) return undefined;
     if (startPaused) {
       await store.pauses.insert(tx, [id], { id: newPauseId(), actor: caller.actor, reason: 'added paused' });
     }
     const job: CachedJob = { id, key, generation: 1, definition, timetable: () => timetable };
-    const fired = await this.#settleSaved(tx, job, { jobId: id, generation: 1, nowMs, ...timing }, late);
+    const timer = { jobId: id, generation: 1, nowMs, ...timing };
+    const fired = await this.#settleSaved(tx, job, timer, late, []);
     return { id, fired: fired ? [fired] : [] };
   }
 
@@ -217,7 +214,7 @@ export class JobCommands {
     await this.#letGo(tx, before, definition);
     const generation = before.generation + 1;
     const job: CachedJob = { id, key, generation, definition, timetable: () => timetable };
-    const fired = await this.#settleSaved(tx, job, { ...timer, generation, ...timing }, late);
+    const fired = await this.#settleSaved(tx, job, { ...timer, generation, ...timing }, late, schedules);
     return { id, fired: [settled.fired, fired].filter((each) => each !== undefined) };
   }
 
@@ -230,25 +227,11 @@ export class JobCommands {
   /** Stores a definition; what waits of the job waits where the new target says. */
   async #store(tx: Tx, before: Job, definition: JobDefinition, timing: Timing | undefined): Promise<void> {
     const { store } = this.#options;
-    const queueId = await this.#queueIdOf(tx, before.key, definition);
-    await this.#useSecret(tx, before.key, definition);
+    const queueId = await queueIdOf(tx, store, before.key, definition);
+    await useSecret(tx, store, before.key, definition);
     await store.jobs.saveDefinition(tx, before.id, definition, timing, queueId);
     const isMoved = JSON.stringify(placeOf(before.target)) !== JSON.stringify(placeOf(definition.target));
     if (isMoved) await store.jobs.moveWaiting(tx, before.id);
-  }
-
-  async #queueIdOf(tx: Tx, { namespace }: Job['key'], { target }: JobDefinition): Promise<number | null> {
-    if (target.kind !== 'worker') return null;
-    const [id] = await this.#options.store.queues.ensure(tx, namespace, [target.queue]);
-    return id!;
-  }
-
-  /** Has a job name the secret of its target, which must exist and then stays. */
-  async #useSecret(tx: Tx, { namespace }: Job['key'], { target }: JobDefinition): Promise<void> {
-    if (target.kind !== 'http' || target.signingSecretName === undefined) return;
-    const name = target.signingSecretName;
-    if (await this.#options.store.secrets.use(tx, namespace, name)) return;
-    throw secretNotFound(namespace, name, 'job.target.http.signing_secret_name');
   }
 
   /**
@@ -260,16 +243,10 @@ export class JobCommands {
     job: CachedJob,
     timer: LockedTimer,
     late: Pick<LateFires, 'places' | 'afterMs'> | undefined,
+    before: readonly Schedule[],
   ): Promise<Fired | undefined> {
     const { store, planning } = this.#options;
-    const { schedules } = job.definition;
-    const names = [...new Set(schedules.flatMap(({ calendars }) => calendars ?? []))];
-    const [missing] = await store.calendars.use(tx, job.id, job.key.namespace, names);
-    if (missing !== undefined) {
-      const place = schedules.findIndex(({ calendars }) => calendars?.includes(missing));
-      const field = `job.schedules[${place}].calendars[${schedules[place]!.calendars!.indexOf(missing)}]`;
-      throw calendarNotFound(job.key.namespace, missing, field);
-    }
+    await useCalendars(tx, store, job, before);
     if (!late) return undefined;
     const firings = await planning.planLate(tx, [{ job, timer, progress: timer.progress, ...late }]);
     return planning.write(tx, firings, await store.leases.lockCurrentTerm(tx));
