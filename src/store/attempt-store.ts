@@ -15,8 +15,16 @@
  */
 import type { AttemptOutcome, ExecutionCause, ExecutionReason } from '../domain/execution.ts';
 import type { Json, Parameters, Placement } from '../domain/job.ts';
+import {
+  attemptColumns,
+  claimStatement,
+  lastSeq,
+  placedClaimStatement,
+  queueClaimStatement,
+} from './claiming.ts';
 import { type Db, numberArray, run } from './database.ts';
-import { feedEventOf, feedInsert } from './feed-events.ts';
+import { endStatement } from './ending.ts';
+import { feedInsert } from './feed-events.ts';
 import { jsonText, storableText } from './json-text.ts';
 import { unusedRunInsert } from './unused-runs.ts';
 
@@ -75,12 +83,6 @@ export type StrandedAttempt = {
   readonly attempt: number;
   readonly instanceId: number;
 };
-
-/** The last line of execution l that is stored. */
-const lastSeq = 'coalesce((select max(seq) from carillon.log_entry g where g.execution_id = l.id), 0)';
-
-const attemptColumns = `l.id as "executionId", l.attempt, l.job_id as "jobId", j.generation,
-  (extract(epoch from l.fire_at) * 1000)::float8 as "fireMs", l.cause, l.term, l.priority, l.parameters`;
 
 export class PgAttemptStore {
   /** Claims up to `limit` executions for an instance. Uses open_execution_claim_idx. */
@@ -298,129 +300,3 @@ export class PgAttemptStore {
 
 /** Attempts as the engine sees them. */
 export type AttemptStore = Pick<PgAttemptStore, keyof PgAttemptStore>;
-
-/** What a claimable row of open_execution is. */
-const claimable = 'instance_id is null and due_at is null and buffered_for is null';
-
-/** Whether the claiming instance, $1, may hold attempts. */
-const isAlive =
-  'exists (select 1 from carillon.instance where id = $1 and lease_expires_at > clock_timestamp())';
-
-/** A claim of what `picked` locks: CTEs that give execution_id and worker_id. */
-const claimOf = (name: string, picked: string): string => `/* ${name} */
-  with ${picked}, held as (
-    update carillon.open_execution o
-       set instance_id = $1, attempt = o.attempt + 1, attempt_started_at = clock_timestamp(), expires_at = null,
-           worker_id = p.worker_id
-      from picked p where o.execution_id = p.execution_id
-    returning o.execution_id, o.attempt, o.attempt_started_at, o.worker_id
-  ), l as (
-    update carillon.execution e
-       set state = 'RUNNING', attempt = h.attempt, started_at = coalesce(e.started_at, h.attempt_started_at),
-           reason = null, message = '', worker_id = h.worker_id
-      from held h where e.id = h.execution_id
-    returning e.id, e.attempt, e.job_id, e.fire_at, e.cause, e.term, e.priority, e.parameters, e.worker_id
-  ), fed as (${feedInsert('l', {
-    executionId: 'id',
-    jobId: 'job_id',
-    event: '2::smallint',
-    attempt: 'attempt',
-  })}
-  )
-  select ${attemptColumns}, case when l.attempt = 1 then 0 else ${lastSeq} end as "lastSeq", false as "cancelRequested",
-         l.worker_id as "workerId", 0 as "heldMs"
-    from l join carillon.job j on j.id = l.job_id`;
-
-const claimStatement = claimOf(
-  'claim',
-  `picked as materialized (
-    select execution_id, null::text as worker_id from carillon.open_execution
-     where ${claimable} and queue_id is null and ${isAlive}
-     order by priority desc, execution_id
-     limit $2
-       for update skip locked
-  )`,
-);
-
-const queueClaimStatement = claimOf(
-  'claim_for_queue',
-  `locked as materialized (
-    select execution_id, priority from carillon.open_execution
-     where ${claimable} and queue_id = $2 and placement is null and ${isAlive}
-     order by priority desc, execution_id
-     limit cardinality($3::text[])
-       for update skip locked
-  ), picked as materialized (
-    select l.execution_id, w.worker_id
-      from (select execution_id, row_number() over (order by priority desc, execution_id) as place from locked) l
-      join unnest($3::text[]) with ordinality as w (worker_id, place) using (place)
-  )`,
-);
-
-const placedClaimStatement = claimOf(
-  'claim_placed',
-  `asked as (
-    select * from unnest($2::bigint[], $3::text[]) as a (execution_id, worker_id)
-  ), picked as materialized (
-    select o.execution_id, a.worker_id from carillon.open_execution o join asked a using (execution_id)
-     where ${claimable.replaceAll(/(instance_id|due_at|buffered_for)/g, 'o.$1')} and ${isAlive}
-     order by o.execution_id
-       for update of o skip locked
-  )`,
-);
-
-const endStatement = `/* end_attempts */
-  with report as (
-    select * from unnest($1::bigint[], $2::integer[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[],
-                         $8::bigint[])
-      as r (execution_id, attempt, instance_id, outcome, reason, message, result, retry_after_ms)
-  ), held as materialized (
-    select o.execution_id, o.job_id, o.attempt, o.instance_id, o.attempt_started_at, o.worker_id, r.outcome, r.reason, r.message,
-           r.result, r.retry_after_ms, o.cancel_requested_at is not null as cancel_requested, o.cancel_message,
-           coalesce(o.cancel_reason, 'CANCEL_REQUESTED') as cancel_reason
-      from carillon.open_execution o
-      join report r on r.execution_id = o.execution_id and r.attempt = o.attempt and r.instance_id = o.instance_id
-     order by o.execution_id
-       for update of o
-  ), decided as (
-    select h.execution_id, h.job_id, h.attempt, h.instance_id, h.attempt_started_at, h.worker_id,
-           case when h.outcome <> 'SUCCEEDED' and h.cancel_requested then 'CANCELED' else h.outcome end as outcome,
-           case when h.outcome <> 'SUCCEEDED' and h.cancel_requested then h.cancel_reason else h.reason end as reason,
-           case when h.outcome <> 'SUCCEEDED' and h.cancel_requested then coalesce(h.cancel_message, '')
-                else h.message end as message,
-           h.result::jsonb as result,
-           case when h.outcome = 'FAILED' and not h.cancel_requested then h.retry_after_ms end as retry_after_ms
-      from held h
-  ), gone as (
-    delete from carillon.open_execution o using decided d
-     where o.execution_id = d.execution_id and d.retry_after_ms is null
-  ), waiting as (
-    update carillon.open_execution o
-       set instance_id = null, attempt_started_at = null, worker_id = null,
-           due_at = case when d.retry_after_ms > 0
-                         then clock_timestamp() + d.retry_after_ms * interval '1 millisecond' end,
-           queue_id = j.queue_id,
-           placement = case when o.queue_id is not distinct from j.queue_id then o.placement else j.placement end
-      from decided d join carillon.job j on j.id = d.job_id
-     where o.execution_id = d.execution_id and d.retry_after_ms is not null
-  ), ended as (
-    insert into carillon.attempt (execution_id, attempt, started_at, finished_at, instance_id, worker_id, outcome, reason,
-                                  message)
-    select execution_id, attempt, attempt_started_at, greatest(clock_timestamp(), attempt_started_at), instance_id,
-           worker_id, outcome, reason, message
-      from decided
-  ), ledger as (
-    update carillon.execution e
-       set state = case when d.retry_after_ms is null then d.outcome else 'PENDING' end,
-           finished_at = case when d.retry_after_ms is null then greatest(clock_timestamp(), e.started_at) end,
-           reason = d.reason, message = d.message, result = d.result
-      from decided d where e.id = d.execution_id
-    returning e.id, e.job_id, e.attempt, e.state
-  ), fed as (${feedInsert('ledger', {
-    executionId: 'id',
-    jobId: 'job_id',
-    event: feedEventOf('state'),
-    attempt: 'attempt',
-  })}
-  )
-  select id, job_id as "jobId", state <> 'PENDING' as "isFinal" from ledger`;
