@@ -206,7 +206,8 @@ export class Dispatcher implements Service {
       if (end.retryAfterMs !== undefined) this.expectRetry(end.retryAfterMs);
     }
     stored?.();
-    this.#running.delete(claimed.executionId);
+    // A later attempt of the same execution may have begun here while this one, given up, still ran.
+    if (this.#running.get(claimed.executionId) === run) this.#running.delete(claimed.executionId);
     if (workerId === null && this.#direct-- === maxRunning) this.#loop.wake();
     if (this.#running.size === 0) this.#idle?.();
   }

@@ -50,9 +50,6 @@ export type ClaimedAttempt = {
   readonly heldMs: number;
 };
 
-/** A free place at a worker. */
-export type WorkerSlot = { readonly workerId: string };
-
 /** An execution that only certain workers may take. */
 export type PlacedExecution = { readonly executionId: number; readonly placement: Placement };
 

@@ -100,6 +100,12 @@ export class WorkerHub implements Service {
     );
     const isRejected = (ref: AttemptRef): boolean => foreign.includes(ref) && !adopted.has(ref.executionId);
     const running = hello.running.filter((ref) => !isRejected(ref));
+    await store.workers.upsert(store.db, instanceId(), {
+      ...hello,
+      running: running.length,
+      state: 'CONNECTED',
+    });
+    // Nothing may fail from here on: a worker that counts as connected has somebody to close it.
     // Another stream of the same worker may have come in while this one asked the database.
     const worker = this.#workers.get(key) ?? new ConnectedWorker(hello, queueIds, clock.monotonicMs());
     this.#workers.set(key, worker);
@@ -113,11 +119,6 @@ export class WorkerHub implements Service {
       rejected: hello.running.filter(isRejected),
     });
     if (this.#isStopping) worker.send({ kind: 'drain' });
-    await store.workers.upsert(store.db, instanceId(), {
-      ...hello,
-      running: worker.runningCount,
-      state: 'CONNECTED',
-    });
     logger.info({ namespace, workerId, queues: hello.queues, capacity: hello.capacity }, 'worker connected');
     if (adopted.size > 0) this.#options.onAdopted();
     this.#options.onFree();

@@ -50,7 +50,7 @@ function hubOf(adoptable: readonly number[] = []) {
     onFree: () => told.free++,
     onAdopted: () => told.adopted++,
   });
-  return { hub, clock, told, removed };
+  return { hub, clock, told, removed, store };
 }
 
 const hello = (workerId: string, more: Partial<WorkerHello> = {}): WorkerHello => ({
@@ -161,6 +161,15 @@ describe('places at workers', () => {
     broken.close();
     expect(hub.placesFor(1, 5)).toEqual([]);
   });
+});
+
+it('a worker that cannot be noted gets no places: nobody holds its stream (F6)', async () => {
+  const { hub, store } = hubOf();
+  store.workers.upsert = () => Promise.reject(new Error('the database is away'));
+  const stream = new Stream();
+  await expect(hub.connect(hello('a'), stream)).rejects.toThrow('the database is away');
+  expect(hub.placesFor(1, 5)).toEqual([]);
+  expect(stream.events).toEqual([]);
 });
 
 describe('an attempt at a worker', () => {

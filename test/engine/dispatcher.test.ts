@@ -1,0 +1,101 @@
+/** What a dispatcher takes for its own, over a store and a target that the test drives. */
+import { expect, it } from 'vitest';
+import { Dispatcher, type DispatcherOptions } from '../../src/engine/dispatcher.ts';
+import type { CachedJob } from '../../src/engine/job-cache.ts';
+import type { Delivery, DeliveryResult } from '../../src/engine/targets/target.ts';
+import { silentLogger } from '../../src/platform/logger.ts';
+import type { ClaimedAttempt } from '../../src/store/attempt-store.ts';
+import { ManualClock, settle } from '../platform/manual-clock.ts';
+
+const job = {
+  id: 1,
+  key: { namespace: 'n', group: 'g', name: 'j' },
+  generation: 1,
+  definition: {
+    parameters: {},
+    retry: { maxAttempts: 5, initialBackoffMs: 0, maxBackoffMs: 0, multiplier: 1, jitter: 0 },
+    attemptTimeoutMs: 60_000,
+  },
+} as unknown as CachedJob;
+
+const claimOf = (attempt: number): ClaimedAttempt => ({
+  executionId: 7,
+  attempt,
+  jobId: 1,
+  generation: 1,
+  fireMs: 0,
+  cause: 'SCHEDULE',
+  term: 1,
+  priority: 0,
+  parameters: {},
+  lastSeq: 0,
+  cancelRequested: false,
+  workerId: null,
+  heldMs: 0,
+});
+
+/** A dispatcher; `claimable` is what the next claims get, `held` what the database says it holds. */
+function dispatcherOf() {
+  const clock = new ManualClock();
+  const claimable: ClaimedAttempt[] = [];
+  const held = new Map<number, ClaimedAttempt>();
+  const began: number[] = [];
+  const ends = new Map<number, (result: DeliveryResult) => void>();
+  const options = {
+    clock,
+    logger: silentLogger,
+    store: {
+      attempts: {
+        claim: () => {
+          const claimed = claimable.splice(0);
+          for (const each of claimed) held.set(each.executionId, each);
+          return Promise.resolve(claimed);
+        },
+        listHeld: (_: unknown, __: number, known: readonly number[]) =>
+          Promise.resolve([...held.values()].filter(({ executionId }) => !known.includes(executionId))),
+        promoteDue: () => Promise.resolve({ promoted: 0, nextMs: null }),
+      },
+    },
+    logs: { open: () => ({ add: () => Promise.resolve(), flush: () => Promise.resolve() }) },
+    target: {
+      deliver: (_: unknown, { attempt }: Delivery) => {
+        began.push(attempt);
+        return new Promise<DeliveryResult>((resolve) => ends.set(attempt, resolve));
+      },
+    },
+    jobs: { load: () => Promise.resolve(new Map([[1, job]])) },
+    workers: { openQueues: new Set<number>() },
+    ender: { end: () => Promise.resolve() },
+    notifier: { on: () => () => undefined, notify: () => undefined },
+    metrics: { count: () => undefined },
+    isAlive: () => true,
+    random: () => 0,
+    instanceId: () => 1,
+    maxRunning: 10,
+    batchSize: 10,
+    safetyIntervalMs: 1_000,
+    shutdownGraceMs: 1_000,
+  } as unknown as DispatcherOptions;
+  return { dispatcher: new Dispatcher(options), claimable, began, ends };
+}
+
+it('an attempt given up that ends late leaves the later attempt of its execution known, and begun once (I11, I12)', async () => {
+  const { dispatcher, claimable, began, ends } = dispatcherOf();
+  claimable.push(claimOf(1));
+  await dispatcher.tick();
+  // Given up for lost, ended by somebody else and claimed here again; here, its delivery still runs.
+  claimable.push(claimOf(2));
+  await dispatcher.tick();
+  await settle();
+  expect(began).toEqual([1, 2]);
+  ends.get(1)!({ outcome: 'FAILED', reason: 'WORKER_LOST', message: '', retryable: true });
+  await settle();
+  expect(dispatcher.runningCount).toBe(1);
+  dispatcher.beginAdopted();
+  await dispatcher.tick();
+  await settle();
+  expect(began).toEqual([1, 2]);
+  ends.get(2)!({ outcome: 'SUCCEEDED', message: '', retryable: false });
+  await settle();
+  expect(dispatcher.runningCount).toBe(0);
+});
