@@ -18,6 +18,7 @@ import { measureHerd } from './figures/herd.ts';
 import { measureLateness } from './figures/lateness.ts';
 import { measureLogs } from './figures/logs.ts';
 import { measureMillionJobs } from './figures/million-jobs.ts';
+import { measureNextFire } from './figures/next-fire.ts';
 import { measureTriggers } from './figures/triggers.ts';
 import { measureWorkers } from './figures/workers.ts';
 import { BenchDatabase } from './support/bench-database.ts';
@@ -39,6 +40,7 @@ const measures: Readonly<Record<string, (bench: Bench) => Promise<readonly Figur
   lateness: measureLateness,
   herd: measureHerd,
   logs: measureLogs,
+  'next-fire': measureNextFire,
   million: measureMillionJobs,
 };
 

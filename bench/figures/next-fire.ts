@@ -10,13 +10,13 @@
  * reset(). Each figure is the best of three rounds, because others may use the
  * machine. "-" means that a library cannot express it: it refuses the expression,
  * or answers something else on the first 20 instants.
- *
- *   node bench/next-fire.ts
  */
 import { CronExpressionParser } from 'cron-parser';
 import { Cron } from 'croner';
-import type { CronDialect } from '../src/domain/schedule/schedule.ts';
-import { compileTimetable } from '../src/domain/schedule/timetable.ts';
+import type { CronDialect } from '../../src/domain/schedule/schedule.ts';
+import { compileTimetable } from '../../src/domain/schedule/timetable.ts';
+import type { Bench } from '../bench.ts';
+import { type Figure, whole } from '../support/statistics.ts';
 
 const timeZone = 'Europe/Berlin';
 const roundMs = 150;
@@ -130,29 +130,21 @@ function rateOf(make: (row: Row) => Next, row: Row): number | undefined {
   }
 }
 
-const figure = (rate: number | undefined): string =>
-  rate === undefined ? '-' : Math.round(rate).toLocaleString('en-US');
-
 const ratio = (rate: number, other: number | undefined): string =>
-  other === undefined ? '-' : `${Math.round(rate / other).toLocaleString('en-US')}×`;
+  other === undefined ? '-' : `${whole(rate / other)}×`;
 
-console.table(
-  Object.fromEntries(
-    expressions.map((row) => {
-      const rate = ratePerSecond(ours(row));
-      const parser = rateOf(cronParser, row);
-      const other = rateOf(croner, row);
-      return [
-        `${row.what} (${row.expression})`,
-        {
-          'carillon/s': figure(rate),
-          goal: `${figure(row.goal)} ${rate >= row.goal ? 'reached' : 'MISSED'}`,
-          'cron-parser/s': figure(parser),
-          ratio: ratio(rate, parser),
-          'croner/s': figure(other),
-          'ratio ': ratio(rate, other),
-        },
-      ];
-    }),
-  ),
-);
+export async function measureNextFire({ progress }: Pick<Bench, 'progress'>): Promise<readonly Figure[]> {
+  return expressions.map((row) => {
+    const rate = ratePerSecond(ours(row));
+    const [parser, other] = [rateOf(cronParser, row), rateOf(croner, row)];
+    const beside = (rates: number | undefined): string => (rates === undefined ? '-' : whole(rates));
+    progress(`${row.expression}: ${whole(rate)}/s; cron-parser ${beside(parser)}, croner ${beside(other)}`);
+    return {
+      name: `next fire: ${row.what}`,
+      value: `${whole(rate)}/s`,
+      goal: `≥ ${whole(row.goal)}`,
+      reached: rate >= row.goal,
+      note: `${row.expression}: ${ratio(rate, parser)} cron-parser, ${ratio(rate, other)} croner`,
+    };
+  });
+}
