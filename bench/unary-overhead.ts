@@ -72,6 +72,7 @@ const operations: Operations = {
   executions: {} as Operations['executions'],
   calendars: {} as Operations['calendars'],
   secrets: {} as Operations['secrets'],
+  namespaces: {} as Operations['namespaces'],
   workers: {} as Operations['workers'],
   ready: () => Promise.resolve(),
 };

@@ -17,8 +17,10 @@ import { JobCommands } from './engine/job-commands.ts';
 import { JobContinuation } from './engine/job-continuation.ts';
 import { JobDesk, newPauseId } from './engine/job-operations.ts';
 import { LeaderElector } from './engine/leader-elector.ts';
+import { LimitSettling } from './engine/limit-settling.ts';
 import { LogWriter } from './engine/log-writer.ts';
 import { Membership } from './engine/membership.ts';
+import { NamespaceDesk } from './engine/namespace-desk.ts';
 import type { Operations } from './engine/operations.ts';
 import { PauseCommands } from './engine/pause-commands.ts';
 import { Rescuer } from './engine/rescuer.ts';
@@ -96,6 +98,7 @@ export function createEngine({ config, clock, logger, version, database, store }
   const calendars = new CalendarCache(store);
   const planning = new FirePlanning({ store, jobs, calendars, clock, logger });
   const continuation = new JobContinuation({ store, jobs, planning, notifier, clock, logger });
+  const settling = new LimitSettling(store);
   const { safetyIntervalMs } = engine;
 
   const logs = new LogWriter({ store, notifier, clock, logger, instanceId });
@@ -175,6 +178,7 @@ export function createEngine({ config, clock, logger, version, database, store }
     store,
     jobs,
     continuation,
+    settling,
     notifier,
     clock,
     logger,
@@ -215,6 +219,7 @@ export function createEngine({ config, clock, logger, version, database, store }
     ),
     calendars: guarded(new CalendarDesk({ store })),
     secrets: guarded(new SecretDesk({ store, box, onChange: (secret) => signingKeys.forget(secret) })),
+    namespaces: guarded(new NamespaceDesk({ store, settling, notifier })),
     executions: guarded(new LedgerOperations({ store, continuation, notifier, feed })),
     workers: guarded(new WorkerDesk({ store, hub: has('dispatcher') ? workers : undefined })),
     ready: () => database.ping(),

@@ -20,6 +20,7 @@ const definitionOf = (targetUrl: string): JobDefinition => ({
   misfire: jobDefaults.misfire,
   retry: jobDefaults.retry,
   attemptTimeoutMs: jobDefaults.attemptTimeoutMs,
+  maxRunning: jobDefaults.maxRunning,
 });
 
 /**

@@ -57,6 +57,7 @@ export type DefinitionOptions = ScheduleOptions &
     readonly label?: readonly Pair[];
     readonly overlap?: OverlapPolicy;
     readonly priority?: number;
+    readonly maxRunning?: number;
     readonly retryMax?: number;
     readonly timeout?: Duration;
     readonly paused?: boolean;
@@ -72,6 +73,7 @@ const definitionOptionNames: readonly (keyof DefinitionOptions)[] = [
   'label',
   'overlap',
   'priority',
+  'maxRunning',
   'retryMax',
   'timeout',
   'paused',
@@ -88,6 +90,7 @@ export function declareDefinitionOptions(command: Command): Command {
       enumFromText<OverlapPolicy>(OverlapPolicy),
     )
     .option('--priority <n>', 'larger goes first (default: 0)', integerFromText(-1_000_000))
+    .option('--max-running <n>', 'how many executions run at once (default: no limit)', integerFromText(1))
     .option('--retry-max <n>', 'attempts in all (default: 3)', integerFromText(1))
     .option('--timeout <span>', 'how long one attempt may take (default: 5m)', durationFromText)
     .option('--paused', 'add the job with a pause');
@@ -112,6 +115,7 @@ export function jobFrom(name: string | undefined, options: DefinitionOptions, co
     parameters: parametersFrom(options),
     priority: options.priority,
     overlap: options.overlap,
+    maxRunning: options.maxRunning,
     retry: retryMax === undefined ? undefined : { maxAttempts: retryMax },
     attemptTimeout: options.timeout,
     startPaused: options.paused,

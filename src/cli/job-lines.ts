@@ -62,6 +62,7 @@ export function jobProperties(job: Job): readonly (readonly [string, string])[] 
     ...(parameters?.list ?? []).map(({ name, value }): [string, string] => ['parameter', `${name}=${value}`]),
     ['priority', job.priority === 0 ? '' : String(job.priority)],
     ['overlap', OverlapPolicy[job.overlap]],
+    ['max running', job.maxRunning === 0 ? '' : String(job.maxRunning)],
     ['buffered', job.bufferedCount > 0 ? `${job.bufferedCount} wait for another to end` : ''],
     ['attempts', job.retry ? `up to ${job.retry.maxAttempts}` : ''],
     ['attempt timeout', job.attemptTimeout ? durationToText(job.attemptTimeout) : ''],

@@ -2,6 +2,7 @@ import { Command, CommanderError } from 'commander';
 import { declareCalendarCommands } from './calendar-commands.ts';
 import { declareExecutionCommands } from './execution-commands.ts';
 import { declareJobCommands } from './job-commands.ts';
+import { declareNamespaceCommands } from './namespace-commands.ts';
 import { plainText } from './plain-text.ts';
 import { declareMigrate, declareServe } from './process-commands.ts';
 import { declareSecretCommands } from './secret-commands.ts';
@@ -26,6 +27,7 @@ export function createProgram(version: string): Command {
   declareExecutionCommands(program);
   declareCalendarCommands(program);
   declareSecretCommands(program);
+  declareNamespaceCommands(program);
   declareWorkerCommands(program);
   return program;
 }

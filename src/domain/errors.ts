@@ -23,7 +23,9 @@ export type ErrorReason =
   | 'CALENDAR_IN_USE'
   | 'SECRET_NOT_FOUND'
   | 'SECRET_IN_USE'
-  | 'SECRET_KEY_MISSING';
+  | 'SECRET_KEY_MISSING'
+  | 'NAMESPACE_NOT_FOUND'
+  | 'NAMESPACE_ALREADY_EXISTS';
 
 /** One field that breaks its rule: path in proto names (`job.schedules[0].cron.expression`) and what would be right. */
 export type FieldViolation = { readonly field: string; readonly description: string };
@@ -32,7 +34,10 @@ export type DomainErrorDetails = {
   /** Every variable part of the message, for programs. */
   readonly metadata?: Readonly<Record<string, string>>;
   readonly violations?: readonly FieldViolation[];
-  readonly resource?: { readonly type: 'job' | 'execution' | 'calendar' | 'secret'; readonly name: string };
+  readonly resource?: {
+    readonly type: 'job' | 'execution' | 'calendar' | 'secret' | 'namespace';
+    readonly name: string;
+  };
   readonly precondition?: { readonly type: string; readonly subject: string; readonly description: string };
   readonly quota?: { readonly subject: string; readonly description: string };
   /** When trying again makes sense, in milliseconds. */

@@ -128,6 +128,8 @@ export type JobDefinition = {
   readonly attemptTimeoutMs: number;
   /** Absent: an execution waits as long as it must. */
   readonly queueTimeoutMs?: number;
+  /** How many executions run at once, whatever overlap says; 0: no limit. */
+  readonly maxRunning: number;
 };
 
 /** One reason why a job is held. */
@@ -165,6 +167,7 @@ export const jobDefaults = {
   misfire: { policy: 'RUN_LAST', graceMs: 60_000, maxCatchUp: 100, catchUpWindowMs: 86_400_000 },
   retry: { maxAttempts: 3, initialBackoffMs: 1_000, maxBackoffMs: 300_000, multiplier: 2, jitter: 0.2 },
   attemptTimeoutMs: 300_000,
+  maxRunning: 0,
 } as const satisfies {
   namespace: string;
   group: string;
@@ -172,4 +175,5 @@ export const jobDefaults = {
   misfire: Misfire;
   retry: Retry;
   attemptTimeoutMs: number;
+  maxRunning: number;
 };

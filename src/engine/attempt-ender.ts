@@ -57,6 +57,8 @@ export class AttemptEnder {
           );
         }
         notifier.notify('feed');
+        // A place within limits is free: any instance may have use for it.
+        if (written.some(({ isLimited }) => isLimited)) notifier.notify('pending');
         continuation.look(written.filter(({ isFinal }) => isFinal).map(({ jobId }) => jobId));
         break;
       } catch (error) {

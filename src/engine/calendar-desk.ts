@@ -13,15 +13,18 @@ const isText = (value: unknown): value is string => typeof value === 'string';
  * no next fire time depends on them.
  */
 export class CalendarDesk implements CalendarOperations {
-  readonly #store: Pick<Store, 'db' | 'transaction' | 'calendars'>;
+  readonly #store: Pick<Store, 'db' | 'transaction' | 'calendars' | 'namespaces'>;
 
-  constructor({ store }: { readonly store: Pick<Store, 'db' | 'transaction' | 'calendars'> }) {
+  constructor({ store }: { readonly store: Pick<Store, 'db' | 'transaction' | 'calendars' | 'namespaces'> }) {
     this.#store = store;
   }
 
   async put(calendar: Calendar): Promise<{ calendar: StoredCalendar; created: boolean }> {
     const { timeZone } = compileCalendar(calendar);
-    return this.#store.transaction((tx) => this.#store.calendars.put(tx, { ...calendar, timeZone }));
+    return this.#store.transaction(async (tx) => {
+      await this.#store.namespaces.ensure(tx, calendar.namespace);
+      return this.#store.calendars.put(tx, { ...calendar, timeZone });
+    });
   }
 
   async get(namespace: string, name: string): Promise<StoredCalendar> {

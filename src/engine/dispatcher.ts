@@ -28,11 +28,12 @@ import type { Store } from '../store/store.ts';
 import type { AttemptEnder } from './attempt-ender.ts';
 import { AttemptRun, type AttemptRunOptions } from './attempt-run.ts';
 import type { CachedJob, JobCache } from './job-cache.ts';
+import { LimitedClaims } from './limited-claims.ts';
 import { WorkerClaims } from './workers/worker-claims.ts';
 import type { WorkerHub } from './workers/worker-hub.ts';
 
 export type DispatcherOptions = AttemptRunOptions & {
-  readonly store: Pick<Store, 'db' | 'attempts'>;
+  readonly store: Pick<Store, 'db' | 'transaction' | 'attempts' | 'limits'>;
   readonly jobs: JobCache;
   readonly workers: WorkerHub;
   readonly ender: AttemptEnder;
@@ -56,6 +57,9 @@ export class Dispatcher implements Service {
   readonly #loop: Loop;
   readonly #cancelLoop: Loop;
   readonly #claims: WorkerClaims;
+  readonly #limited: LimitedClaims;
+  /** Whether those under limits choose first: they take turns with the others, so that neither starves. */
+  #limitedFirst = false;
   readonly #running = new Map<number, AttemptRun>();
   /** How many of them the instance delivers itself; workers have bounds of their own. */
   #direct = 0;
@@ -73,6 +77,7 @@ export class Dispatcher implements Service {
     this.#options = options;
     const { clock, logger } = options;
     this.#claims = new WorkerClaims(options);
+    this.#limited = new LimitedClaims(options);
     this.#loop = new Loop({
       clock,
       tick: () => this.tick(),
@@ -123,16 +128,22 @@ export class Dispatcher implements Service {
       const waitMs = promoted === 1_000 ? 0 : Math.min(nextMs ?? safetyIntervalMs, safetyIntervalMs);
       this.#promoteAtMs = clock.monotonicMs() + waitMs;
     }
-    const limit = Math.min(maxRunning - this.#direct, batchSize);
+    const free = maxRunning - this.#direct;
     this.#claimFailed = true;
+    this.#limitedFirst = !this.#limitedFirst;
+    const limitedFirst = this.#limitedFirst ? await this.#limited.claim(free) : [];
+    const limit = Math.min(free - directIn(limitedFirst), batchSize);
     const claimed = limit > 0 ? await store.attempts.claim(store.db, instanceId(), limit) : [];
     const forWorkers = await this.#claims.claimAll();
+    const limitedLast = this.#limitedFirst ? [] : await this.#limited.claim(free - claimed.length);
     this.#claimFailed = false;
     this.#failing = false;
-    if (claimed.length + forWorkers.length > 0) await this.#begin([...claimed, ...forWorkers]);
+    const all = [...limitedFirst, ...claimed, ...forWorkers, ...limitedLast];
+    if (all.length > 0) await this.#begin(all);
     if ((limit > 0 && claimed.length === limit) || this.#claims.mayHaveMore) return 0;
-    if (limit <= 0) return safetyIntervalMs;
-    return Math.max(Math.min(this.#promoteAtMs - clock.monotonicMs(), safetyIntervalMs), 1);
+    const waitMs = Math.min(this.#limited.waitMs ?? safetyIntervalMs, safetyIntervalMs);
+    if (limit <= 0) return waitMs;
+    return Math.max(Math.min(this.#promoteAtMs - clock.monotonicMs(), waitMs), waitMs === 0 ? 0 : 1);
   }
 
   /** Claims again: places have become free at workers. */
@@ -242,3 +253,7 @@ export class Dispatcher implements Service {
     await this.#cancelLoop.stop();
   }
 }
+
+/** How many of these the instance delivers itself. */
+const directIn = (claimed: readonly ClaimedAttempt[]): number =>
+  claimed.filter(({ workerId }) => workerId === null).length;

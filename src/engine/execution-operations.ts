@@ -1,5 +1,6 @@
-import { type Execution, type LogEntry, waitingForWorker } from '../domain/execution.ts';
+import { type Execution, type LogEntry, waitingForSlot, waitingForWorker } from '../domain/execution.ts';
 import type { JobRef } from '../domain/job.ts';
+import { refusalOf } from '../domain/run-limits.ts';
 import type { Notifier } from '../store/notifier.ts';
 import type { Store } from '../store/store.ts';
 import type { ExecutionFeed } from './execution-feed.ts';
@@ -18,7 +19,10 @@ import { executionNotFound, jobNotFound } from './refusals.ts';
 import { waitingText } from './workers/waiting-text.ts';
 
 export type LedgerOperationsOptions = {
-  readonly store: Pick<Store, 'db' | 'transaction' | 'ledger' | 'logs' | 'cancels' | 'triggers' | 'workers'>;
+  readonly store: Pick<
+    Store,
+    'db' | 'transaction' | 'ledger' | 'logs' | 'cancels' | 'triggers' | 'workers' | 'limits'
+  >;
   readonly continuation: Pick<JobContinuation, 'look'>;
   readonly notifier: Pick<Notifier, 'notify'>;
   readonly feed: ExecutionFeed;
@@ -42,8 +46,13 @@ export class LedgerOperations implements ExecutionOperations {
     const execution = await store.ledger.find(store.db, executionId);
     if (!execution) throw executionNotFound(executionId);
     const { waitsIn, waitingFor, jobKey } = execution;
+    const whoTakesIt = waitsIn ? waitingForWorker(waitsIn.queue) : waitingForSlot;
     // What is buffered, or waits for a retry, waits for that first.
-    if (!waitsIn || waitingFor !== waitingForWorker(waitsIn.queue)) return execution;
+    if (execution.state !== 'PENDING' || waitingFor !== whoTakesIt) return execution;
+    const bounds = await store.limits.listBoundsOf(store.db, executionId);
+    const refusals = bounds.map(refusalOf).filter((refusal) => refusal !== undefined);
+    if (refusals.length > 0) return { ...execution, waitingFor: refusals.join('; ') };
+    if (!waitsIn) return execution;
     const { namespace } = jobKey;
     const workers = await store.workers.list(store.db, { namespace }, undefined, maxCandidates);
     return { ...execution, waitingFor: waitingText(waitsIn, workers) };

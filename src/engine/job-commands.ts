@@ -8,7 +8,7 @@
  * Update tells by its etag; Delete may simply be repeated.
  */
 import { DomainError } from '../domain/errors.ts';
-import type { Job, JobDefinition, Target } from '../domain/job.ts';
+import type { Job, JobDefinition } from '../domain/job.ts';
 import type { Schedule } from '../domain/schedule/schedule.ts';
 import type { Tx } from '../store/database.ts';
 import type { Timing } from '../store/job-store.ts';
@@ -43,6 +43,7 @@ export type JobCommandsOptions = {
     | 'continuations'
     | 'queues'
     | 'secrets'
+    | 'namespaces'
   >;
   readonly planning: FirePlanning;
   readonly continuation: Pick<JobContinuation, 'announce'>;
@@ -164,6 +165,7 @@ export class JobCommands {
     // What lies within the grace but is no one-shot does not fire any more.
     if (definition.schedules.length > 0 && timing.nextFireMs === null && !late)
       checkDefinition(definition, 'job', nowMs, newId!);
+    await store.namespaces.ensure(tx, key.namespace);
     const queueId = await queueIdOf(tx, store, key, definition);
     await useSecret(tx, store, key, definition);
     const id = await store.jobs.insert(tx, newId!, key, definition, timing, queueId);
@@ -230,8 +232,8 @@ export class JobCommands {
     const queueId = await queueIdOf(tx, store, before.key, definition);
     await useSecret(tx, store, before.key, definition);
     await store.jobs.saveDefinition(tx, before.id, definition, timing, queueId);
-    const isMoved = JSON.stringify(placeOf(before.target)) !== JSON.stringify(placeOf(definition.target));
-    if (isMoved) await store.jobs.moveWaiting(tx, before.id);
+    const isMoved = JSON.stringify(placeOf(before)) !== JSON.stringify(placeOf(definition));
+    if (isMoved) await store.jobs.moveOpen(tx, before.id);
   }
 
   /**
@@ -261,7 +263,7 @@ export class JobCommands {
 
 function definitionOf(job: Job): JobDefinition {
   const { description, labels, schedules, target, parameters, priority, overlap, misfire, retry } = job;
-  const { attemptTimeoutMs, queueTimeoutMs } = job;
+  const { attemptTimeoutMs, queueTimeoutMs, maxRunning } = job;
   return {
     description,
     labels,
@@ -274,9 +276,12 @@ function definitionOf(job: Job): JobDefinition {
     retry,
     attemptTimeoutMs,
     queueTimeoutMs,
+    maxRunning,
   };
 }
 
-/** Where the executions of a target wait. */
-const placeOf = (target: Target): unknown =>
-  target.kind === 'worker' ? [target.queue, Object.entries(target.labels).toSorted()] : undefined;
+/** Where the executions of a job wait. */
+const placeOf = ({ target, maxRunning }: Pick<JobDefinition, 'target' | 'maxRunning'>): unknown => [
+  maxRunning > 0,
+  target.kind === 'worker' && [target.queue, Object.entries(target.labels).toSorted()],
+];

@@ -22,7 +22,7 @@ import { pageSize, pageTokenFrom, positionFromPageToken } from './page-token.ts'
 import type { PauseCommands } from './pause-commands.ts';
 import { type PreviewSubject, previewFireTimes } from './preview.ts';
 import { jobNotFound } from './refusals.ts';
-import { adviceOn } from './schedule-advice.ts';
+import { adviceOn, adviceOnLimit } from './schedule-advice.ts';
 import type { TriggerCommand } from './trigger-command.ts';
 
 export type JobServiceOptions = {
@@ -60,14 +60,14 @@ export class JobDesk implements JobOperations {
   ): Promise<{ job: Job; created: boolean; warnings: readonly string[] }> {
     const added = await this.#options.commands.add(request, caller);
     const { id: jobId, schedules, updatedAt } = added.job;
-    const warnings = await adviceOn(
+    const advice = await adviceOn(
       this.#options.store.db,
       this.#options.store,
       schedules,
       compileTimetable(schedules, jobId),
       { fromMs: updatedAt.getTime(), jobId, spreadSeed: jobId },
     );
-    return { ...added, warnings };
+    return { ...added, warnings: [...adviceOnLimit(added.job), ...advice] };
   }
 
   async get(ref: JobRef): Promise<{ job: Job; lastExecution?: Execution }> {

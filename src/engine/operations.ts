@@ -20,6 +20,7 @@ import type { Calendar, StoredCalendar } from '../domain/schedule/calendar.ts';
 import type { Schedule } from '../domain/schedule/schedule.ts';
 import type { Secret } from '../domain/secret.ts';
 import type { ListedWorker } from '../store/worker-store.ts';
+import type { NamespaceOperations } from './namespace-operations.ts';
 import type { WorkerHello, WorkerSession, WorkerStream } from './workers/worker-messages.ts';
 
 /** Who asks: for pauses, the audit and the log. */
@@ -268,6 +269,7 @@ export type SecretOperations = {
   delete(namespace: string, name: string, caller: Caller): Promise<{ existed: boolean }>;
 };
 
+export type { NamespaceDraft, NamespaceOperations, QueueDraft } from './namespace-operations.ts';
 export type {
   Assignment,
   AttemptRef,
@@ -295,6 +297,7 @@ export type Operations = {
   readonly jobs: JobOperations;
   readonly calendars: CalendarOperations;
   readonly secrets: SecretOperations;
+  readonly namespaces: NamespaceOperations;
   readonly executions: ExecutionOperations;
   readonly workers: WorkerOperations;
   /** Resolves while the instance can serve; rejects with the reason why not. For readiness. */

@@ -59,6 +59,22 @@ export function calendarInUse(
   });
 }
 
+/** Refuses a name that no namespace has. */
+export function namespaceNotFound(namespace: string): DomainError {
+  return new DomainError('NAMESPACE_NOT_FOUND', `no namespace ${namespace}`, {
+    metadata: { namespace },
+    resource: { type: 'namespace', name: namespace },
+  });
+}
+
+/** Refuses a name that another namespace has. */
+export function namespaceAlreadyExists(namespace: string): DomainError {
+  return new DomainError('NAMESPACE_ALREADY_EXISTS', `a namespace ${namespace} exists; update it`, {
+    metadata: { namespace },
+    resource: { type: 'namespace', name: namespace },
+  });
+}
+
 /** Refuses a field that names no secret of the namespace. */
 export function secretNotFound(namespace: string, name: string, field: string): DomainError {
   const secret = `${namespace}/${name}`;

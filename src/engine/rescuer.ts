@@ -7,7 +7,8 @@
  * FAILED when the attempts are used up, or CANCELED when that was asked for.
  * Then the instance's row is removed, which tells it, should it come back, that
  * its attempts are gone. It also ends what waited longer than its job allows,
- * and continues the jobs that somebody else should have continued.
+ * continues the jobs that somebody else should have continued, and settles
+ * limits that were changed.
  *
  * Every pass is made of transactions that first find the term. A leader that is
  * new waits for one lease before it rescues: while the database was away nobody
@@ -23,6 +24,7 @@ import type { Notifier } from '../store/notifier.ts';
 import type { Store } from '../store/store.ts';
 import type { JobCache } from './job-cache.ts';
 import type { JobContinuation } from './job-continuation.ts';
+import type { LimitSettling } from './limit-settling.ts';
 
 export type RescuerOptions = {
   readonly store: Pick<
@@ -31,6 +33,7 @@ export type RescuerOptions = {
   >;
   readonly jobs: JobCache;
   readonly continuation: Pick<JobContinuation, 'look' | 'sweep'>;
+  readonly settling: Pick<LimitSettling, 'pass'>;
   readonly notifier: Pick<Notifier, 'notify'>;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -91,6 +94,7 @@ export class Rescuer implements Service {
       if (lost.length > 0) await this.rescue(lost, leadership);
     }
     await this.#sweep();
+    if (await this.#options.settling.pass()) notifier.notify('pending');
     if (nowMs - this.#cleanedAtMs >= cleanEveryMs) {
       this.#cleanedAtMs = nowMs;
       await this.#clean();

@@ -1,9 +1,22 @@
+import type { JobDefinition } from '../domain/job.ts';
 import { lintSchedules } from '../domain/schedule/lint.ts';
 import type { Schedule } from '../domain/schedule/schedule.ts';
 import { spreadSuggestion } from '../domain/schedule/spread-suggestion.ts';
 import type { Timetable } from '../domain/schedule/timetable.ts';
 import type { Db } from '../store/database.ts';
 import type { Store } from '../store/store.ts';
+
+/** What there is to say about how many executions of a job may run at once. */
+export function adviceOnLimit({
+  overlap,
+  maxRunning,
+}: Pick<JobDefinition, 'overlap' | 'maxRunning'>): readonly string[] {
+  if (maxRunning <= 1 || overlap === 'ALLOW') return [];
+  return [
+    `max_running is ${maxRunning}, but overlap ${overlap} lets fire times start one execution at a time; ` +
+      'set overlap to ALLOW to run several',
+  ];
+}
 
 /** Other jobs are counted up to here. */
 const maxCounted = 10_000;

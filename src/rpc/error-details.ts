@@ -99,7 +99,13 @@ export function preconditionFailure(precondition: NonNullable<DomainErrorDetails
   });
 }
 
-const resourceNames = { job: 'Job', execution: 'Execution', calendar: 'Calendar', secret: 'Secret' } as const;
+const resourceNames = {
+  job: 'Job',
+  execution: 'Execution',
+  calendar: 'Calendar',
+  secret: 'Secret',
+  namespace: 'Namespace',
+} as const;
 
 /** Names the resource that the error is about, by type and name. */
 export function resourceInfo(

@@ -71,6 +71,8 @@ export type EndedAttempt = {
   readonly jobId: number;
   /** False: it waits for another attempt. */
   readonly isFinal: boolean;
+  /** Whether it had a place within limits, which is free now. */
+  readonly isLimited: boolean;
 };
 
 /** An execution that waits too long, or whose instance is gone. */
@@ -100,7 +102,7 @@ export class PgAttemptStore {
     return run<ClaimedAttempt>(db, queueClaimStatement, [instanceId, queueId, workerIds]);
   }
 
-  /** The executions of queues that only certain workers may take, highest priority first, then oldest. */
+  /** The executions of queues that only certain workers may take and no limit concerns, highest priority first, then oldest. */
   async listPlaced(
     db: Db,
     queueIds: readonly number[],
@@ -114,18 +116,18 @@ export class PgAttemptStore {
           select execution_id as "executionId", placement, queue_id as "queueId", priority
             from carillon.open_execution
            where queue_id = q.id and placement is not null and instance_id is null and due_at is null
-             and buffered_for is null
+             and buffered_for is null and lane is null
            order by priority desc, execution_id limit $2) p
         order by p.priority desc, p."executionId"`,
       [numberArray(queueIds), limit],
     );
   }
 
-  /** Claims certain executions, each for a worker; those that somebody else took are left out. */
+  /** Claims certain executions, each for a worker or for the instance itself; those that somebody else took are left out. */
   async claimPlaced(
     db: Db,
     instanceId: number,
-    claims: readonly { readonly executionId: number; readonly workerId: string }[],
+    claims: readonly { readonly executionId: number; readonly workerId: string | null }[],
   ): Promise<readonly ClaimedAttempt[]> {
     return run<ClaimedAttempt>(db, placedClaimStatement, [
       instanceId,

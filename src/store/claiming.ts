@@ -44,24 +44,24 @@ const claimOf = (name: string, picked: string): string => `/* ${name} */
          l.worker_id as "workerId", 0 as "heldMs"
     from l join carillon.job j on j.id = l.job_id`;
 
-/** For an instance that delivers them itself: $1 the instance, $2 how many. */
+/** For an instance that delivers them itself, of what no limit concerns: $1 the instance, $2 how many. */
 export const claimStatement = claimOf(
   'claim',
   `picked as materialized (
     select execution_id, null::text as worker_id from carillon.open_execution
-     where ${claimable} and queue_id is null and ${isAlive}
+     where ${claimable} and queue_id is null and lane is null and ${isAlive}
      order by priority desc, execution_id
      limit $2
        for update skip locked
   )`,
 );
 
-/** For places at workers: $1 the instance, $2 the queue, $3 the worker of each place. */
+/** For places at workers, of what no limit concerns: $1 the instance, $2 the queue, $3 the worker of each place. */
 export const queueClaimStatement = claimOf(
   'claim_for_queue',
   `locked as materialized (
     select execution_id, priority from carillon.open_execution
-     where ${claimable} and queue_id = $2 and placement is null and ${isAlive}
+     where ${claimable} and queue_id = $2 and placement is null and lane is null and ${isAlive}
      order by priority desc, execution_id
      limit cardinality($3::text[])
        for update skip locked
@@ -72,7 +72,7 @@ export const queueClaimStatement = claimOf(
   )`,
 );
 
-/** Certain executions for certain workers: $1 the instance, $2 executions, $3 their workers. */
+/** Certain executions: $1 the instance, $2 executions, $3 the worker of each, null where the instance delivers it. */
 export const placedClaimStatement = claimOf(
   'claim_placed',
   `asked as (

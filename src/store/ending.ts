@@ -1,4 +1,5 @@
 import { feedEventOf, feedInsert } from './feed-events.ts';
+import { laneOf } from './lanes.ts';
 
 /**
  * Ends attempts that the reporting instances hold, in one statement: the row of
@@ -11,7 +12,7 @@ export const endStatement = `/* end_attempts */
                          $8::bigint[])
       as r (execution_id, attempt, instance_id, outcome, reason, message, result, retry_after_ms)
   ), held as materialized (
-    select o.execution_id, o.job_id, o.attempt, o.instance_id, o.attempt_started_at, o.worker_id, r.outcome, r.reason, r.message,
+    select o.execution_id, o.job_id, o.attempt, o.instance_id, o.attempt_started_at, o.worker_id, o.lane, r.outcome, r.reason, r.message,
            r.result, r.retry_after_ms, o.cancel_requested_at is not null as cancel_requested, o.cancel_message,
            coalesce(o.cancel_reason, 'CANCEL_REQUESTED') as cancel_reason
       from carillon.open_execution o
@@ -19,7 +20,7 @@ export const endStatement = `/* end_attempts */
      order by o.execution_id
        for update of o
   ), decided as (
-    select h.execution_id, h.job_id, h.attempt, h.instance_id, h.attempt_started_at, h.worker_id,
+    select h.execution_id, h.job_id, h.attempt, h.instance_id, h.attempt_started_at, h.worker_id, h.lane,
            case when h.outcome <> 'SUCCEEDED' and h.cancel_requested then 'CANCELED' else h.outcome end as outcome,
            case when h.outcome <> 'SUCCEEDED' and h.cancel_requested then h.cancel_reason else h.reason end as reason,
            case when h.outcome <> 'SUCCEEDED' and h.cancel_requested then coalesce(h.cancel_message, '')
@@ -36,7 +37,8 @@ export const endStatement = `/* end_attempts */
            due_at = case when d.retry_after_ms > 0
                          then clock_timestamp() + d.retry_after_ms * interval '1 millisecond' end,
            queue_id = j.queue_id,
-           placement = case when o.queue_id is not distinct from j.queue_id then o.placement else j.placement end
+           placement = case when o.queue_id is not distinct from j.queue_id then o.placement else j.placement end,
+           lane = ${laneOf('j')}
       from decided d join carillon.job j on j.id = d.job_id
      where o.execution_id = d.execution_id and d.retry_after_ms is not null
   ), ended as (
@@ -51,7 +53,7 @@ export const endStatement = `/* end_attempts */
            finished_at = case when d.retry_after_ms is null then greatest(clock_timestamp(), e.started_at) end,
            reason = d.reason, message = d.message, result = d.result
       from decided d where e.id = d.execution_id
-    returning e.id, e.job_id, e.attempt, e.state
+    returning e.id, e.job_id, e.attempt, e.state, d.lane
   ), fed as (${feedInsert('ledger', {
     executionId: 'id',
     jobId: 'job_id',
@@ -59,4 +61,4 @@ export const endStatement = `/* end_attempts */
     attempt: 'attempt',
   })}
   )
-  select id, job_id as "jobId", state <> 'PENDING' as "isFinal" from ledger`;
+  select id, job_id as "jobId", state <> 'PENDING' as "isFinal", lane is not null as "isLimited" from ledger`;

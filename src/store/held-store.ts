@@ -1,5 +1,6 @@
 import { type Db, numberArray, run, type Tx } from './database.ts';
 import { feedInsert } from './feed-events.ts';
+import { laneOf } from './lanes.ts';
 
 /** A fire time that a pause held back. */
 export type HeldRow = {
@@ -66,14 +67,14 @@ export class PgHeldStore {
            from carillon.job j, unnest($1::bigint[], $2::boolean[], $3::text[]) as r (id, buffered, charged)
           where e.id = r.id and e.state = 'SKIPPED' and e.reason = 'PAUSED' and j.id = e.job_id
          returning e.id, e.job_id, e.priority, e.fire_at, j.queue_timeout_ms, j.queue_id, j.placement, r.buffered,
-                   r.charged
+                   r.charged, ${laneOf('j')} as lane
        ), opened as (
          insert into carillon.open_execution (execution_id, job_id, priority, expires_at, buffered_for, charged,
-                                              queue_id, placement)
+                                              queue_id, placement, lane)
          select id, job_id, priority, clock_timestamp() + queue_timeout_ms * interval '1 millisecond',
                 case when buffered then fire_at end,
                 case when charged is not null then array(select jsonb_array_elements_text(charged::jsonb)) end,
-                queue_id, placement
+                queue_id, placement, lane
            from released
        )
        ${feedInsert('released', {

@@ -16,6 +16,7 @@ export function columnsFromDefinition(definition: JobDefinition) {
     retry: JSON.stringify(definition.retry),
     attempt_timeout_ms: definition.attemptTimeoutMs,
     queue_timeout_ms: definition.queueTimeoutMs ?? null,
+    max_running: definition.maxRunning,
   };
 }
 
@@ -81,6 +82,7 @@ export function definitionFromRow(row: DefinitionRow): JobDefinition {
     retry: row.retry,
     attemptTimeoutMs: row.attempt_timeout_ms,
     queueTimeoutMs: row.queue_timeout_ms ?? undefined,
+    maxRunning: row.max_running,
   };
 }
 

@@ -14,6 +14,7 @@ import {
   selectorCondition,
   stateCondition,
 } from './job-rows.ts';
+import { laneOf } from './lanes.ts';
 
 /** What firing and delivering need of a job. */
 export type StoredDefinition = {
@@ -161,7 +162,7 @@ export class PgJobStore {
       db,
       `/* definitions */
        select id, namespace, group_name, name, generation, description, labels, schedules, target, parameters, priority,
-              overlap, misfire, retry, attempt_timeout_ms, queue_timeout_ms
+              overlap, misfire, retry, attempt_timeout_ms, queue_timeout_ms, max_running
          from carillon.job where id = any ($1::bigint[])`,
       [numberArray(ids)],
     );
@@ -203,12 +204,21 @@ export class PgJobStore {
       .execute();
   }
 
-  /** Has the executions of a job that nobody holds wait where its new definition says. */
-  async moveWaiting(tx: Tx, id: number): Promise<void> {
+  /**
+   * Has the open executions of a job stand where its new definition says: those
+   * that nobody holds wait in its queue, and all of them are in its lane.
+   */
+  async moveOpen(tx: Tx, id: number): Promise<void> {
     await run(
       tx,
-      `update carillon.open_execution o set queue_id = j.queue_id, placement = j.placement
-         from carillon.job j where j.id = $1 and o.job_id = j.id and o.instance_id is null`,
+      `with own as materialized (
+         select o.execution_id from carillon.open_execution o where o.job_id = $1 order by o.execution_id for update
+       )
+       update carillon.open_execution o
+          set lane = ${laneOf('j')},
+              queue_id = case when o.instance_id is null then j.queue_id else o.queue_id end,
+              placement = case when o.instance_id is null then j.placement else o.placement end
+         from own, carillon.job j where o.execution_id = own.execution_id and j.id = $1`,
       [id],
     );
   }

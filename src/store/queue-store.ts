@@ -14,7 +14,8 @@ export class PgQueueStore {
       // In the order of names, so that two who make the same ones wait in one order.
       await run(
         db,
-        `insert into carillon.queue (namespace, name) select $1, n from unnest($2::text[]) as n order by n
+        `with made as (insert into carillon.namespace (name) values ($1) on conflict (name) do nothing)
+         insert into carillon.queue (namespace, name) select $1, n from unnest($2::text[]) as n order by n
          on conflict (namespace, name) do nothing`,
         [namespace, names],
       );

@@ -25,6 +25,7 @@ export type JobTable = {
   retry: JsonColumn<Retry>;
   attempt_timeout_ms: number;
   queue_timeout_ms: number | null;
+  max_running: number;
   queue_id: Generated<number | null>;
   placement: NullableJsonColumn<Placement>;
   generation: Generated<number>;
@@ -93,6 +94,7 @@ export type OpenExecutionTable = {
   queue_id: number | null;
   placement: NullableJsonColumn<Placement>;
   worker_id: string | null;
+  lane: number | null;
 };
 
 export type AttemptTable = {

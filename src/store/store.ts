@@ -9,7 +9,9 @@ import { PgInstanceStore } from './instance-store.ts';
 import { PgJobStore } from './job-store.ts';
 import { PgLeaseStore } from './lease-store.ts';
 import { PgLedgerStore } from './ledger-store.ts';
+import { PgLimitStore } from './limit-store.ts';
 import { PgLogStore } from './log-store.ts';
+import { PgNamespaceStore } from './namespace-store.ts';
 import { PgPauseStore } from './pause-store.ts';
 import { PgQueueStore } from './queue-store.ts';
 import { PgRequestStore } from './request-store.ts';
@@ -39,7 +41,9 @@ export function createStore(database: Database) {
     jobs: new PgJobStore(),
     leases: new PgLeaseStore(),
     ledger: new PgLedgerStore(),
+    limits: new PgLimitStore(),
     logs: new PgLogStore(),
+    namespaces: new PgNamespaceStore(),
     pauses: new PgPauseStore(),
     queues: new PgQueueStore(),
     requests: new PgRequestStore(),

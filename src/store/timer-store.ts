@@ -18,6 +18,7 @@ import type { ScheduleProgress } from '../domain/schedule/schedule.ts';
 import { zoneDataVersion } from '../platform/zone-data.ts';
 import { type Db, numberArray, run, type Tx } from './database.ts';
 import { feedEventOf, feedInsert } from './feed-events.ts';
+import { laneOf } from './lanes.ts';
 
 /** The timer row of a job, locked. */
 export type LockedTimer = {
@@ -289,11 +290,11 @@ const fireStatement = `/* fire */
     returning id, job_id, state
   ), opened as (
     insert into carillon.open_execution (execution_id, job_id, priority, expires_at, buffered_for, charged, queue_id,
-                                         placement)
+                                         placement, lane)
     select m.id, m.job_id, m.priority, clock_timestamp() + m.queue_timeout_ms * interval '1 millisecond',
            case when m.buffered then m.fire_at end,
            case when m.charged is not null then array(select jsonb_array_elements_text(m.charged::jsonb)) end,
-           j.queue_id, j.placement
+           j.queue_id, j.placement, ${laneOf('j')}
       from made m join carillon.job j on j.id = m.job_id
      where m.state = 'PENDING' and (m.id in (select id from ledger)) is true
   ), fed as (${feedInsert('ledger', {

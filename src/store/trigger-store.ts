@@ -2,6 +2,7 @@ import type { ExecutionCause, ExecutionReason } from '../domain/execution.ts';
 import type { JobRef, Parameters, Placement } from '../domain/job.ts';
 import { type Db, numberArray, run } from './database.ts';
 import { feedEventOf, feedInsert } from './feed-events.ts';
+import { laneOf } from './lanes.ts';
 
 /** An execution that somebody asked for. */
 export type TriggeredRow = {
@@ -164,10 +165,11 @@ const insertTriggeredStatement = `/* insert_triggered */
            message, parameters::jsonb
       from made, clock
   ), opened as (
-    insert into carillon.open_execution (execution_id, job_id, priority, expires_at, buffered_for, queue_id, placement)
+    insert into carillon.open_execution (execution_id, job_id, priority, expires_at, buffered_for, queue_id, placement,
+                                         lane)
     select m.id, m.job_id, m.priority, at + m.queue_timeout_ms * interval '1 millisecond',
            case when m.buffered then at end, j.queue_id,
-           case when j.queue_id is not null then coalesce(m.placement::jsonb, j.placement) end
+           case when j.queue_id is not null then coalesce(m.placement::jsonb, j.placement) end, ${laneOf('j')}
       from made m join carillon.job j on j.id = m.job_id, clock where m.state = 'PENDING'
   ), fed as (${feedInsert('made', {
     executionId: 'id',
@@ -193,9 +195,9 @@ const insertBackfillStatement = `/* insert_backfill */
       from made, clock
   ), opened as (
     insert into carillon.open_execution (execution_id, job_id, priority, expires_at, buffered_for, backfill_id, queue_id,
-                                         placement)
+                                         placement, lane)
     select m.id, j.id, $3::integer, at + $4::bigint * interval '1 millisecond', case when m.buffered then m.fire_at end,
-           $2::bigint, j.queue_id, j.placement
+           $2::bigint, j.queue_id, j.placement, ${laneOf('j')}
       from made m join carillon.job j on j.id = $1::bigint, clock where m.state = 'PENDING'
   ), fed as (${feedInsert('made', {
     executionId: 'id',

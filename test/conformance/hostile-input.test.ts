@@ -59,6 +59,11 @@ const good: Readonly<Record<string, JsonObject>> = {
   'AdminService/PutSecret': { name: 'a' },
   'AdminService/ListSecrets': {},
   'AdminService/DeleteSecret': { name: 'other' },
+  'AdminService/CreateNamespace': { namespace: { name: 'a' } },
+  'AdminService/ListNamespaces': {},
+  'AdminService/UpdateNamespace': { namespace: { name: 'a' } },
+  'AdminService/PutQueue': { queue: { name: 'a' } },
+  'AdminService/ListQueues': {},
 };
 
 const methods = [JobService, ExecutionService, AdminService]

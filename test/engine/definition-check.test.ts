@@ -35,6 +35,7 @@ const definition: JobDefinition = {
   misfire: jobDefaults.misfire,
   retry: jobDefaults.retry,
   attemptTimeoutMs: jobDefaults.attemptTimeoutMs,
+  maxRunning: jobDefaults.maxRunning,
 };
 
 /** Reason and message of the refusal; undefined when there is none. */

@@ -55,6 +55,7 @@ function dispatcherOf() {
           Promise.resolve([...held.values()].filter(({ executionId }) => !known.includes(executionId))),
         promoteDue: () => Promise.resolve({ promoted: 0, nextMs: null }),
       },
+      limits: { hasWaiting: () => Promise.resolve(false) },
     },
     logs: { open: () => ({ add: () => Promise.resolve(), flush: () => Promise.resolve() }) },
     target: {

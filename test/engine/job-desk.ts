@@ -42,6 +42,7 @@ const draft: JobDraft = {
   misfire: jobDefaults.misfire,
   retry: jobDefaults.retry,
   attemptTimeoutMs: jobDefaults.attemptTimeoutMs,
+  maxRunning: jobDefaults.maxRunning,
 };
 
 /** The error that an operation is refused with. */

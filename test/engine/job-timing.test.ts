@@ -44,6 +44,7 @@ const definitionOf = (schedules: readonly Schedule[]): JobDefinition => ({
   misfire: jobDefaults.misfire,
   retry: jobDefaults.retry,
   attemptTimeoutMs: jobDefaults.attemptTimeoutMs,
+  maxRunning: jobDefaults.maxRunning,
 });
 
 const timingOf = (schedules: readonly Schedule[], before?: Parameters<typeof timingFrom>[3]) => {

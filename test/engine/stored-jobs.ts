@@ -42,6 +42,7 @@ const definition: JobDefinition = {
   misfire: jobDefaults.misfire,
   retry: jobDefaults.retry,
   attemptTimeoutMs: jobDefaults.attemptTimeoutMs,
+  maxRunning: jobDefaults.maxRunning,
 };
 
 /** A database for the tests of a file, and what they do in it. */

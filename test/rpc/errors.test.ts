@@ -20,8 +20,14 @@ const reasons = Object.keys(codeOfReason) as ErrorReason[];
 
 /** The error table of the house style, word for word. */
 const table: Readonly<Record<string, readonly ErrorReason[]>> = {
-  NOT_FOUND: ['JOB_NOT_FOUND', 'EXECUTION_NOT_FOUND', 'CALENDAR_NOT_FOUND', 'SECRET_NOT_FOUND'],
-  ALREADY_EXISTS: ['JOB_ALREADY_EXISTS', 'REQUEST_ID_REUSED'],
+  NOT_FOUND: [
+    'JOB_NOT_FOUND',
+    'EXECUTION_NOT_FOUND',
+    'CALENDAR_NOT_FOUND',
+    'SECRET_NOT_FOUND',
+    'NAMESPACE_NOT_FOUND',
+  ],
+  ALREADY_EXISTS: ['JOB_ALREADY_EXISTS', 'NAMESPACE_ALREADY_EXISTS', 'REQUEST_ID_REUSED'],
   INVALID_ARGUMENT: ['INVALID_ARGUMENT', 'INVALID_SCHEDULE', 'INVALID_PAGE_TOKEN'],
   FAILED_PRECONDITION: [
     'JOB_FINISHED',

@@ -44,6 +44,7 @@ const definition: JobDefinition = {
   misfire: jobDefaults.misfire,
   retry: jobDefaults.retry,
   attemptTimeoutMs: jobDefaults.attemptTimeoutMs,
+  maxRunning: jobDefaults.maxRunning,
 };
 
 let names = 0;
@@ -327,7 +328,7 @@ describe('ending attempts', () => {
     const attempt = await begin(instanceId);
     const end = endOf(attempt, { result: { answer: 42 } });
     expect(await store.attempts.end(store.db, instanceId, [end])).toEqual([
-      { id: attempt.executionId, jobId: attempt.jobId, isFinal: true },
+      { id: attempt.executionId, jobId: attempt.jobId, isFinal: true, isLimited: false },
     ]);
     expect(await store.attempts.end(store.db, instanceId, [end])).toEqual([]);
     const execution = await store.ledger.find(store.db, attempt.executionId);
@@ -348,13 +349,13 @@ describe('ending attempts', () => {
     const first = await begin(lost);
     const loss = endOf(first, { outcome: 'FAILED', reason: 'WORKER_LOST', retryAfterMs: 0 });
     expect(await store.attempts.endOf(store.db, [lost], [loss])).toEqual([
-      { id: first.executionId, jobId: first.jobId, isFinal: false },
+      { id: first.executionId, jobId: first.jobId, isFinal: false, isLimited: false },
     ]);
     const [second] = await store.attempts.claim(store.db, next, 1);
     expect(second).toMatchObject({ executionId: first.executionId, attempt: 2 });
     expect(await store.attempts.end(store.db, lost, [endOf(first, {})])).toEqual([]);
     expect(await store.attempts.end(store.db, next, [endOf(second!, {})])).toEqual([
-      { id: first.executionId, jobId: first.jobId, isFinal: true },
+      { id: first.executionId, jobId: first.jobId, isFinal: true, isLimited: false },
     ]);
     const execution = await store.ledger.find(store.db, first.executionId);
     expect(execution?.attempts?.map(({ attempt, outcome }) => [attempt, outcome])).toEqual([

@@ -6,11 +6,12 @@
  * - `crash` throws an error that nobody outside may see;
  * - `slow` never answers.
  *
- * Names of calendars and secrets do so, too.
+ * Names of calendars, secrets, namespaces and queues do so, too.
  */
 import { DomainError, type ErrorReason } from '../../src/domain/errors.ts';
 import type { Execution, LogEntry } from '../../src/domain/execution.ts';
 import type { Job, JobKey, JobRef, Selector } from '../../src/domain/job.ts';
+import type { Namespace, Queue } from '../../src/domain/namespace.ts';
 import type { StoredCalendar } from '../../src/domain/schedule/calendar.ts';
 import type { Schedule } from '../../src/domain/schedule/schedule.ts';
 import type { Secret } from '../../src/domain/secret.ts';
@@ -20,6 +21,7 @@ import type {
   JobChoice,
   JobDraft,
   JobOperations,
+  NamespaceOperations,
   Operations,
   ScheduleDraft,
   SecretOperations,
@@ -53,6 +55,8 @@ export class FakeOperations implements Operations {
   readonly ledger = new Map<number, Execution>();
   readonly storedCalendars = new Map<string, StoredCalendar>();
   readonly storedSecrets = new Map<string, Secret>();
+  readonly storedNamespaces = new Map<string, Namespace>();
+  readonly storedQueues = new Map<string, Queue>();
   readonly logs: LogEntry[] = [];
   /** What a stream replays before it follows. */
   streamMessages: readonly StreamMessage[] = [];
@@ -243,6 +247,39 @@ export class FakeOperations implements Operations {
     delete: async (namespace, name, caller) => {
       await this.#note('secrets.delete', [namespace, name, caller], name);
       return { existed: this.storedSecrets.delete(name) };
+    },
+  };
+
+  readonly namespaces: NamespaceOperations = {
+    create: async (draft, caller) => {
+      await this.#note('namespaces.create', [draft, caller], draft.name);
+      const namespace = { ...draft, createdAt: fakeNow, updatedAt: fakeNow };
+      this.storedNamespaces.set(draft.name, namespace);
+      return namespace;
+    },
+    list: async (page) => {
+      await this.#note('namespaces.list', [page]);
+      const namespaces = [...this.storedNamespaces.values()].slice(0, page.size);
+      return { namespaces, nextPageToken: namespaces.length < this.storedNamespaces.size ? 'more' : '' };
+    },
+    update: async (name, changes, caller) => {
+      await this.#note('namespaces.update', [name, changes, caller], name);
+      const before = this.storedNamespaces.get(name);
+      if (before === undefined) throw refusal('NAMESPACE_NOT_FOUND');
+      const namespace = { ...before, ...changes };
+      this.storedNamespaces.set(name, namespace);
+      return namespace;
+    },
+    putQueue: async (draft, caller) => {
+      await this.#note('queues.put', [draft, caller], draft.name);
+      const queue = { ...draft, createdAt: fakeNow, updatedAt: fakeNow };
+      this.storedQueues.set(draft.name, queue);
+      return queue;
+    },
+    listQueues: async (namespace, page) => {
+      await this.#note('queues.list', [namespace, page]);
+      const queues = [...this.storedQueues.values()].slice(0, page.size);
+      return { queues, nextPageToken: queues.length < this.storedQueues.size ? 'more' : '' };
     },
   };
 

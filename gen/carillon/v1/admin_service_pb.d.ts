@@ -4,14 +4,260 @@
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
+import type { Namespace } from "./namespace_pb.js";
+import type { Duration, FieldMask } from "@bufbuild/protobuf/wkt";
+import type { Queue } from "./queue_pb.js";
 import type { Calendar } from "./calendar_pb.js";
-import type { Duration } from "@bufbuild/protobuf/wkt";
 import type { Secret } from "./secret_pb.js";
 
 /**
  * Describes the file carillon/v1/admin_service.proto.
  */
 export declare const file_carillon_v1_admin_service: GenFile;
+
+/**
+ * Asks for a namespace to be made.
+ *
+ * @generated from message carillon.v1.AdminServiceCreateNamespaceRequest
+ */
+export declare type AdminServiceCreateNamespaceRequest = Message<"carillon.v1.AdminServiceCreateNamespaceRequest"> & {
+  /**
+   * The namespace; output-only fields are ignored.
+   *
+   * @generated from field: carillon.v1.Namespace namespace = 1;
+   */
+  namespace?: Namespace | undefined;
+};
+
+/**
+ * Describes the message carillon.v1.AdminServiceCreateNamespaceRequest.
+ * Use `create(AdminServiceCreateNamespaceRequestSchema)` to create a new message.
+ */
+export declare const AdminServiceCreateNamespaceRequestSchema: GenMessage<AdminServiceCreateNamespaceRequest>;
+
+/**
+ * Answers CreateNamespace.
+ *
+ * @generated from message carillon.v1.AdminServiceCreateNamespaceResponse
+ */
+export declare type AdminServiceCreateNamespaceResponse = Message<"carillon.v1.AdminServiceCreateNamespaceResponse"> & {
+  /**
+   * The namespace as it is stored.
+   *
+   * @generated from field: carillon.v1.Namespace namespace = 1;
+   */
+  namespace?: Namespace | undefined;
+};
+
+/**
+ * Describes the message carillon.v1.AdminServiceCreateNamespaceResponse.
+ * Use `create(AdminServiceCreateNamespaceResponseSchema)` to create a new message.
+ */
+export declare const AdminServiceCreateNamespaceResponseSchema: GenMessage<AdminServiceCreateNamespaceResponse>;
+
+/**
+ * Asks for a page of namespaces.
+ *
+ * @generated from message carillon.v1.AdminServiceListNamespacesRequest
+ */
+export declare type AdminServiceListNamespacesRequest = Message<"carillon.v1.AdminServiceListNamespacesRequest"> & {
+  /**
+   * How many at most. 0 takes 50; above 500 is cut to 500.
+   *
+   * @generated from field: int32 page_size = 1;
+   */
+  pageSize: number;
+
+  /**
+   * Where to go on: next_page_token of the page before.
+   *
+   * @generated from field: string page_token = 2;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message carillon.v1.AdminServiceListNamespacesRequest.
+ * Use `create(AdminServiceListNamespacesRequestSchema)` to create a new message.
+ */
+export declare const AdminServiceListNamespacesRequestSchema: GenMessage<AdminServiceListNamespacesRequest>;
+
+/**
+ * Answers ListNamespaces.
+ *
+ * @generated from message carillon.v1.AdminServiceListNamespacesResponse
+ */
+export declare type AdminServiceListNamespacesResponse = Message<"carillon.v1.AdminServiceListNamespacesResponse"> & {
+  /**
+   * The namespaces of this page.
+   *
+   * @generated from field: repeated carillon.v1.Namespace namespaces = 1;
+   */
+  namespaces: Namespace[];
+
+  /**
+   * Where the next page begins; empty on the last one.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message carillon.v1.AdminServiceListNamespacesResponse.
+ * Use `create(AdminServiceListNamespacesResponseSchema)` to create a new message.
+ */
+export declare const AdminServiceListNamespacesResponseSchema: GenMessage<AdminServiceListNamespacesResponse>;
+
+/**
+ * Asks for a namespace to be changed.
+ *
+ * @generated from message carillon.v1.AdminServiceUpdateNamespaceRequest
+ */
+export declare type AdminServiceUpdateNamespaceRequest = Message<"carillon.v1.AdminServiceUpdateNamespaceRequest"> & {
+  /**
+   * The namespace, by its name, with the new values.
+   *
+   * @generated from field: carillon.v1.Namespace namespace = 1;
+   */
+  namespace?: Namespace | undefined;
+
+  /**
+   * Which fields to change: "description", "limits". A masked field that is
+   * absent is cleared. Default: those that are set in the namespace.
+   *
+   * @generated from field: google.protobuf.FieldMask update_mask = 2;
+   */
+  updateMask?: FieldMask | undefined;
+};
+
+/**
+ * Describes the message carillon.v1.AdminServiceUpdateNamespaceRequest.
+ * Use `create(AdminServiceUpdateNamespaceRequestSchema)` to create a new message.
+ */
+export declare const AdminServiceUpdateNamespaceRequestSchema: GenMessage<AdminServiceUpdateNamespaceRequest>;
+
+/**
+ * Answers UpdateNamespace.
+ *
+ * @generated from message carillon.v1.AdminServiceUpdateNamespaceResponse
+ */
+export declare type AdminServiceUpdateNamespaceResponse = Message<"carillon.v1.AdminServiceUpdateNamespaceResponse"> & {
+  /**
+   * The namespace as it is stored.
+   *
+   * @generated from field: carillon.v1.Namespace namespace = 1;
+   */
+  namespace?: Namespace | undefined;
+};
+
+/**
+ * Describes the message carillon.v1.AdminServiceUpdateNamespaceResponse.
+ * Use `create(AdminServiceUpdateNamespaceResponseSchema)` to create a new message.
+ */
+export declare const AdminServiceUpdateNamespaceResponseSchema: GenMessage<AdminServiceUpdateNamespaceResponse>;
+
+/**
+ * Asks for the limits of a queue to be set.
+ *
+ * @generated from message carillon.v1.AdminServicePutQueueRequest
+ */
+export declare type AdminServicePutQueueRequest = Message<"carillon.v1.AdminServicePutQueueRequest"> & {
+  /**
+   * The queue; output-only fields are ignored. Absent limits are none.
+   *
+   * @generated from field: carillon.v1.Queue queue = 1;
+   */
+  queue?: Queue | undefined;
+};
+
+/**
+ * Describes the message carillon.v1.AdminServicePutQueueRequest.
+ * Use `create(AdminServicePutQueueRequestSchema)` to create a new message.
+ */
+export declare const AdminServicePutQueueRequestSchema: GenMessage<AdminServicePutQueueRequest>;
+
+/**
+ * Answers PutQueue.
+ *
+ * @generated from message carillon.v1.AdminServicePutQueueResponse
+ */
+export declare type AdminServicePutQueueResponse = Message<"carillon.v1.AdminServicePutQueueResponse"> & {
+  /**
+   * The queue as it is stored.
+   *
+   * @generated from field: carillon.v1.Queue queue = 1;
+   */
+  queue?: Queue | undefined;
+};
+
+/**
+ * Describes the message carillon.v1.AdminServicePutQueueResponse.
+ * Use `create(AdminServicePutQueueResponseSchema)` to create a new message.
+ */
+export declare const AdminServicePutQueueResponseSchema: GenMessage<AdminServicePutQueueResponse>;
+
+/**
+ * Asks for a page of queues.
+ *
+ * @generated from message carillon.v1.AdminServiceListQueuesRequest
+ */
+export declare type AdminServiceListQueuesRequest = Message<"carillon.v1.AdminServiceListQueuesRequest"> & {
+  /**
+   * The namespace. Default: "default".
+   *
+   * @generated from field: string namespace = 1;
+   */
+  namespace: string;
+
+  /**
+   * How many at most. 0 takes 50; above 500 is cut to 500.
+   *
+   * @generated from field: int32 page_size = 2;
+   */
+  pageSize: number;
+
+  /**
+   * Where to go on: next_page_token of the page before, with the same
+   * namespace.
+   *
+   * @generated from field: string page_token = 3;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message carillon.v1.AdminServiceListQueuesRequest.
+ * Use `create(AdminServiceListQueuesRequestSchema)` to create a new message.
+ */
+export declare const AdminServiceListQueuesRequestSchema: GenMessage<AdminServiceListQueuesRequest>;
+
+/**
+ * Answers ListQueues.
+ *
+ * @generated from message carillon.v1.AdminServiceListQueuesResponse
+ */
+export declare type AdminServiceListQueuesResponse = Message<"carillon.v1.AdminServiceListQueuesResponse"> & {
+  /**
+   * The queues of this page.
+   *
+   * @generated from field: repeated carillon.v1.Queue queues = 1;
+   */
+  queues: Queue[];
+
+  /**
+   * Where the next page begins; empty on the last one.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message carillon.v1.AdminServiceListQueuesResponse.
+ * Use `create(AdminServiceListQueuesResponseSchema)` to create a new message.
+ */
+export declare const AdminServiceListQueuesResponseSchema: GenMessage<AdminServiceListQueuesResponse>;
 
 /**
  * Asks for a calendar to be stored.
@@ -414,6 +660,57 @@ export declare const AdminServiceDeleteSecretResponseSchema: GenMessage<AdminSer
  * @generated from service carillon.v1.AdminService
  */
 export declare const AdminService: GenService<{
+  /**
+   * Makes a namespace. Errors: NAMESPACE_ALREADY_EXISTS.
+   *
+   * @generated from rpc carillon.v1.AdminService.CreateNamespace
+   */
+  createNamespace: {
+    methodKind: "unary";
+    input: typeof AdminServiceCreateNamespaceRequestSchema;
+    output: typeof AdminServiceCreateNamespaceResponseSchema;
+  },
+  /**
+   * Lists the namespaces by name. Errors: INVALID_PAGE_TOKEN.
+   *
+   * @generated from rpc carillon.v1.AdminService.ListNamespaces
+   */
+  listNamespaces: {
+    methodKind: "unary";
+    input: typeof AdminServiceListNamespacesRequestSchema;
+    output: typeof AdminServiceListNamespacesResponseSchema;
+  },
+  /**
+   * Changes the description or the limits of a namespace. Errors:
+   * NAMESPACE_NOT_FOUND.
+   *
+   * @generated from rpc carillon.v1.AdminService.UpdateNamespace
+   */
+  updateNamespace: {
+    methodKind: "unary";
+    input: typeof AdminServiceUpdateNamespaceRequestSchema;
+    output: typeof AdminServiceUpdateNamespaceResponseSchema;
+  },
+  /**
+   * Sets the limits of a queue, which is made where there is none.
+   *
+   * @generated from rpc carillon.v1.AdminService.PutQueue
+   */
+  putQueue: {
+    methodKind: "unary";
+    input: typeof AdminServicePutQueueRequestSchema;
+    output: typeof AdminServicePutQueueResponseSchema;
+  },
+  /**
+   * Lists the queues of a namespace by name. Errors: INVALID_PAGE_TOKEN.
+   *
+   * @generated from rpc carillon.v1.AdminService.ListQueues
+   */
+  listQueues: {
+    methodKind: "unary";
+    input: typeof AdminServiceListQueuesRequestSchema;
+    output: typeof AdminServiceListQueuesResponseSchema;
+  },
   /**
    * Makes a calendar, or replaces the one of the same name. It applies to every
    * fire time that is not in the ledger yet; no job's next fire time moves.

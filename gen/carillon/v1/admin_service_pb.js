@@ -5,112 +5,184 @@
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
 import { file_carillon_v1_calendar } from "./calendar_pb.js";
+import { file_carillon_v1_namespace } from "./namespace_pb.js";
+import { file_carillon_v1_queue } from "./queue_pb.js";
 import { file_carillon_v1_secret } from "./secret_pb.js";
-import { file_google_protobuf_duration } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_duration, file_google_protobuf_field_mask } from "@bufbuild/protobuf/wkt";
 
 /**
  * Describes the file carillon/v1/admin_service.proto.
  */
 export const file_carillon_v1_admin_service = /*@__PURE__*/
-  fileDesc("Ch9jYXJpbGxvbi92MS9hZG1pbl9zZXJ2aWNlLnByb3RvEgtjYXJpbGxvbi52MSJRCh5BZG1pblNlcnZpY2VQdXRDYWxlbmRhclJlcXVlc3QSLwoIY2FsZW5kYXIYASABKAsyFS5jYXJpbGxvbi52MS5DYWxlbmRhckIGukgDyAEBIlsKH0FkbWluU2VydmljZVB1dENhbGVuZGFyUmVzcG9uc2USJwoIY2FsZW5kYXIYASABKAsyFS5jYXJpbGxvbi52MS5DYWxlbmRhchIPCgdjcmVhdGVkGAIgASgIIm0KHkFkbWluU2VydmljZUdldENhbGVuZGFyUmVxdWVzdBImCgluYW1lc3BhY2UYASABKAlCE7pIEHIOGMgBMgleXFB7Q2N9KiQSIwoEbmFtZRgCIAEoCUIVukgSchAQARjIATIJXlxQe0NjfSskIkoKH0FkbWluU2VydmljZUdldENhbGVuZGFyUmVzcG9uc2USJwoIY2FsZW5kYXIYASABKAsyFS5jYXJpbGxvbi52MS5DYWxlbmRhciKEAQogQWRtaW5TZXJ2aWNlTGlzdENhbGVuZGFyc1JlcXVlc3QSJgoJbmFtZXNwYWNlGAEgASgJQhO6SBByDhjIATIJXlxQe0NjfSokEhoKCXBhZ2Vfc2l6ZRgCIAEoBUIHukgEGgIoABIcCgpwYWdlX3Rva2VuGAMgASgJQgi6SAVyAxiAICJmCiFBZG1pblNlcnZpY2VMaXN0Q2FsZW5kYXJzUmVzcG9uc2USKAoJY2FsZW5kYXJzGAEgAygLMhUuY2FyaWxsb24udjEuQ2FsZW5kYXISFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJInAKIUFkbWluU2VydmljZURlbGV0ZUNhbGVuZGFyUmVxdWVzdBImCgluYW1lc3BhY2UYASABKAlCE7pIEHIOGMgBMgleXFB7Q2N9KiQSIwoEbmFtZRgCIAEoCUIVukgSchAQARjIATIJXlxQe0NjfSskIjUKIkFkbWluU2VydmljZURlbGV0ZUNhbGVuZGFyUmVzcG9uc2USDwoHZXhpc3RlZBgBIAEoCCLKAQocQWRtaW5TZXJ2aWNlUHV0U2VjcmV0UmVxdWVzdBImCgluYW1lc3BhY2UYASABKAlCE7pIEHIOGMgBMgleXFB7Q2N9KiQSIwoEbmFtZRgCIAEoCUIVukgSchAQARjIATIJXlxQe0NjfSskEhoKBXZhbHVlGAMgASgJQguAAQG6SAVyAxiAARJBCg1rZWVwX3ByZXZpb3VzGAQgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQg+6SAyqAQkiBQiAmp4BMgAiaQodQWRtaW5TZXJ2aWNlUHV0U2VjcmV0UmVzcG9uc2USIwoGc2VjcmV0GAEgASgLMhMuY2FyaWxsb24udjEuU2VjcmV0Eg8KB2NyZWF0ZWQYAiABKAgSEgoFdmFsdWUYAyABKAlCA4ABASKCAQoeQWRtaW5TZXJ2aWNlTGlzdFNlY3JldHNSZXF1ZXN0EiYKCW5hbWVzcGFjZRgBIAEoCUITukgQcg4YyAEyCV5cUHtDY30qJBIaCglwYWdlX3NpemUYAiABKAVCB7pIBBoCKAASHAoKcGFnZV90b2tlbhgDIAEoCUIIukgFcgMYgCAiYAofQWRtaW5TZXJ2aWNlTGlzdFNlY3JldHNSZXNwb25zZRIkCgdzZWNyZXRzGAEgAygLMhMuY2FyaWxsb24udjEuU2VjcmV0EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJuCh9BZG1pblNlcnZpY2VEZWxldGVTZWNyZXRSZXF1ZXN0EiYKCW5hbWVzcGFjZRgBIAEoCUITukgQcg4YyAEyCV5cUHtDY30qJBIjCgRuYW1lGAIgASgJQhW6SBJyEBABGMgBMgleXFB7Q2N9KyQiMwogQWRtaW5TZXJ2aWNlRGVsZXRlU2VjcmV0UmVzcG9uc2USDwoHZXhpc3RlZBgBIAEoCDKeBgoMQWRtaW5TZXJ2aWNlEm0KC1B1dENhbGVuZGFyEisuY2FyaWxsb24udjEuQWRtaW5TZXJ2aWNlUHV0Q2FsZW5kYXJSZXF1ZXN0GiwuY2FyaWxsb24udjEuQWRtaW5TZXJ2aWNlUHV0Q2FsZW5kYXJSZXNwb25zZSIDkAICEm0KC0dldENhbGVuZGFyEisuY2FyaWxsb24udjEuQWRtaW5TZXJ2aWNlR2V0Q2FsZW5kYXJSZXF1ZXN0GiwuY2FyaWxsb24udjEuQWRtaW5TZXJ2aWNlR2V0Q2FsZW5kYXJSZXNwb25zZSIDkAIBEnMKDUxpc3RDYWxlbmRhcnMSLS5jYXJpbGxvbi52MS5BZG1pblNlcnZpY2VMaXN0Q2FsZW5kYXJzUmVxdWVzdBouLmNhcmlsbG9uLnYxLkFkbWluU2VydmljZUxpc3RDYWxlbmRhcnNSZXNwb25zZSIDkAIBEnYKDkRlbGV0ZUNhbGVuZGFyEi4uY2FyaWxsb24udjEuQWRtaW5TZXJ2aWNlRGVsZXRlQ2FsZW5kYXJSZXF1ZXN0Gi8uY2FyaWxsb24udjEuQWRtaW5TZXJ2aWNlRGVsZXRlQ2FsZW5kYXJSZXNwb25zZSIDkAICEmIKCVB1dFNlY3JldBIpLmNhcmlsbG9uLnYxLkFkbWluU2VydmljZVB1dFNlY3JldFJlcXVlc3QaKi5jYXJpbGxvbi52MS5BZG1pblNlcnZpY2VQdXRTZWNyZXRSZXNwb25zZRJtCgtMaXN0U2VjcmV0cxIrLmNhcmlsbG9uLnYxLkFkbWluU2VydmljZUxpc3RTZWNyZXRzUmVxdWVzdBosLmNhcmlsbG9uLnYxLkFkbWluU2VydmljZUxpc3RTZWNyZXRzUmVzcG9uc2UiA5ACARJwCgxEZWxldGVTZWNyZXQSLC5jYXJpbGxvbi52MS5BZG1pblNlcnZpY2VEZWxldGVTZWNyZXRSZXF1ZXN0Gi0uY2FyaWxsb24udjEuQWRtaW5TZXJ2aWNlRGVsZXRlU2VjcmV0UmVzcG9uc2UiA5ACAmIGcHJvdG8z", [file_buf_validate_validate, file_carillon_v1_calendar, file_carillon_v1_secret, file_google_protobuf_duration]);
+  fileDesc("Ch9jYXJpbGxvbi92MS9hZG1pbl9zZXJ2aWNlLnByb3RvEgtjYXJpbGxvbi52MSJXCiJBZG1pblNlcnZpY2VDcmVhdGVOYW1lc3BhY2VSZXF1ZXN0EjEKCW5hbWVzcGFjZRgBIAEoCzIWLmNhcmlsbG9uLnYxLk5hbWVzcGFjZUIGukgDyAEBIlAKI0FkbWluU2VydmljZUNyZWF0ZU5hbWVzcGFjZVJlc3BvbnNlEikKCW5hbWVzcGFjZRgBIAEoCzIWLmNhcmlsbG9uLnYxLk5hbWVzcGFjZSJdCiFBZG1pblNlcnZpY2VMaXN0TmFtZXNwYWNlc1JlcXVlc3QSGgoJcGFnZV9zaXplGAEgASgFQge6SAQaAigAEhwKCnBhZ2VfdG9rZW4YAiABKAlCCLpIBXIDGIAgImkKIkFkbWluU2VydmljZUxpc3ROYW1lc3BhY2VzUmVzcG9uc2USKgoKbmFtZXNwYWNlcxgBIAMoCzIWLmNhcmlsbG9uLnYxLk5hbWVzcGFjZRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiiAEKIkFkbWluU2VydmljZVVwZGF0ZU5hbWVzcGFjZVJlcXVlc3QSMQoJbmFtZXNwYWNlGAEgASgLMhYuY2FyaWxsb24udjEuTmFtZXNwYWNlQga6SAPIAQESLwoLdXBkYXRlX21hc2sYAiABKAsyGi5nb29nbGUucHJvdG9idWYuRmllbGRNYXNrIlAKI0FkbWluU2VydmljZVVwZGF0ZU5hbWVzcGFjZVJlc3BvbnNlEikKCW5hbWVzcGFjZRgBIAEoCzIWLmNhcmlsbG9uLnYxLk5hbWVzcGFjZSJIChtBZG1pblNlcnZpY2VQdXRRdWV1ZVJlcXVlc3QSKQoFcXVldWUYASABKAsyEi5jYXJpbGxvbi52MS5RdWV1ZUIGukgDyAEBIkEKHEFkbWluU2VydmljZVB1dFF1ZXVlUmVzcG9uc2USIQoFcXVldWUYASABKAsyEi5jYXJpbGxvbi52MS5RdWV1ZSKBAQodQWRtaW5TZXJ2aWNlTGlzdFF1ZXVlc1JlcXVlc3QSJgoJbmFtZXNwYWNlGAEgASgJQhO6SBByDhjIATIJXlxQe0NjfSokEhoKCXBhZ2Vfc2l6ZRgCIAEoBUIHukgEGgIoABIcCgpwYWdlX3Rva2VuGAMgASgJQgi6SAVyAxiAICJdCh5BZG1pblNlcnZpY2VMaXN0UXVldWVzUmVzcG9uc2USIgoGcXVldWVzGAEgAygLMhIuY2FyaWxsb24udjEuUXVldWUSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIlEKHkFkbWluU2VydmljZVB1dENhbGVuZGFyUmVxdWVzdBIvCghjYWxlbmRhchgBIAEoCzIVLmNhcmlsbG9uLnYxLkNhbGVuZGFyQga6SAPIAQEiWwofQWRtaW5TZXJ2aWNlUHV0Q2FsZW5kYXJSZXNwb25zZRInCghjYWxlbmRhchgBIAEoCzIVLmNhcmlsbG9uLnYxLkNhbGVuZGFyEg8KB2NyZWF0ZWQYAiABKAgibQoeQWRtaW5TZXJ2aWNlR2V0Q2FsZW5kYXJSZXF1ZXN0EiYKCW5hbWVzcGFjZRgBIAEoCUITukgQcg4YyAEyCV5cUHtDY30qJBIjCgRuYW1lGAIgASgJQhW6SBJyEBABGMgBMgleXFB7Q2N9KyQiSgofQWRtaW5TZXJ2aWNlR2V0Q2FsZW5kYXJSZXNwb25zZRInCghjYWxlbmRhchgBIAEoCzIVLmNhcmlsbG9uLnYxLkNhbGVuZGFyIoQBCiBBZG1pblNlcnZpY2VMaXN0Q2FsZW5kYXJzUmVxdWVzdBImCgluYW1lc3BhY2UYASABKAlCE7pIEHIOGMgBMgleXFB7Q2N9KiQSGgoJcGFnZV9zaXplGAIgASgFQge6SAQaAigAEhwKCnBhZ2VfdG9rZW4YAyABKAlCCLpIBXIDGIAgImYKIUFkbWluU2VydmljZUxpc3RDYWxlbmRhcnNSZXNwb25zZRIoCgljYWxlbmRhcnMYASADKAsyFS5jYXJpbGxvbi52MS5DYWxlbmRhchIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkicAohQWRtaW5TZXJ2aWNlRGVsZXRlQ2FsZW5kYXJSZXF1ZXN0EiYKCW5hbWVzcGFjZRgBIAEoCUITukgQcg4YyAEyCV5cUHtDY30qJBIjCgRuYW1lGAIgASgJQhW6SBJyEBABGMgBMgleXFB7Q2N9KyQiNQoiQWRtaW5TZXJ2aWNlRGVsZXRlQ2FsZW5kYXJSZXNwb25zZRIPCgdleGlzdGVkGAEgASgIIsoBChxBZG1pblNlcnZpY2VQdXRTZWNyZXRSZXF1ZXN0EiYKCW5hbWVzcGFjZRgBIAEoCUITukgQcg4YyAEyCV5cUHtDY30qJBIjCgRuYW1lGAIgASgJQhW6SBJyEBABGMgBMgleXFB7Q2N9KyQSGgoFdmFsdWUYAyABKAlCC4ABAbpIBXIDGIABEkEKDWtlZXBfcHJldmlvdXMYBCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CD7pIDKoBCSIFCICangEyACJpCh1BZG1pblNlcnZpY2VQdXRTZWNyZXRSZXNwb25zZRIjCgZzZWNyZXQYASABKAsyEy5jYXJpbGxvbi52MS5TZWNyZXQSDwoHY3JlYXRlZBgCIAEoCBISCgV2YWx1ZRgDIAEoCUIDgAEBIoIBCh5BZG1pblNlcnZpY2VMaXN0U2VjcmV0c1JlcXVlc3QSJgoJbmFtZXNwYWNlGAEgASgJQhO6SBByDhjIATIJXlxQe0NjfSokEhoKCXBhZ2Vfc2l6ZRgCIAEoBUIHukgEGgIoABIcCgpwYWdlX3Rva2VuGAMgASgJQgi6SAVyAxiAICJgCh9BZG1pblNlcnZpY2VMaXN0U2VjcmV0c1Jlc3BvbnNlEiQKB3NlY3JldHMYASADKAsyEy5jYXJpbGxvbi52MS5TZWNyZXQSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIm4KH0FkbWluU2VydmljZURlbGV0ZVNlY3JldFJlcXVlc3QSJgoJbmFtZXNwYWNlGAEgASgJQhO6SBByDhjIATIJXlxQe0NjfSokEiMKBG5hbWUYAiABKAlCFbpIEnIQEAEYyAEyCV5cUHtDY30rJCIzCiBBZG1pblNlcnZpY2VEZWxldGVTZWNyZXRSZXNwb25zZRIPCgdleGlzdGVkGAEgASgIMtkKCgxBZG1pblNlcnZpY2USdAoPQ3JlYXRlTmFtZXNwYWNlEi8uY2FyaWxsb24udjEuQWRtaW5TZXJ2aWNlQ3JlYXRlTmFtZXNwYWNlUmVxdWVzdBowLmNhcmlsbG9uLnYxLkFkbWluU2VydmljZUNyZWF0ZU5hbWVzcGFjZVJlc3BvbnNlEnYKDkxpc3ROYW1lc3BhY2VzEi4uY2FyaWxsb24udjEuQWRtaW5TZXJ2aWNlTGlzdE5hbWVzcGFjZXNSZXF1ZXN0Gi8uY2FyaWxsb24udjEuQWRtaW5TZXJ2aWNlTGlzdE5hbWVzcGFjZXNSZXNwb25zZSIDkAIBEnkKD1VwZGF0ZU5hbWVzcGFjZRIvLmNhcmlsbG9uLnYxLkFkbWluU2VydmljZVVwZGF0ZU5hbWVzcGFjZVJlcXVlc3QaMC5jYXJpbGxvbi52MS5BZG1pblNlcnZpY2VVcGRhdGVOYW1lc3BhY2VSZXNwb25zZSIDkAICEmQKCFB1dFF1ZXVlEiguY2FyaWxsb24udjEuQWRtaW5TZXJ2aWNlUHV0UXVldWVSZXF1ZXN0GikuY2FyaWxsb24udjEuQWRtaW5TZXJ2aWNlUHV0UXVldWVSZXNwb25zZSIDkAICEmoKCkxpc3RRdWV1ZXMSKi5jYXJpbGxvbi52MS5BZG1pblNlcnZpY2VMaXN0UXVldWVzUmVxdWVzdBorLmNhcmlsbG9uLnYxLkFkbWluU2VydmljZUxpc3RRdWV1ZXNSZXNwb25zZSIDkAIBEm0KC1B1dENhbGVuZGFyEisuY2FyaWxsb24udjEuQWRtaW5TZXJ2aWNlUHV0Q2FsZW5kYXJSZXF1ZXN0GiwuY2FyaWxsb24udjEuQWRtaW5TZXJ2aWNlUHV0Q2FsZW5kYXJSZXNwb25zZSIDkAICEm0KC0dldENhbGVuZGFyEisuY2FyaWxsb24udjEuQWRtaW5TZXJ2aWNlR2V0Q2FsZW5kYXJSZXF1ZXN0GiwuY2FyaWxsb24udjEuQWRtaW5TZXJ2aWNlR2V0Q2FsZW5kYXJSZXNwb25zZSIDkAIBEnMKDUxpc3RDYWxlbmRhcnMSLS5jYXJpbGxvbi52MS5BZG1pblNlcnZpY2VMaXN0Q2FsZW5kYXJzUmVxdWVzdBouLmNhcmlsbG9uLnYxLkFkbWluU2VydmljZUxpc3RDYWxlbmRhcnNSZXNwb25zZSIDkAIBEnYKDkRlbGV0ZUNhbGVuZGFyEi4uY2FyaWxsb24udjEuQWRtaW5TZXJ2aWNlRGVsZXRlQ2FsZW5kYXJSZXF1ZXN0Gi8uY2FyaWxsb24udjEuQWRtaW5TZXJ2aWNlRGVsZXRlQ2FsZW5kYXJSZXNwb25zZSIDkAICEmIKCVB1dFNlY3JldBIpLmNhcmlsbG9uLnYxLkFkbWluU2VydmljZVB1dFNlY3JldFJlcXVlc3QaKi5jYXJpbGxvbi52MS5BZG1pblNlcnZpY2VQdXRTZWNyZXRSZXNwb25zZRJtCgtMaXN0U2VjcmV0cxIrLmNhcmlsbG9uLnYxLkFkbWluU2VydmljZUxpc3RTZWNyZXRzUmVxdWVzdBosLmNhcmlsbG9uLnYxLkFkbWluU2VydmljZUxpc3RTZWNyZXRzUmVzcG9uc2UiA5ACARJwCgxEZWxldGVTZWNyZXQSLC5jYXJpbGxvbi52MS5BZG1pblNlcnZpY2VEZWxldGVTZWNyZXRSZXF1ZXN0Gi0uY2FyaWxsb24udjEuQWRtaW5TZXJ2aWNlRGVsZXRlU2VjcmV0UmVzcG9uc2UiA5ACAmIGcHJvdG8z", [file_buf_validate_validate, file_carillon_v1_calendar, file_carillon_v1_namespace, file_carillon_v1_queue, file_carillon_v1_secret, file_google_protobuf_duration, file_google_protobuf_field_mask]);
+
+/**
+ * Describes the message carillon.v1.AdminServiceCreateNamespaceRequest.
+ * Use `create(AdminServiceCreateNamespaceRequestSchema)` to create a new message.
+ */
+export const AdminServiceCreateNamespaceRequestSchema = /*@__PURE__*/
+  messageDesc(file_carillon_v1_admin_service, 0);
+
+/**
+ * Describes the message carillon.v1.AdminServiceCreateNamespaceResponse.
+ * Use `create(AdminServiceCreateNamespaceResponseSchema)` to create a new message.
+ */
+export const AdminServiceCreateNamespaceResponseSchema = /*@__PURE__*/
+  messageDesc(file_carillon_v1_admin_service, 1);
+
+/**
+ * Describes the message carillon.v1.AdminServiceListNamespacesRequest.
+ * Use `create(AdminServiceListNamespacesRequestSchema)` to create a new message.
+ */
+export const AdminServiceListNamespacesRequestSchema = /*@__PURE__*/
+  messageDesc(file_carillon_v1_admin_service, 2);
+
+/**
+ * Describes the message carillon.v1.AdminServiceListNamespacesResponse.
+ * Use `create(AdminServiceListNamespacesResponseSchema)` to create a new message.
+ */
+export const AdminServiceListNamespacesResponseSchema = /*@__PURE__*/
+  messageDesc(file_carillon_v1_admin_service, 3);
+
+/**
+ * Describes the message carillon.v1.AdminServiceUpdateNamespaceRequest.
+ * Use `create(AdminServiceUpdateNamespaceRequestSchema)` to create a new message.
+ */
+export const AdminServiceUpdateNamespaceRequestSchema = /*@__PURE__*/
+  messageDesc(file_carillon_v1_admin_service, 4);
+
+/**
+ * Describes the message carillon.v1.AdminServiceUpdateNamespaceResponse.
+ * Use `create(AdminServiceUpdateNamespaceResponseSchema)` to create a new message.
+ */
+export const AdminServiceUpdateNamespaceResponseSchema = /*@__PURE__*/
+  messageDesc(file_carillon_v1_admin_service, 5);
+
+/**
+ * Describes the message carillon.v1.AdminServicePutQueueRequest.
+ * Use `create(AdminServicePutQueueRequestSchema)` to create a new message.
+ */
+export const AdminServicePutQueueRequestSchema = /*@__PURE__*/
+  messageDesc(file_carillon_v1_admin_service, 6);
+
+/**
+ * Describes the message carillon.v1.AdminServicePutQueueResponse.
+ * Use `create(AdminServicePutQueueResponseSchema)` to create a new message.
+ */
+export const AdminServicePutQueueResponseSchema = /*@__PURE__*/
+  messageDesc(file_carillon_v1_admin_service, 7);
+
+/**
+ * Describes the message carillon.v1.AdminServiceListQueuesRequest.
+ * Use `create(AdminServiceListQueuesRequestSchema)` to create a new message.
+ */
+export const AdminServiceListQueuesRequestSchema = /*@__PURE__*/
+  messageDesc(file_carillon_v1_admin_service, 8);
+
+/**
+ * Describes the message carillon.v1.AdminServiceListQueuesResponse.
+ * Use `create(AdminServiceListQueuesResponseSchema)` to create a new message.
+ */
+export const AdminServiceListQueuesResponseSchema = /*@__PURE__*/
+  messageDesc(file_carillon_v1_admin_service, 9);
 
 /**
  * Describes the message carillon.v1.AdminServicePutCalendarRequest.
  * Use `create(AdminServicePutCalendarRequestSchema)` to create a new message.
  */
 export const AdminServicePutCalendarRequestSchema = /*@__PURE__*/
-  messageDesc(file_carillon_v1_admin_service, 0);
+  messageDesc(file_carillon_v1_admin_service, 10);
 
 /**
  * Describes the message carillon.v1.AdminServicePutCalendarResponse.
  * Use `create(AdminServicePutCalendarResponseSchema)` to create a new message.
  */
 export const AdminServicePutCalendarResponseSchema = /*@__PURE__*/
-  messageDesc(file_carillon_v1_admin_service, 1);
+  messageDesc(file_carillon_v1_admin_service, 11);
 
 /**
  * Describes the message carillon.v1.AdminServiceGetCalendarRequest.
  * Use `create(AdminServiceGetCalendarRequestSchema)` to create a new message.
  */
 export const AdminServiceGetCalendarRequestSchema = /*@__PURE__*/
-  messageDesc(file_carillon_v1_admin_service, 2);
+  messageDesc(file_carillon_v1_admin_service, 12);
 
 /**
  * Describes the message carillon.v1.AdminServiceGetCalendarResponse.
  * Use `create(AdminServiceGetCalendarResponseSchema)` to create a new message.
  */
 export const AdminServiceGetCalendarResponseSchema = /*@__PURE__*/
-  messageDesc(file_carillon_v1_admin_service, 3);
+  messageDesc(file_carillon_v1_admin_service, 13);
 
 /**
  * Describes the message carillon.v1.AdminServiceListCalendarsRequest.
  * Use `create(AdminServiceListCalendarsRequestSchema)` to create a new message.
  */
 export const AdminServiceListCalendarsRequestSchema = /*@__PURE__*/
-  messageDesc(file_carillon_v1_admin_service, 4);
+  messageDesc(file_carillon_v1_admin_service, 14);
 
 /**
  * Describes the message carillon.v1.AdminServiceListCalendarsResponse.
  * Use `create(AdminServiceListCalendarsResponseSchema)` to create a new message.
  */
 export const AdminServiceListCalendarsResponseSchema = /*@__PURE__*/
-  messageDesc(file_carillon_v1_admin_service, 5);
+  messageDesc(file_carillon_v1_admin_service, 15);
 
 /**
  * Describes the message carillon.v1.AdminServiceDeleteCalendarRequest.
  * Use `create(AdminServiceDeleteCalendarRequestSchema)` to create a new message.
  */
 export const AdminServiceDeleteCalendarRequestSchema = /*@__PURE__*/
-  messageDesc(file_carillon_v1_admin_service, 6);
+  messageDesc(file_carillon_v1_admin_service, 16);
 
 /**
  * Describes the message carillon.v1.AdminServiceDeleteCalendarResponse.
  * Use `create(AdminServiceDeleteCalendarResponseSchema)` to create a new message.
  */
 export const AdminServiceDeleteCalendarResponseSchema = /*@__PURE__*/
-  messageDesc(file_carillon_v1_admin_service, 7);
+  messageDesc(file_carillon_v1_admin_service, 17);
 
 /**
  * Describes the message carillon.v1.AdminServicePutSecretRequest.
  * Use `create(AdminServicePutSecretRequestSchema)` to create a new message.
  */
 export const AdminServicePutSecretRequestSchema = /*@__PURE__*/
-  messageDesc(file_carillon_v1_admin_service, 8);
+  messageDesc(file_carillon_v1_admin_service, 18);
 
 /**
  * Describes the message carillon.v1.AdminServicePutSecretResponse.
  * Use `create(AdminServicePutSecretResponseSchema)` to create a new message.
  */
 export const AdminServicePutSecretResponseSchema = /*@__PURE__*/
-  messageDesc(file_carillon_v1_admin_service, 9);
+  messageDesc(file_carillon_v1_admin_service, 19);
 
 /**
  * Describes the message carillon.v1.AdminServiceListSecretsRequest.
  * Use `create(AdminServiceListSecretsRequestSchema)` to create a new message.
  */
 export const AdminServiceListSecretsRequestSchema = /*@__PURE__*/
-  messageDesc(file_carillon_v1_admin_service, 10);
+  messageDesc(file_carillon_v1_admin_service, 20);
 
 /**
  * Describes the message carillon.v1.AdminServiceListSecretsResponse.
  * Use `create(AdminServiceListSecretsResponseSchema)` to create a new message.
  */
 export const AdminServiceListSecretsResponseSchema = /*@__PURE__*/
-  messageDesc(file_carillon_v1_admin_service, 11);
+  messageDesc(file_carillon_v1_admin_service, 21);
 
 /**
  * Describes the message carillon.v1.AdminServiceDeleteSecretRequest.
  * Use `create(AdminServiceDeleteSecretRequestSchema)` to create a new message.
  */
 export const AdminServiceDeleteSecretRequestSchema = /*@__PURE__*/
-  messageDesc(file_carillon_v1_admin_service, 12);
+  messageDesc(file_carillon_v1_admin_service, 22);
 
 /**
  * Describes the message carillon.v1.AdminServiceDeleteSecretResponse.
  * Use `create(AdminServiceDeleteSecretResponseSchema)` to create a new message.
  */
 export const AdminServiceDeleteSecretResponseSchema = /*@__PURE__*/
-  messageDesc(file_carillon_v1_admin_service, 13);
+  messageDesc(file_carillon_v1_admin_service, 23);
 
 /**
  * Keeps what jobs share. Every reply means that the change is committed; every

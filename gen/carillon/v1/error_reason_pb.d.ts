@@ -190,6 +190,20 @@ export enum ErrorReason {
    * @generated from enum value: ERROR_REASON_SECRET_KEY_MISSING = 26;
    */
   SECRET_KEY_MISSING = 26,
+
+  /**
+   * NOT_FOUND: no such namespace.
+   *
+   * @generated from enum value: ERROR_REASON_NAMESPACE_NOT_FOUND = 27;
+   */
+  NAMESPACE_NOT_FOUND = 27,
+
+  /**
+   * ALREADY_EXISTS: there is a namespace of this name.
+   *
+   * @generated from enum value: ERROR_REASON_NAMESPACE_ALREADY_EXISTS = 28;
+   */
+  NAMESPACE_ALREADY_EXISTS = 28,
 }
 
 /**

@@ -122,6 +122,17 @@ export declare type Job = Message<"carillon.v1.Job"> & {
   queueTimeout?: Duration | undefined;
 
   /**
+   * How many executions of the job run at once, 1 to 1,000,000; 0, the default,
+   * is no limit. It comes on top of overlap, which says how many may be open:
+   * under ALLOW, and for what Trigger and Backfill add, it bounds how many of
+   * those run. The others stay PENDING, and go by priority and age. One that
+   * waits for a retry does not run.
+   *
+   * @generated from field: int32 max_running = 14;
+   */
+  maxRunning: number;
+
+  /**
    * Input at Add only: adds the job with a pause of its own.
    *
    * @generated from field: bool start_paused = 16;

@@ -8,7 +8,7 @@ import { secretInUse } from '../refusals.ts';
 import type { SecretBox, SecretName } from './secret-box.ts';
 
 export type SecretDeskOptions = {
-  readonly store: Pick<Store, 'db' | 'transaction' | 'secrets'>;
+  readonly store: Pick<Store, 'db' | 'transaction' | 'secrets' | 'namespaces'>;
   readonly box: SecretBox;
   /** Told when a secret was changed or deleted here; other instances notice by themselves. */
   readonly onChange: (name: SecretName) => void;
@@ -31,6 +31,7 @@ export class SecretDesk implements SecretOperations {
     const value =
       given === undefined ? randomBytes(secretLimits.generatedBytes) : secretBytesFromText(given, 'value');
     const put = await store.transaction(async (tx) => {
+      await store.namespaces.ensure(tx, request.namespace);
       const created = await store.secrets.insert(tx, namespace, name, box.seal(request, value));
       // A statement of its own: it sees what another transaction has put since the insert began.
       if (!created) await this.#change(tx, request, value);

@@ -1,5 +1,6 @@
 import type { Placement } from '../../domain/job.ts';
 import type { WorkerRow } from '../../store/worker-store.ts';
+import { missingOf } from './free-places.ts';
 
 /** How many workers a text names. */
 const maxNamed = 10;
@@ -30,15 +31,8 @@ function placementText(placement: Placement | undefined): string {
 
 function refusalOf(worker: WorkerRow, queue: string, placement: Placement | undefined): string {
   if (!worker.queues.includes(queue)) return 'does not serve the queue';
-  if (placement && 'workerId' in placement && placement.workerId !== worker.workerId)
-    return 'is another worker';
-  if (placement && 'labels' in placement) {
-    for (const [name, value] of Object.entries(placement.labels)) {
-      const own = worker.labels[name];
-      if (own === undefined) return `has no label ${name}`;
-      if (own !== value) return `has ${name}=${own}`;
-    }
-  }
+  const missing = placement && missingOf(worker, placement);
+  if (missing !== undefined) return missing;
   if (worker.state === 'DISCONNECTED') return 'has lost its stream';
   if (worker.state === 'DRAINING') return 'takes nothing more';
   if (worker.running >= worker.capacity) return `runs ${worker.running}, which is all it can`;

@@ -6,10 +6,9 @@
  * runs it without a write of its own. Queues take turns in being first, so that
  * workers that serve several share their capacity among them.
  */
-import type { Placement } from '../../domain/job.ts';
 import type { ClaimedAttempt } from '../../store/attempt-store.ts';
 import type { Store } from '../../store/store.ts';
-import type { ConnectedWorker } from './connected-worker.ts';
+import { FreePlaces } from './free-places.ts';
 import type { WorkerHub } from './worker-hub.ts';
 
 export type WorkerClaimsOptions = {
@@ -72,15 +71,10 @@ export class WorkerClaims {
     const { store, workers, instanceId } = this.#options;
     const waiting = await store.attempts.listPlaced(store.db, queueIds, maxPlaced);
     if (waiting.length === 0) return [];
-    const taken = new Map<ConnectedWorker, number>();
+    const places = new FreePlaces(workers);
     const claims = waiting.flatMap(({ executionId, queueId, placement }) => {
-      const fits = workers
-        .workersOf(queueId)
-        .filter((worker) => isPlaced(worker, placement) && worker.free > (taken.get(worker) ?? 0));
-      const [first] = fits.toSorted((a, b) => b.free - (taken.get(b) ?? 0) - (a.free - (taken.get(a) ?? 0)));
-      if (!first) return [];
-      taken.set(first, (taken.get(first) ?? 0) + 1);
-      return [{ executionId, queueId, workerId: first.hello.workerId }];
+      const workerId = places.take(queueId, placement);
+      return workerId === undefined ? [] : [{ executionId, queueId, workerId }];
     });
     if (claims.length === 0) return [];
     const claimed = await store.attempts.claimPlaced(store.db, instanceId(), claims);
@@ -88,10 +82,4 @@ export class WorkerClaims {
     for (const attempt of claimed) workers.reserveClaimed(queueOf.get(attempt.executionId)!, [attempt]);
     return claimed;
   }
-}
-
-/** Whether a worker is one of those that may run an execution. */
-export function isPlaced({ hello }: Pick<ConnectedWorker, 'hello'>, placement: Placement): boolean {
-  if ('workerId' in placement) return hello.workerId === placement.workerId;
-  return Object.entries(placement.labels).every(([name, value]) => hello.labels[name] === value);
 }

@@ -28,6 +28,7 @@ export const draftFields: { readonly [Field in keyof JobDraft]-?: (job: pb.Job) 
   retry: (job) => retryFromMessage(job.retry),
   attemptTimeoutMs: (job) => msOrDefault(job.attemptTimeout, jobDefaults.attemptTimeoutMs),
   queueTimeoutMs: (job) => msOrDefault(job.queueTimeout, undefined),
+  maxRunning: (job) => job.maxRunning,
 };
 
 /** Everything of a job that a user defines. */
@@ -44,6 +45,7 @@ export function draftFromMessage(job: pb.Job): JobDraft {
     retry: draftFields.retry(job),
     attemptTimeoutMs: draftFields.attemptTimeoutMs(job),
     queueTimeoutMs: draftFields.queueTimeoutMs(job),
+    maxRunning: draftFields.maxRunning(job),
   };
 }
 
@@ -89,6 +91,7 @@ export function jobToMessage(job: Job, lastExecution?: Execution): pb.Job {
     retry: retryToMessage(job.retry),
     attemptTimeout: durationFromMs(job.attemptTimeoutMs),
     queueTimeout: job.queueTimeoutMs === undefined ? undefined : durationFromMs(job.queueTimeoutMs),
+    maxRunning: job.maxRunning,
     startPaused: false,
     state: jobStates.toMessage(job.state),
     pauses: job.pauses.map(pauseToMessage),

@@ -24,6 +24,7 @@ const fieldOfPath: ReadonlyMap<string, Field> = new Map<string, Field>([
   ['retry', 'retry'],
   ['attempt_timeout', 'attemptTimeoutMs'],
   ['queue_timeout', 'queueTimeoutMs'],
+  ['max_running', 'maxRunning'],
 ]);
 
 /** Whether a field says something in the message: what an empty mask goes by. */
@@ -39,6 +40,7 @@ const isSet: { readonly [F in Field]-?: (job: pb.Job) => boolean } = {
   retry: (job) => job.retry !== undefined,
   attemptTimeoutMs: (job) => job.attemptTimeout !== undefined,
   queueTimeoutMs: (job) => job.queueTimeout !== undefined,
+  maxRunning: (job) => job.maxRunning !== 0,
 };
 
 /** What Update changes: the masked fields, with their values out of the job. */

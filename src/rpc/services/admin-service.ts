@@ -1,14 +1,21 @@
 import { AdminService } from '../../../gen/carillon/v1/admin_service_pb.js';
 import { invalidField } from '../../domain/errors.ts';
-import type { CalendarOperations, SecretOperations } from '../../engine/operations.ts';
+import type { CalendarOperations, NamespaceOperations, SecretOperations } from '../../engine/operations.ts';
 import { calendarFromMessage, calendarNamespace, calendarToMessage } from '../messages/calendar.ts';
 import { pageFromMessage } from '../messages/pages.ts';
 import { putSecretFromMessage, secretNamespace, secretToMessage } from '../messages/secret.ts';
+import { createNamespaceHandlers } from './namespace-handlers.ts';
 import { bindService, type Service } from './service.ts';
 
-/** carillon.v1.AdminService over the operations on calendars and secrets. */
-export function createAdminService(calendars: CalendarOperations, secrets: SecretOperations): Service {
+/** carillon.v1.AdminService over the operations on what jobs share. */
+export function createAdminService(
+  calendars: CalendarOperations,
+  secrets: SecretOperations,
+  namespaces: NamespaceOperations,
+): Service {
   return bindService(AdminService, {
+    ...createNamespaceHandlers(namespaces),
+
     async putCalendar(request, call) {
       if (request.calendar === undefined) throw invalidField('calendar', 'must be set');
       const { calendar, created } = await calendars.put(calendarFromMessage(request.calendar), call.caller);

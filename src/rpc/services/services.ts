@@ -10,7 +10,7 @@ export function createServices(operations: Operations): readonly Service[] {
   return [
     createJobService(operations.jobs),
     createExecutionService(operations.executions),
-    createAdminService(operations.calendars, operations.secrets),
+    createAdminService(operations.calendars, operations.secrets, operations.namespaces),
     createWorkerService(operations.workers),
   ];
 }

@@ -125,6 +125,7 @@ const job: fc.Arbitrary<Job> = fc.record({
   }),
   attemptTimeoutMs: ms,
   queueTimeoutMs: optional(ms),
+  maxRunning: fc.nat(1_000_000),
   state: fc.constantFrom('ACTIVE', 'PAUSED', 'FINISHED'),
   pauses: fc.array(
     fc.record({ id: name, actor: text, reason: text, createdAt: date, untilAt: optional(date) }),
@@ -188,6 +189,7 @@ describe('jobs', () => {
           retry: stored.retry,
           attemptTimeoutMs: stored.attemptTimeoutMs,
           queueTimeoutMs: stored.queueTimeoutMs,
+          maxRunning: stored.maxRunning,
         });
         expect(fromBytes.id).toBe(BigInt(stored.id));
         expect(jobKeyFromMessage(fromBytes.key ?? expect.unreachable())).toEqual(stored.key);
@@ -234,6 +236,7 @@ describe('jobs', () => {
       misfire: jobDefaults.misfire,
       retry: jobDefaults.retry,
       attemptTimeoutMs: jobDefaults.attemptTimeoutMs,
+      maxRunning: 0,
     });
   });
 

@@ -1,0 +1,38 @@
+import type { Namespace, Queue } from '../domain/namespace.ts';
+import type { RunLimits } from '../domain/run-limits.ts';
+import type { Caller, Page } from './operations.ts';
+
+/** A namespace as a user gives it. */
+export type NamespaceDraft = {
+  readonly name: string;
+  readonly description: string;
+  readonly limits: RunLimits;
+};
+
+/** A queue as a user gives it. */
+export type QueueDraft = {
+  readonly namespace: string;
+  readonly name: string;
+  readonly limits: RunLimits;
+};
+
+/** What the outside may ask of namespaces and queues. */
+export type NamespaceOperations = {
+  /** Refuses a name that is taken. */
+  create(draft: NamespaceDraft, caller: Caller): Promise<Namespace>;
+  /** By name. */
+  list(page: Page): Promise<{ readonly namespaces: readonly Namespace[]; readonly nextPageToken: string }>;
+  /** Changes what is given. */
+  update(
+    name: string,
+    changes: { readonly description?: string; readonly limits?: RunLimits },
+    caller: Caller,
+  ): Promise<Namespace>;
+  /** Makes a queue where there is none, and sets its limits. */
+  putQueue(draft: QueueDraft, caller: Caller): Promise<Queue>;
+  /** By name. */
+  listQueues(
+    namespace: string,
+    page: Page,
+  ): Promise<{ readonly queues: readonly Queue[]; readonly nextPageToken: string }>;
+};
