@@ -144,9 +144,13 @@ export class PgLimitStore {
        with held as materialized (
          select lane, queue_id, count(*) as running from carillon.open_execution
           where instance_id is not null and lane is not null group by lane, queue_id
+       ), held_of_lane as (
+         select lane, sum(running) as running from held group by lane
+       ), held_of_queue as (
+         select queue_id, sum(running) as running from held group by queue_id
        ), held_of_namespace as (
          select coalesce(j.namespace, q.namespace, n.name) as name, sum(h.running) as running
-           from held h
+           from held_of_lane h
            left join carillon.job j on j.id = h.lane
            left join carillon.queue q on q.id = h.lane
            left join carillon.namespace n on n.id = h.lane
@@ -154,16 +158,19 @@ export class PgLimitStore {
        ), bound as (
          select 'job' as kind, j.id, j.namespace || '/' || j.group_name || '/' || j.name as name, j.max_running,
                 null::integer as start_count, null::bigint as start_period_ms, null::timestamptz as booked,
-                (select sum(running) from held h where h.lane = j.id) as running
-           from carillon.job j where j.id = any ($1::bigint[]) and j.max_running > 0
+                h.running
+           from carillon.job j left join held_of_lane h on h.lane = j.id
+          where j.id = any ($1::bigint[]) and j.max_running > 0
          union all
          select 'queue', q.id, q.name, q.max_running, q.start_count, q.start_period_ms, q.starts_booked_until,
-                (select sum(running) from held h where h.queue_id = q.id)
-           from carillon.queue q where q.id = any ($2::bigint[]) and q.is_limited
+                h.running
+           from carillon.queue q left join held_of_queue h on h.queue_id = q.id
+          where q.id = any ($2::bigint[]) and q.is_limited
          union all
          select 'namespace', n.id, n.name, n.max_running, n.start_count, n.start_period_ms, n.starts_booked_until,
-                (select h.running from held_of_namespace h where h.name = n.name)
-           from carillon.namespace n where n.name = any ($3::text[]) and n.is_limited
+                h.running
+           from carillon.namespace n left join held_of_namespace h on h.name = n.name
+          where n.name = any ($3::text[]) and n.is_limited
        )
        select kind, id, name, max_running as "maxRunning", start_count as "startCount",
               start_period_ms as "startPeriodMs", (extract(epoch from booked) * 1000)::float8 as "bookedUntilMs",
