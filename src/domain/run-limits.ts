@@ -28,6 +28,11 @@ export type Bound = {
   readonly nowMs: number;
 };
 
+/** The keys of bounds. */
+export const jobBound = (jobId: number): string => `job ${jobId}`;
+export const queueBound = (queueId: number): string => `queue ${queueId}`;
+export const namespaceBound = (namespace: string): string => `namespace ${namespace}`;
+
 /** Where a bound allows a fraction of a start less than rounding loses, it allows the whole. */
 const roundingSlack = 1e-6;
 

@@ -8,7 +8,8 @@
  * number of statements. A job whose definition cannot be used is set aside with
  * a ledger row that says why; the others fire.
  */
-import { type FirePlan, type FireSituation, planFires } from '../domain/fire-plan.ts';
+import { planFires } from '../domain/fire-plan.ts';
+import type { FirePlan, FireSituation } from '../domain/fire-situation.ts';
 import { Exclusions } from '../domain/schedule/exclusions.ts';
 import type { ScheduleProgress } from '../domain/schedule/schedule.ts';
 import type { Clock } from '../platform/clock.ts';

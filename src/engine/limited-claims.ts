@@ -18,10 +18,10 @@
  * there is room. Somebody's end is heard of late: places stay free until then,
  * at most for the safety interval.
  */
-import { RunBounds } from '../domain/run-limits.ts';
+import { jobBound, namespaceBound, queueBound, RunBounds } from '../domain/run-limits.ts';
 import type { ClaimedAttempt } from '../store/attempt-store.ts';
 import type { Tx } from '../store/database.ts';
-import { jobBound, type LanedExecution, namespaceBound, queueBound } from '../store/limit-store.ts';
+import type { LanedExecution } from '../store/limit-store.ts';
 import type { Store } from '../store/store.ts';
 import { FreePlaces } from './workers/free-places.ts';
 import type { WorkerHub } from './workers/worker-hub.ts';

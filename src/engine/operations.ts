@@ -19,9 +19,8 @@ import type {
 import type { Calendar, StoredCalendar } from '../domain/schedule/calendar.ts';
 import type { Schedule } from '../domain/schedule/schedule.ts';
 import type { Secret } from '../domain/secret.ts';
-import type { ListedWorker } from '../store/worker-store.ts';
 import type { NamespaceOperations } from './namespace-operations.ts';
-import type { WorkerHello, WorkerSession, WorkerStream } from './workers/worker-messages.ts';
+import type { WorkerOperations } from './workers/worker-operations.ts';
 
 /** Who asks: for pauses, the audit and the log. */
 export type Caller = { readonly actor: string; readonly requestId: string };
@@ -279,19 +278,7 @@ export type {
   WorkerResult,
   WorkerSession,
 } from './workers/worker-messages.ts';
-/** What the servers are given. */
-export type { ListedWorker };
-
-export type WorkerFilter = { readonly namespace?: string; readonly queue?: string };
-
-export type WorkerOperations = {
-  /** Takes a worker in; what it says from then on goes into the session. */
-  connect(hello: WorkerHello, stream: WorkerStream): Promise<WorkerSession>;
-  list(
-    filter: WorkerFilter,
-    page: Page,
-  ): Promise<{ workers: readonly ListedWorker[]; nextPageToken: string }>;
-};
+export type { ListedWorker, WorkerFilter, WorkerOperations } from './workers/worker-operations.ts';
 
 export type Operations = {
   readonly jobs: JobOperations;

@@ -15,7 +15,7 @@
  */
 
 import type { Placement } from '../domain/job.ts';
-import type { Bound } from '../domain/run-limits.ts';
+import { type Bound, jobBound, namespaceBound, queueBound } from '../domain/run-limits.ts';
 import { type Db, numberArray, run, type Tx } from './database.ts';
 
 /** "carilimt" in ASCII: any number that no other lock here has. */
@@ -49,10 +49,6 @@ const leastOfLane = 16;
 
 /** So many executions for certain workers are looked at in one pass. */
 const maxPlaced = 500;
-
-export const jobBound = (jobId: number): string => `job ${jobId}`;
-export const queueBound = (queueId: number): string => `queue ${queueId}`;
-export const namespaceBound = (namespace: string): string => `namespace ${namespace}`;
 
 export class PgLimitStore {
   /** Whether anything waits in a lane of these queues; 0 stands for none. Uses open_execution_lane_idx. */

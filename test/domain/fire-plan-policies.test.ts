@@ -1,6 +1,6 @@
 /** Plans under the overlap policies, with calendars and with fixed delays. */
 import { describe, expect, it } from 'vitest';
-import type { FireSituation, PlannedRow } from '../../src/domain/fire-plan.ts';
+import type { FireSituation, PlannedRow } from '../../src/domain/fire-situation.ts';
 import { jobDefaults } from '../../src/domain/job.ts';
 import type { Fire } from '../../src/domain/schedule/timetable.ts';
 import { every, minute, noon, plan, second, short } from './fire-plans.ts';

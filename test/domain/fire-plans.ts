@@ -1,5 +1,6 @@
 /** Plans of one schedule that is due at noon, and how the tests write their rows. */
-import { type FireSituation, type PlannedRow, planFires } from '../../src/domain/fire-plan.ts';
+import { planFires } from '../../src/domain/fire-plan.ts';
+import type { FireSituation, PlannedRow } from '../../src/domain/fire-situation.ts';
 import { jobDefaults } from '../../src/domain/job.ts';
 import { Exclusions } from '../../src/domain/schedule/exclusions.ts';
 import type { Schedule } from '../../src/domain/schedule/schedule.ts';

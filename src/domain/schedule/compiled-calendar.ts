@@ -2,7 +2,8 @@ import { invalidField } from '../errors.ts';
 import type { Calendar } from './calendar.ts';
 import { ExcludedDays } from './excluded-days.ts';
 import { ExcludedTimes } from './excluded-times.ts';
-import { Zone } from './zone.ts';
+import type { Zone } from './zone.ts';
+import { zoneOf } from './zone-field.ts';
 
 const dayMs = 86_400_000;
 
@@ -79,15 +80,7 @@ export class CompiledCalendar {
  */
 export function compileCalendar(calendar: Calendar, path = 'calendar'): CompiledCalendar {
   refuseTooMany(calendar, path);
-  const zone = Zone.find(calendar.timeZone);
-  if (!zone) {
-    const shown = JSON.stringify(calendar.timeZone.slice(0, 64));
-    throw invalidField(
-      `${path}.time_zone`,
-      `${shown} is no IANA time zone; write one like "Europe/Berlin" or "UTC"`,
-      'INVALID_SCHEDULE',
-    );
-  }
+  const zone = zoneOf(calendar.timeZone, `${path}.time_zone`);
   const days = new ExcludedDays(calendar, path);
   const times = calendar.crons.map((cron, i) => new ExcludedTimes(cron, `${path}.crons[${i}].expression`));
   return new CompiledCalendar(calendar.name, zone, days, times);

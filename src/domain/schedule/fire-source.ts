@@ -12,7 +12,8 @@ import { CronSyntaxError, compileCron } from './cron-expression.ts';
 import { type ClockNote, CronSearch } from './cron-search.ts';
 import { jitterShiftMs } from './jitter.ts';
 import type { IntervalSchedule, Schedule, ScheduleProgress } from './schedule.ts';
-import { Zone } from './zone.ts';
+import type { Zone } from './zone.ts';
+import { zoneOf } from './zone-field.ts';
 
 /** The instants that a schedule names, before bounds and jitter. */
 type Named = {
@@ -216,15 +217,4 @@ function namedBySearch(search: CronSearch): Named {
       return found;
     },
   };
-}
-
-function zoneOf(name: string, field: string): Zone {
-  const zone = Zone.find(name);
-  if (zone) return zone;
-  const shown = JSON.stringify(name.slice(0, 64));
-  throw invalidField(
-    field,
-    `${shown} is no IANA time zone; write one like "Europe/Berlin" or "UTC"`,
-    'INVALID_SCHEDULE',
-  );
 }

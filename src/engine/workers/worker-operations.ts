@@ -1,0 +1,17 @@
+import type { ListedWorker } from '../../store/worker-store.ts';
+import type { Page } from '../operations.ts';
+import type { WorkerHello, WorkerSession, WorkerStream } from './worker-messages.ts';
+
+export type { ListedWorker };
+
+export type WorkerFilter = { readonly namespace?: string; readonly queue?: string };
+
+/** What the outside may ask of workers. */
+export type WorkerOperations = {
+  /** Takes a worker in; what it says from then on goes into the session. */
+  connect(hello: WorkerHello, stream: WorkerStream): Promise<WorkerSession>;
+  list(
+    filter: WorkerFilter,
+    page: Page,
+  ): Promise<{ workers: readonly ListedWorker[]; nextPageToken: string }>;
+};
