@@ -201,3 +201,40 @@ describe('a job is FINISHED', () => {
     expect((await use.jobOf(id)).state).toBe('ACTIVE');
   });
 });
+
+describe('an edit of the target', () => {
+  const worker = (queue: string, labels: Record<string, string> = {}) =>
+    ({ target: { kind: 'worker', queue, labels } }) as const;
+  const placesOf = (id: number) =>
+    use.rows<{ queue: string | null; placement: unknown; held: boolean }>(
+      `select q.name as queue, o.placement, o.instance_id is not null as held
+         from carillon.open_execution o left join carillon.queue q on q.id = o.queue_id
+        where o.job_id = $1 order by o.execution_id`,
+      [id],
+    );
+
+  it('moves what waits to the new queue and labels, and leaves what runs where it is', async () => {
+    const id = await use.addId({ overlap: 'ALLOW', ...worker('old') });
+    for (let n = 0; n < 3; n++) await use.trigger(id);
+    await use.rows(
+      `update carillon.open_execution set instance_id = 1, attempt_started_at = now(), attempt = 1
+        where execution_id = (select min(execution_id) from carillon.open_execution where job_id = $1)`,
+      [id],
+    );
+    await update(id, worker('new', { zone: 'eu' }));
+    const waits = { queue: 'new', placement: { labels: { zone: 'eu' } }, held: false };
+    expect(await placesOf(id)).toEqual([{ queue: 'old', placement: null, held: true }, waits, waits]);
+    await update(id, { target: { ...jobTarget, url: 'http://127.0.0.1:9/elsewhere' } });
+    const direct = { queue: null, placement: null, held: false };
+    expect((await placesOf(id)).slice(1)).toEqual([direct, direct]);
+  });
+
+  it('that says the same moves nothing: a placement of its own stays', async () => {
+    const id = await use.addId({ overlap: 'ALLOW', ...worker('kept', { zone: 'eu' }) });
+    await use.trigger(id, { placement: { workerId: 'w1' } });
+    await update(id, { ...worker('kept', { zone: 'eu' }), description: 'changed' });
+    expect(await placesOf(id)).toMatchObject([{ queue: 'kept', placement: { workerId: 'w1' } }]);
+  });
+});
+
+const jobTarget = { kind: 'http', url: '', method: 'POST', headers: {}, successCodes: [] } as const;

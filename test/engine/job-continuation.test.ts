@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import type { Schedule, ScheduleProgress } from '../../src/domain/schedule/schedule.ts';
 import { useStoredJobs } from './stored-jobs.ts';
 
@@ -29,6 +29,30 @@ describe('a job with buffered executions', () => {
     continuation.look([jobId]);
     await continuation.settled();
     expect(await bufferedOf(jobId)).toEqual([false, true]);
+  });
+
+  it('is looked at again when a pass failed, and what came in meanwhile with it (F6)', async () => {
+    const { store } = stored;
+    const { continuation } = stored.engine();
+    const [first, second] = [await stored.addJob(), await stored.addJob()];
+    for (const jobId of [first, second])
+      await stored.addExecution(jobId, { fireMs: 1_000, state: 'PENDING', buffered: true });
+    const told: (readonly number[])[] = [];
+    const listAmong = store.continuations.listAmong.bind(store.continuations);
+    const failOnce = vi.spyOn(store.continuations, 'listAmong').mockImplementation(async (db, ids) => {
+      told.push(ids);
+      if (told.length > 1) return listAmong(db, ids);
+      await Promise.resolve();
+      continuation.look([second]);
+      throw new Error('the database is away');
+    });
+    continuation.look([first]);
+    await continuation.settled();
+    failOnce.mockRestore();
+    expect(told[0]).toEqual([first]);
+    expect(new Set(told[1])).toEqual(new Set([first, second]));
+    expect(await bufferedOf(first)).toEqual([false]);
+    expect(await bufferedOf(second)).toEqual([false]);
   });
 
   it('keeps them while another one is open', async () => {

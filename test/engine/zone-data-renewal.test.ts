@@ -64,3 +64,32 @@ it('recomputes what other zone data computed, once in a term, and logs and count
   expect(lines.find((line) => line.includes(`"jobId":${moved}`))).toContain(new Date(nextMs).toISOString());
   expect(await stored.ledgerOf(moved)).toEqual([]);
 });
+
+it('writes nothing once another leader has a higher term (F2, I7)', async () => {
+  const { store } = stored;
+  const nextMs = Date.now() + 5 * hour;
+  const jobId = await stored.addJob({ schedules: [daily], nextFireMs: nextMs });
+  await stored.rows(`update carillon.timer set zone_data = '2001a' where job_id = $1`, [jobId]);
+  const register = (name: string): Promise<number> =>
+    store.instances.register(store.db, { name, roles: 'scheduler', version: '0' }, 60_000);
+  const [before, now] = [await register('before'), await register('now')];
+  await stored.rows(
+    `insert into carillon.leader_lease values ('scheduler', $1, 9, now() + interval '1 hour')
+     on conflict (name) do update set instance_id = $1, term = 9, expires_at = now() + interval '1 hour'`,
+    [now],
+  );
+  const renewalOf = (instanceId: number, term: number) =>
+    new ZoneDataRenewal({
+      store,
+      jobs: new JobCache(store),
+      clock: systemClock,
+      logger: createLogger({ level: 'silent', destination: { write: () => undefined } }),
+      metrics: { count: () => undefined, observe: () => undefined },
+      leadership: () => ({ term, instanceId }),
+      intervalMs: 1_000,
+    });
+  await renewalOf(before, 8).tick();
+  expect(await stored.timerOf(jobId)).toMatchObject({ nextFireMs: nextMs, zoneData: '2001a' });
+  await renewalOf(now, 9).tick();
+  expect(await stored.timerOf(jobId)).toMatchObject({ zoneData: zoneDataVersion });
+});
