@@ -2,7 +2,7 @@
  * Measures Carillon end to end, each process in a process of its own, beside
  * what the same Postgres does without it.
  *
- *   npm run bench                      every figure, about eight minutes, five of them for `million`
+ *   npm run bench                      every figure, about ten minutes, five of them for `million`
  *   npm run bench -- triggers herd     some of them
  *   BENCH_NODE_FLAGS=--cpu-prof        reaches the Carillon processes
  *
@@ -19,6 +19,7 @@ import { measureLateness } from './figures/lateness.ts';
 import { measureLogs } from './figures/logs.ts';
 import { measureMillionJobs } from './figures/million-jobs.ts';
 import { measureNextFire } from './figures/next-fire.ts';
+import { measurePeers } from './figures/peers.ts';
 import { measureTriggers } from './figures/triggers.ts';
 import { measureWorkers } from './figures/workers.ts';
 import { BenchDatabase } from './support/bench-database.ts';
@@ -37,6 +38,7 @@ const measures: Readonly<Record<string, (bench: Bench) => Promise<readonly Figur
   triggers: measureTriggers,
   executions: measureExecutions,
   workers: measureWorkers,
+  peers: measurePeers,
   lateness: measureLateness,
   herd: measureHerd,
   logs: measureLogs,

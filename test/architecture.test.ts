@@ -8,21 +8,28 @@ const root = join(import.meta.dirname, '..');
 
 type Import = { readonly from: string; readonly to: string; readonly typeOnly: boolean };
 
-const sources = readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' })
-  .filter((file) => file.endsWith('.ts'))
-  .map((file) => {
-    const path = normalize(`src/${file}`);
-    const text = readFileSync(join(root, path), 'utf8');
-    return { path, text, code: text.replace(/\/\*[\s\S]*?\*\//g, '').replace(/^\s*\/\/.*$/gm, '') };
-  });
+type Source = { readonly path: string; readonly text: string; readonly code: string };
 
-const imports: Import[] = sources.flatMap(({ path, code }) =>
-  [...code.matchAll(/^\s*(?:import|export)\s+(type\s)?(?:[^'";]*?\sfrom\s)?'([^']+)'/gm)].map((match) => {
-    const to = match[2]!;
-    const local = to.startsWith('.') ? relative(root, join(root, dirname(path), to)) : to;
-    return { from: path, to: local, typeOnly: match[1] !== undefined };
-  }),
-);
+const sourcesIn = (folder: string): Source[] =>
+  readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
+    .filter((file) => file.endsWith('.ts'))
+    .map((file) => {
+      const path = normalize(`${folder}/${file}`);
+      const text = readFileSync(join(root, path), 'utf8');
+      return { path, text, code: text.replace(/\/\*[\s\S]*?\*\//g, '').replace(/^\s*\/\/.*$/gm, '') };
+    });
+
+const importsOf = (files: readonly Source[]): Import[] =>
+  files.flatMap(({ path, code }) =>
+    [...code.matchAll(/^\s*(?:import|export)\s+(type\s)?(?:[^'";]*?\sfrom\s)?'([^']+)'/gm)].map((match) => {
+      const to = match[2]!;
+      const local = to.startsWith('.') ? relative(root, join(root, dirname(path), to)) : to;
+      return { from: path, to: local, typeOnly: match[1] !== undefined };
+    }),
+  );
+
+const sources = sourcesIn('src');
+const imports = importsOf(sources);
 
 const from = (...folders: string[]) =>
   imports.filter((i) => folders.some((folder) => i.from.startsWith(folder)));
@@ -94,6 +101,17 @@ describe('the house', () => {
 
   it('knows pino in one place', () => {
     expect(shown(imports.filter((i) => i.to === 'pino' && i.from !== 'src/platform/logger.ts'))).toEqual([]);
+  });
+
+  it('knows the peers it is measured beside in bench only: nothing that ships or is tested rests on them', () => {
+    const everywhere = importsOf(['src', 'test', 'examples', 'bench'].flatMap(sourcesIn));
+    const found = everywhere.filter((i) => /^(pg-boss|graphile-worker)(\/|$)/.test(i.to));
+    expect(found.length).toBeGreaterThan(0);
+    expect(shown(found.filter((i) => !i.from.startsWith('bench/')))).toEqual([]);
+    const { dependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
+      dependencies: Readonly<Record<string, string>>;
+    };
+    expect(Object.keys(dependencies).filter((name) => /^(pg-boss|graphile-worker)$/.test(name))).toEqual([]);
   });
 
   it('has no cycles', () => {
