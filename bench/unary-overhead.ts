@@ -73,6 +73,7 @@ const operations: Operations = {
   calendars: {} as Operations['calendars'],
   secrets: {} as Operations['secrets'],
   workers: {} as Operations['workers'],
+  attempts: {} as Operations['attempts'],
   ready: () => Promise.resolve(),
 };
 

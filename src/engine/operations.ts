@@ -20,6 +20,7 @@ import type { Calendar, StoredCalendar } from '../domain/schedule/calendar.ts';
 import type { Schedule } from '../domain/schedule/schedule.ts';
 import type { Secret } from '../domain/secret.ts';
 import type { ListedWorker } from '../store/worker-store.ts';
+import type { AttemptOperations } from './reports/report-messages.ts';
 import type { WorkerHello, WorkerSession, WorkerStream } from './workers/worker-messages.ts';
 
 /** Who asks: for pauses, the audit and the log. */
@@ -268,6 +269,7 @@ export type SecretOperations = {
   delete(namespace: string, name: string, caller: Caller): Promise<{ existed: boolean }>;
 };
 
+export type { AttemptOperations, EndReport, LogReceipt, LogReport } from './reports/report-messages.ts';
 export type {
   Assignment,
   AttemptRef,
@@ -297,6 +299,7 @@ export type Operations = {
   readonly secrets: SecretOperations;
   readonly executions: ExecutionOperations;
   readonly workers: WorkerOperations;
+  readonly attempts: AttemptOperations;
   /** Resolves while the instance can serve; rejects with the reason why not. For readiness. */
   ready(): Promise<void>;
 };

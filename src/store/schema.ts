@@ -93,6 +93,11 @@ export type OpenExecutionTable = {
   queue_id: number | null;
   placement: NullableJsonColumn<Placement>;
   worker_id: string | null;
+  report_by: Date | null;
+  heartbeat_by: Date | null;
+  heartbeat_timeout_ms: number | null;
+  reported_lines: number | null;
+  reported_bytes: number | null;
 };
 
 export type AttemptTable = {

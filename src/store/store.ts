@@ -12,6 +12,7 @@ import { PgLedgerStore } from './ledger-store.ts';
 import { PgLogStore } from './log-store.ts';
 import { PgPauseStore } from './pause-store.ts';
 import { PgQueueStore } from './queue-store.ts';
+import { PgReportStore } from './report-store.ts';
 import { PgRequestStore } from './request-store.ts';
 import { PgSecretStore } from './secret-store.ts';
 import { PgTimerStore } from './timer-store.ts';
@@ -42,6 +43,7 @@ export function createStore(database: Database) {
     logs: new PgLogStore(),
     pauses: new PgPauseStore(),
     queues: new PgQueueStore(),
+    reports: new PgReportStore(),
     requests: new PgRequestStore(),
     secrets: new PgSecretStore(),
     timers: new PgTimerStore(),

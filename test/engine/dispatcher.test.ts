@@ -12,6 +12,7 @@ const job = {
   key: { namespace: 'n', group: 'g', name: 'j' },
   generation: 1,
   definition: {
+    target: { kind: 'worker' },
     parameters: {},
     retry: { maxAttempts: 5, initialBackoffMs: 0, maxBackoffMs: 0, multiplier: 1, jitter: 0 },
     attemptTimeoutMs: 60_000,

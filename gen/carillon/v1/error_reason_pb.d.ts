@@ -122,6 +122,14 @@ export enum ErrorReason {
   CURSOR_EXPIRED = 14,
 
   /**
+   * UNAUTHENTICATED: no credentials, or wrong ones; of an attempt's token it is
+   * not told what is wrong with it.
+   *
+   * @generated from enum value: ERROR_REASON_UNAUTHENTICATED = 15;
+   */
+  UNAUTHENTICATED = 15,
+
+  /**
    * UNAVAILABLE: shutting down, or the database is away; try again.
    *
    * @generated from enum value: ERROR_REASON_UNAVAILABLE = 17;
@@ -190,6 +198,29 @@ export enum ErrorReason {
    * @generated from enum value: ERROR_REASON_SECRET_KEY_MISSING = 26;
    */
   SECRET_KEY_MISSING = 26,
+
+  /**
+   * FAILED_PRECONDITION: the attempt is over, and how it ended stands.
+   *
+   * @generated from enum value: ERROR_REASON_ATTEMPT_ENDED = 27;
+   */
+  ATTEMPT_ENDED = 27,
+
+  /**
+   * FAILED_PRECONDITION: the callee has not said yet that it will report later;
+   * it answers 202 first. Try again.
+   *
+   * @generated from enum value: ERROR_REASON_ATTEMPT_NOT_ACCEPTED = 28;
+   */
+  ATTEMPT_NOT_ACCEPTED = 28,
+
+  /**
+   * OUT_OF_RANGE: fewer log lines have arrived than the offset says; the
+   * metadata names the expected one.
+   *
+   * @generated from enum value: ERROR_REASON_LOG_OFFSET_TOO_HIGH = 29;
+   */
+  LOG_OFFSET_TOO_HIGH = 29,
 }
 
 /**
