@@ -262,7 +262,12 @@ const appendStatement = `/* append_reported */
   update carillon.open_execution o set reported_lines = $4, reported_bytes = $5, heartbeat_by = ${nextHeartbeat}
    where o.execution_id = $1`;
 
-/** Each cause has an index; the lock asks again, because a report may have come in between. */
+/**
+ * Each cause has an index; the lock asks again, because a report may have come
+ * in between. The ids are an array, so that its rows are found by the primary
+ * key: joined, the planner reads every attempt that is with a callee, 8 ms of
+ * each look for 20,000 of them.
+ */
 const overdueStatement = `/* overdue_reports */
   with now as materialized (
     select clock_timestamp() as at, clock_timestamp() - $1 * interval '1 millisecond' as canceled_by
@@ -284,7 +289,7 @@ const overdueStatement = `/* overdue_reports */
               then (extract(epoch from o.report_by - o.attempt_started_at) * 1000)::float8
               else o.heartbeat_timeout_ms end as "givenMs"
     from carillon.open_execution o
-   where o.execution_id in (select execution_id from due) and o.instance_id = ${calleeId}
+   where o.execution_id = any (array(select execution_id from due)) and o.instance_id = ${calleeId}
      and (o.report_by <= (select at from now) or o.heartbeat_by <= (select at from now)
           or o.cancel_requested_at <= (select canceled_by from now))
    order by o.execution_id limit $2
