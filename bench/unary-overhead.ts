@@ -74,6 +74,7 @@ const operations: Operations = {
   secrets: {} as Operations['secrets'],
   namespaces: {} as Operations['namespaces'],
   workers: {} as Operations['workers'],
+  attempts: {} as Operations['attempts'],
   ready: () => Promise.resolve(),
 };
 

@@ -23,6 +23,10 @@ import { Membership } from './engine/membership.ts';
 import { NamespaceDesk } from './engine/namespace-desk.ts';
 import type { Operations } from './engine/operations.ts';
 import { PauseCommands } from './engine/pause-commands.ts';
+import { AttemptTokens } from './engine/reports/attempt-tokens.ts';
+import { CalleeSweep } from './engine/reports/callee-sweep.ts';
+import { HandOvers } from './engine/reports/hand-overs.ts';
+import { ReportDesk } from './engine/reports/report-desk.ts';
 import { Rescuer } from './engine/rescuer.ts';
 import { Scheduler } from './engine/scheduler.ts';
 import { SecretBox } from './engine/secrets/secret-box.ts';
@@ -103,6 +107,8 @@ export function createEngine({ config, clock, logger, version, database, store }
 
   const logs = new LogWriter({ store, notifier, clock, logger, instanceId });
   const ender = new AttemptEnder({ store, notifier, continuation, clock, logger, instanceId });
+  const handOvers = new HandOvers({ store, clock, logger, instanceId });
+  const tokens = new AttemptTokens(store);
   const maxLogBytes = engine.logBytesPerAttempt;
   const workers = new WorkerHub({
     store,
@@ -138,6 +144,8 @@ export function createEngine({ config, clock, logger, version, database, store }
     workers,
     logs,
     ender,
+    handOvers,
+    tokens,
     notifier,
     clock,
     logger,
@@ -174,11 +182,15 @@ export function createEngine({ config, clock, logger, version, database, store }
     batchSize: engine.fireBatchSize,
     safetyIntervalMs,
   });
+  const random = systemRandom;
+  const cancelGraceMs = engine.calleeCancelGraceMs;
+  const callees = new CalleeSweep({ store, jobs, continuation, notifier, logger, random, cancelGraceMs });
   const rescuer = new Rescuer({
     store,
     jobs,
     continuation,
     settling,
+    callees,
     notifier,
     clock,
     logger,
@@ -222,12 +234,15 @@ export function createEngine({ config, clock, logger, version, database, store }
     namespaces: guarded(new NamespaceDesk({ store, settling, notifier })),
     executions: guarded(new LedgerOperations({ store, continuation, notifier, feed })),
     workers: guarded(new WorkerDesk({ store, hub: has('dispatcher') ? workers : undefined })),
+    attempts: guarded(
+      new ReportDesk({ store, jobs, tokens, continuation, notifier, clock, random, maxLogBytes }),
+    ),
     ready: () => database.ping(),
   };
 
-  const parts: Service[] = [notifier, membership, stopOnly(() => continuation.stop())];
+  const parts: Service[] = [tokens, notifier, membership, stopOnly(() => continuation.stop())];
   if (has('scheduler')) parts.push(elector, rescuer, scheduler, zoneData);
-  parts.push(stopOnly(() => ender.stop().then(() => logs.stop())));
+  parts.push(stopOnly(() => Promise.all([ender.stop(), handOvers.stop()]).then(() => logs.stop())));
   if (has('dispatcher'))
     parts.push(
       stopOnly(() => target.close()),

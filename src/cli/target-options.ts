@@ -1,8 +1,9 @@
 import { readFileSync } from 'node:fs';
 import type { MessageInitShape } from '@bufbuild/protobuf';
+import type { Duration } from '@bufbuild/protobuf/wkt';
 import { type Command, InvalidArgumentError } from 'commander';
 import type { TargetSchema, TlsOptionsSchema } from '../../gen/carillon/v1/target_pb.js';
-import { mapFromPairs, type Pair, pairFromText, repeated } from './option-values.ts';
+import { durationFromText, mapFromPairs, type Pair, pairFromText, repeated } from './option-values.ts';
 
 /** Where a job is delivered, as options. */
 export type TargetOptions = {
@@ -12,6 +13,7 @@ export type TargetOptions = {
   readonly body?: string;
   readonly template?: boolean;
   readonly signingSecret?: string;
+  readonly heartbeatTimeout?: Duration;
   readonly grpc?: string;
   readonly grpcMethod?: string;
   readonly grpcMetadata?: readonly Pair[];
@@ -33,6 +35,7 @@ const belongsTo: { readonly [Option in keyof TargetOptions]-?: readonly (keyof T
   body: ['url'],
   template: ['url'],
   signingSecret: ['url'],
+  heartbeatTimeout: ['url', 'socket'],
   grpc: [],
   grpcMethod: ['grpc'],
   grpcMetadata: ['grpc'],
@@ -56,6 +59,11 @@ export function declareTargetOptions(command: Command): Command {
     .option('--body <text>', 'a body of --url in place of the JSON object')
     .option('--template', 'fill in {{ placeholders }} in --url, --header and --body')
     .option('--signing-secret <name>', 'sign the requests of --url with this secret')
+    .option(
+      '--heartbeat-timeout <span>',
+      'how long a callee of --url or --socket that reports later may be silent (default: as long as an attempt may take)',
+      durationFromText,
+    )
     .option('--grpc <host:port>', 'deliver to the gRPC service there')
     .option('--grpc-method <method>', 'the method of --grpc (default: carillon.v1.TargetService/Run)')
     .option('--grpc-metadata <name=value>', 'metadata of --grpc; repeatable', repeated(pairFromText('=')))
@@ -86,7 +94,7 @@ export function targetFrom(options: TargetOptions, command: Command): MessageIni
       return command.error(`error: ${flagOf(name)} belongs to ${others.map(flagOf).join(', ')}`);
     }
   }
-  const { url, method, grpc, grpcMethod, socket, queue } = options;
+  const { url, method, grpc, grpcMethod, socket, queue, heartbeatTimeout } = options;
   const tls = tlsFrom(options);
   if (grpc !== undefined) {
     const metadata = mapFromPairs(options.grpcMetadata);
@@ -95,10 +103,13 @@ export function targetFrom(options: TargetOptions, command: Command): MessageIni
   if (queue !== undefined) {
     return { kind: { case: 'worker', value: { queue, labels: mapFromPairs(options.workerLabel) } } };
   }
-  if (socket !== undefined) return { kind: { case: 'socket', value: { ...socket, tls } } };
+  if (socket !== undefined) {
+    return { kind: { case: 'socket', value: { ...socket, tls, heartbeatTimeout } } };
+  }
   const headers = mapFromPairs(options.header);
   const { body, template, signingSecret: signingSecretName } = options;
-  return { kind: { case: 'http', value: { url, method, headers, body, template, signingSecretName } } };
+  const value = { url, method, headers, body, template, signingSecretName, heartbeatTimeout };
+  return { kind: { case: 'http', value } };
 }
 
 function tlsFrom(options: TargetOptions): MessageInitShape<typeof TlsOptionsSchema> | undefined {

@@ -135,6 +135,13 @@ export type Config = {
      */
     readonly logBytesPerAttempt: number;
     /**
+     * How long a callee that reports later may take to end an attempt whose cancel was asked for; then it is CANCELED
+     * without a report. Default 30,000, sensible 5,000–600,000: above the time between its heartbeats, because it
+     * learns of the cancel by one. Shorter: what cleans up after itself runs on unseen. Longer: an execution whose
+     * callee is gone stays RUNNING after its cancel.
+     */
+    readonly calleeCancelGraceMs: number;
+    /**
      * How long SIGTERM waits for running attempts before they are given back. Default 10,000, sensible 0 to a little
      * less than what the process manager grants (30,000 in Kubernetes). Shorter: attempts run again elsewhere.
      * Longer than the manager's patience: the process is killed and its attempts wait for `instanceTtlMs`.
@@ -243,6 +250,10 @@ export function loadConfig(
       logBytesPerAttempt: read.integer('CARILLON_ENGINE_LOG_BYTES_PER_ATTEMPT', 16 * mib, {
         min: kib,
         max: 1_024 * mib,
+      }),
+      calleeCancelGraceMs: read.integer('CARILLON_ENGINE_CALLEE_CANCEL_GRACE_MS', 30_000, {
+        min: 0,
+        max: hourMs,
       }),
       shutdownGraceMs: read.integer('CARILLON_ENGINE_SHUTDOWN_GRACE_MS', 10_000, { min: 0, max: hourMs }),
     },

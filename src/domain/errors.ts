@@ -14,6 +14,7 @@ export type ErrorReason =
   | 'CONCURRENT_CHANGE'
   | 'QUOTA_EXCEEDED'
   | 'CURSOR_EXPIRED'
+  | 'UNAUTHENTICATED'
   | 'UNAVAILABLE'
   | 'INTERNAL'
   | 'DEADLINE_EXCEEDED'
@@ -25,7 +26,10 @@ export type ErrorReason =
   | 'SECRET_IN_USE'
   | 'SECRET_KEY_MISSING'
   | 'NAMESPACE_NOT_FOUND'
-  | 'NAMESPACE_ALREADY_EXISTS';
+  | 'NAMESPACE_ALREADY_EXISTS'
+  | 'ATTEMPT_ENDED'
+  | 'ATTEMPT_NOT_ACCEPTED'
+  | 'LOG_OFFSET_TOO_HIGH';
 
 /** One field that breaks its rule: path in proto names (`job.schedules[0].cron.expression`) and what would be right. */
 export type FieldViolation = { readonly field: string; readonly description: string };

@@ -16,7 +16,8 @@ export type ExecutionReason =
   | 'TARGET_ERROR'
   | 'WORKER_LOST'
   | 'CANCEL_REQUESTED'
-  | 'INVALID_JOB';
+  | 'INVALID_JOB'
+  | 'HEARTBEAT_TIMEOUT';
 
 /** How an attempt ended. */
 export type AttemptOutcome = 'SUCCEEDED' | 'FAILED' | 'CANCELED';

@@ -14,6 +14,8 @@ export const httpTargetLimits = {
   maxSuccessCode: 599,
   maxTimeoutMs: 86_400_000,
   maxSecretNameLength: 200,
+  minHeartbeatTimeoutMs: 1_000,
+  maxHeartbeatTimeoutMs: 86_400_000,
 } as const;
 
 const methods: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE']);
@@ -73,6 +75,7 @@ export function validateHttpTarget(target: HttpTarget, path: string): FieldViola
   refuseSuccessCodes(target.successCodes, refuse);
   refuseTimeout(target.timeoutMs, refuse);
   refuseSecretName(target.signingSecretName, refuse);
+  refuseHeartbeatTimeout(target.heartbeatTimeoutMs, refuse);
   for (const { field, description } of template?.violations ?? []) refuse(field, description);
   return violations;
 }
@@ -161,6 +164,14 @@ function refuseSecretName(name: string | undefined, refuse: Refuse): void {
   if (name === undefined) return;
   if (name === '' || isLongerThan(name, maxSecretNameLength) || /\p{Cc}/u.test(name)) {
     refuse('signing_secret_name', `must have 1 to ${maxSecretNameLength} characters, none of them a control`);
+  }
+}
+
+function refuseHeartbeatTimeout(timeoutMs: number | undefined, refuse: Refuse): void {
+  const { minHeartbeatTimeoutMs, maxHeartbeatTimeoutMs } = httpTargetLimits;
+  if (timeoutMs === undefined) return;
+  if (!(timeoutMs >= minHeartbeatTimeoutMs && timeoutMs <= maxHeartbeatTimeoutMs)) {
+    refuse('heartbeat_timeout', 'must be from 1 second to 24 hours');
   }
 }
 

@@ -58,7 +58,7 @@ export type HttpTarget = {
   readonly headers: Readonly<Record<string, string>>;
   /** Sent in place of the JSON object when present. */
   readonly body?: string;
-  /** Empty: every 2xx. */
+  /** Empty: every 2xx. 202 is a success only where it is among them; else the callee will report later. */
   readonly successCodes: readonly number[];
   /** How long until the response headers, in milliseconds; absent: bounded by the attempt only. */
   readonly timeoutMs?: number;
@@ -66,6 +66,8 @@ export type HttpTarget = {
   readonly signingSecretName?: string;
   /** Whether url, header values and body hold placeholders. */
   readonly template?: boolean;
+  /** How long a callee that reports later may be silent, in milliseconds; absent: bounded by the attempt only. */
+  readonly heartbeatTimeoutMs?: number;
 };
 
 /** TLS towards a callee, whose certificate is always verified. */
@@ -98,6 +100,8 @@ export type SocketTarget = {
   readonly connectTimeoutMs?: number;
   /** How long the callee may be silent, in milliseconds; absent: bounded by the attempt only. */
   readonly idleTimeoutMs?: number;
+  /** How long a callee that reports later may be silent, in milliseconds; absent: bounded by the attempt only. */
+  readonly heartbeatTimeoutMs?: number;
 };
 
 /** Executions wait in a queue until a worker takes them. */

@@ -4,7 +4,12 @@ import type { SocketTarget } from './job.ts';
 import { validateTlsOptions } from './tls-options.ts';
 
 /** The bounds of a socket target; the same numbers as in target.proto. */
-export const socketTargetLimits = { maxConnectTimeoutMs: 300_000, maxIdleTimeoutMs: 86_400_000 } as const;
+export const socketTargetLimits = {
+  maxConnectTimeoutMs: 300_000,
+  maxIdleTimeoutMs: 86_400_000,
+  minHeartbeatTimeoutMs: 1_000,
+  maxHeartbeatTimeoutMs: 86_400_000,
+} as const;
 
 /**
  * Everything that is wrong with a socket target, in the order of its fields;
@@ -16,8 +21,9 @@ export function validateSocketTarget(target: SocketTarget, path: string): FieldV
   const refuse = (field: string, description: string): void => {
     violations.push({ field: `${path}.${field}`, description });
   };
-  const { host, port, tls, connectTimeoutMs, idleTimeoutMs } = target;
-  const { maxConnectTimeoutMs, maxIdleTimeoutMs } = socketTargetLimits;
+  const { host, port, tls, connectTimeoutMs, idleTimeoutMs, heartbeatTimeoutMs } = target;
+  const { maxConnectTimeoutMs, maxIdleTimeoutMs, minHeartbeatTimeoutMs, maxHeartbeatTimeoutMs } =
+    socketTargetLimits;
   if (!isHost(host)) {
     refuse('host', 'must be a host name in ASCII or an address without brackets, without a port or a scheme');
   }
@@ -29,9 +35,12 @@ export function validateSocketTarget(target: SocketTarget, path: string): FieldV
   if (!isSpan(idleTimeoutMs, maxIdleTimeoutMs)) {
     refuse('idle_timeout', 'must be from 1 millisecond to 24 hours');
   }
+  if (!isSpan(heartbeatTimeoutMs, maxHeartbeatTimeoutMs, minHeartbeatTimeoutMs)) {
+    refuse('heartbeat_timeout', 'must be from 1 second to 24 hours');
+  }
   return violations;
 }
 
-function isSpan(ms: number | undefined, maxMs: number): boolean {
-  return ms === undefined || (ms >= 1 && ms <= maxMs);
+function isSpan(ms: number | undefined, maxMs: number, minMs = 1): boolean {
+  return ms === undefined || (ms >= minMs && ms <= maxMs);
 }

@@ -4,6 +4,7 @@ import type { JobKey, Json, Parameters } from './job.ts';
 export type TemplateValues = {
   readonly executionId: number;
   readonly attempt: number;
+  readonly attemptToken: string;
   readonly jobId: number;
   readonly jobKey: JobKey;
   readonly fireAt: Date;
@@ -38,6 +39,7 @@ const pathPattern = /^[^\s.|{}]+(?:\.[^\s.|{}]+)*$/;
 const plainNames: ReadonlySet<string> = new Set([
   'execution_id',
   'attempt',
+  'attempt_token',
   'fire_time',
   'cause',
   'term',
@@ -119,6 +121,8 @@ export function valueOfPlaceholder({ path }: Placeholder, values: TemplateValues
       return values.executionId;
     case 'attempt':
       return values.attempt;
+    case 'attempt_token':
+      return values.attemptToken;
     case 'fire_time':
       return values.fireAt.toISOString();
     case 'cause':

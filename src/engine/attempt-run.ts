@@ -4,8 +4,10 @@ import { retryAfterLossMs, retryWaitMs } from '../domain/retry.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Logger } from '../platform/logger.ts';
 import type { AttemptEnd, ClaimedAttempt } from '../store/attempt-store.ts';
+import type { HandOver } from '../store/report-store.ts';
 import type { CachedJob } from './job-cache.ts';
 import type { AttemptLog, LogWriter } from './log-writer.ts';
+import type { AttemptTokens } from './reports/attempt-tokens.ts';
 import type { AbortCause, DeliveryResult, TargetClient } from './targets/target.ts';
 
 export type AttemptRunOptions = {
@@ -13,16 +15,29 @@ export type AttemptRunOptions = {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly target: TargetClient;
+  readonly tokens: Pick<AttemptTokens, 'create'>;
   /** Whether the instance's lease is certain to be alive. */
   readonly isAlive: () => boolean;
   readonly random: () => number;
+};
+
+/** What is left of an attempt when its delivery is over. */
+export type RunResult = {
+  /** What to write about its end. Absent when it is not this instance's any more. */
+  readonly end?: AttemptEnd;
+  /** In place of an end: the callee has it. */
+  readonly handOver?: HandOver;
+  /** Whom to tell that it is written. */
+  readonly stored?: () => void;
 };
 
 /**
  * One attempt on this instance: delivers it, bounds its time, aborts it when
  * somebody says so, and tells what to write about its end. The first cause of
  * an abort stands; what has come to its end by itself has ended, also when an
- * abort was under way.
+ * abort was under way. An attempt that its callee accepts is handed over, also
+ * when a cancel was under way or this instance stops: the cancel is in the
+ * database, and the callee hears of it there.
  */
 export class AttemptRun {
   readonly #options: AttemptRunOptions;
@@ -49,12 +64,8 @@ export class AttemptRun {
     this.#controller.abort(cause);
   }
 
-  /**
-   * Runs to the end; called once. Resolves to what to write, undefined when the
-   * attempt is not this instance's any more, and to whom to tell that it is
-   * written.
-   */
-  async run(): Promise<{ readonly end?: AttemptEnd; readonly stored?: () => void }> {
+  /** Runs to the end; called once. */
+  async run(): Promise<RunResult> {
     const { clock, logs, logger, isAlive } = this.#options;
     const { executionId, attempt, cancelRequested, lastSeq, heldMs } = this.#claimed;
     if (cancelRequested) this.abort('cancel');
@@ -73,19 +84,35 @@ export class AttemptRun {
     }
     cancelTimer();
     const wasAborted = result === abortedResult || this.#controller.signal.aborted;
-    const { stored, ...plain } = result;
-    return { end: this.#endOf(plain, wasAborted ? this.#cause : undefined), stored };
+    const cause = wasAborted ? this.#cause : undefined;
+    const { outcome, loggedBytes = 0, stored, ...plain } = result;
+    if (outcome !== 'ACCEPTED') return { end: this.#endOf({ ...plain, outcome }, cause), stored };
+    if (cause === 'lost') return {};
+    // Of one whose time is up there is nothing to hand over.
+    if (cause === 'timeout') return { end: this.#endOf({ ...plain, outcome: 'FAILED' }, cause) };
+    return { handOver: this.#handOverOf(loggedBytes) };
+  }
+
+  #handOverOf(loggedBytes: number): HandOver {
+    const { executionId, attempt } = this.#claimed;
+    const { attemptTimeoutMs, target } = this.#job.definition;
+    const heartbeatTimeoutMs = 'heartbeatTimeoutMs' in target ? target.heartbeatTimeoutMs : undefined;
+    return { executionId, attempt, timeoutMs: attemptTimeoutMs, heartbeatTimeoutMs, loggedBytes };
   }
 
   #deliver(log: AttemptLog, timeoutMs: number): Promise<DeliveryResult> {
     const { executionId, attempt, jobId, fireMs, cause, term, parameters, priority, workerId } =
       this.#claimed;
     const { key, definition } = this.#job;
+    const { kind } = definition.target;
+    // The others report on the stream that they hold; a token costs 2 µs.
+    const reportsLater = kind === 'http' || kind === 'socket';
     return this.#options.target.deliver(
       definition.target,
       {
         executionId,
         attempt,
+        attemptToken: reportsLater ? this.#options.tokens.create({ executionId, attempt, jobId, term }) : '',
         jobId,
         jobKey: key,
         fireAt: new Date(fireMs),
@@ -103,7 +130,7 @@ export class AttemptRun {
     );
   }
 
-  #endOf(result: DeliveryResult, cause: AbortCause | undefined): AttemptEnd | undefined {
+  #endOf(result: EndResult, cause: AbortCause | undefined): AttemptEnd | undefined {
     const { executionId, attempt } = this.#claimed;
     const { retry, attemptTimeoutMs } = this.#job.definition;
     const common = { executionId, attempt };
@@ -132,11 +159,16 @@ export class AttemptRun {
 
   #waitMs(
     retry: Retry,
-    result: Pick<DeliveryResult, 'outcome' | 'retryable' | 'retryAfterMs'>,
+    result: Pick<EndResult, 'outcome' | 'retryable' | 'retryAfterMs'>,
   ): number | undefined {
     return retryWaitMs(retry, this.#claimed.attempt, result, this.#options.random);
   }
 }
+
+/** How a delivery ended that was not accepted for later. */
+type EndResult = Omit<DeliveryResult, 'outcome' | 'loggedBytes' | 'stored'> & {
+  readonly outcome: Exclude<DeliveryResult['outcome'], 'ACCEPTED'>;
+};
 
 const abortedResult: DeliveryResult = { outcome: 'FAILED', message: 'aborted', retryable: false };
 

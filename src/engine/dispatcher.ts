@@ -29,6 +29,7 @@ import type { AttemptEnder } from './attempt-ender.ts';
 import { AttemptRun, type AttemptRunOptions } from './attempt-run.ts';
 import type { CachedJob, JobCache } from './job-cache.ts';
 import { LimitedClaims } from './limited-claims.ts';
+import type { HandOvers } from './reports/hand-overs.ts';
 import { WorkerClaims } from './workers/worker-claims.ts';
 import type { WorkerHub } from './workers/worker-hub.ts';
 
@@ -37,6 +38,7 @@ export type DispatcherOptions = AttemptRunOptions & {
   readonly jobs: JobCache;
   readonly workers: WorkerHub;
   readonly ender: AttemptEnder;
+  readonly handOvers: Pick<HandOvers, 'add'>;
   readonly notifier: Pick<Notifier, 'on' | 'notify'>;
   readonly metrics: Metrics;
   readonly instanceId: () => number;
@@ -97,6 +99,8 @@ export class Dispatcher implements Service {
     const { notifier } = this.#options;
     this.#stopListening.push(
       notifier.on('pending', () => this.#loop.wake()),
+      // Somebody without a dispatcher of his own lets an execution wait for its retry.
+      notifier.on('retry', () => this.expectRetry(0)),
       notifier.on('cancel', () => this.#cancelLoop.wake()),
     );
     await this.#cancelLoop.start();
@@ -205,17 +209,18 @@ export class Dispatcher implements Service {
   }
 
   async #run(claimed: ClaimedAttempt, job: CachedJob): Promise<void> {
-    const { ender, maxRunning, workers } = this.#options;
+    const { ender, handOvers, maxRunning, workers } = this.#options;
     const { workerId } = claimed;
     const run = new AttemptRun(this.#options, claimed, job);
     this.#running.set(claimed.executionId, run);
     if (workerId === null) this.#direct++;
-    const { end, stored } = await run.run();
+    const { end, handOver, stored } = await run.run();
     if (workerId !== null) workers.release(job.key.namespace, workerId, claimed);
     if (end) {
       await ender.end(end);
       if (end.retryAfterMs !== undefined) this.expectRetry(end.retryAfterMs);
     }
+    if (handOver) await handOvers.add(handOver);
     stored?.();
     // A later attempt of the same execution may have begun here while this one, given up, still ran.
     if (this.#running.get(claimed.executionId) === run) this.#running.delete(claimed.executionId);

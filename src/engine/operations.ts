@@ -20,6 +20,7 @@ import type { Calendar, StoredCalendar } from '../domain/schedule/calendar.ts';
 import type { Schedule } from '../domain/schedule/schedule.ts';
 import type { Secret } from '../domain/secret.ts';
 import type { NamespaceOperations } from './namespace-operations.ts';
+import type { AttemptOperations } from './reports/report-messages.ts';
 import type { WorkerOperations } from './workers/worker-operations.ts';
 
 /** Who asks: for pauses, the audit and the log. */
@@ -269,6 +270,7 @@ export type SecretOperations = {
 };
 
 export type { NamespaceDraft, NamespaceOperations, QueueDraft } from './namespace-operations.ts';
+export type { AttemptOperations, EndReport, LogReceipt, LogReport } from './reports/report-messages.ts';
 export type {
   Assignment,
   AttemptRef,
@@ -287,6 +289,7 @@ export type Operations = {
   readonly namespaces: NamespaceOperations;
   readonly executions: ExecutionOperations;
   readonly workers: WorkerOperations;
+  readonly attempts: AttemptOperations;
   /** Resolves while the instance can serve; rejects with the reason why not. For readiness. */
   ready(): Promise<void>;
 };

@@ -105,6 +105,41 @@ function usersToText(jobs: readonly JobKey[], count: number): string {
   return `${jobs.map((key) => nameOfRef({ key })).join(', ')}${further}`;
 }
 
+/** Refuses a token that is no attempt's; the same whatever is wrong with it. */
+export function tokenRefused(): DomainError {
+  return new DomainError('UNAUTHENTICATED', 'attempt_token: this is the token of no attempt');
+}
+
+/** Refuses a report on an attempt that is over. */
+export function attemptEnded(executionId: number, attempt: number): DomainError {
+  const subject = `execution ${executionId}`;
+  const description = `attempt ${attempt} of ${subject} is over`;
+  return new DomainError('ATTEMPT_ENDED', `${description}; nothing was changed`, {
+    metadata: { execution: String(executionId), attempt: String(attempt) },
+    precondition: { type: 'ATTEMPT_ENDED', subject, description },
+  });
+}
+
+/** Refuses a report that comes before the callee has said that it will report. */
+export function attemptNotAccepted(executionId: number, attempt: number): DomainError {
+  const subject = `execution ${executionId}`;
+  const description = `attempt ${attempt} of ${subject} has not been accepted by its callee; answer 202 first`;
+  return new DomainError('ATTEMPT_NOT_ACCEPTED', `${description}, then try again`, {
+    metadata: { execution: String(executionId), attempt: String(attempt) },
+    precondition: { type: 'ATTEMPT_NOT_ACCEPTED', subject, description },
+    retryAfterMs: 1_000,
+  });
+}
+
+/** Refuses lines that say there were more before them than have arrived. */
+export function logOffsetTooHigh(offset: number, expected: number): DomainError {
+  const description = `must be at most ${expected}, which is how many lines of the attempt have arrived`;
+  return new DomainError('LOG_OFFSET_TOO_HIGH', `offset: ${description}`, {
+    metadata: { offset: String(offset), expected_offset: String(expected) },
+    violations: [{ field: 'offset', description }],
+  });
+}
+
 /** Refuses a key that another job has. */
 export function jobAlreadyExists(key: JobKey): DomainError {
   const name = nameOfRef({ key });

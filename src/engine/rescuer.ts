@@ -7,12 +7,13 @@
  * FAILED when the attempts are used up, or CANCELED when that was asked for.
  * Then the instance's row is removed, which tells it, should it come back, that
  * its attempts are gone. It also ends what waited longer than its job allows,
- * continues the jobs that somebody else should have continued, and settles
- * limits that were changed.
+ * and attempts that their callees have not reported on in time; it continues the
+ * jobs that somebody else should have continued, and settles limits that were
+ * changed.
  *
  * Every pass is made of transactions that first find the term. A leader that is
  * new waits for one lease before it rescues: while the database was away nobody
- * could renew, and those who are alive do so first.
+ * could renew, and those who are alive do so first. So do callees.
  */
 import { retryAfterLossMs } from '../domain/retry.ts';
 import type { Clock } from '../platform/clock.ts';
@@ -25,6 +26,7 @@ import type { Store } from '../store/store.ts';
 import type { JobCache } from './job-cache.ts';
 import type { JobContinuation } from './job-continuation.ts';
 import type { LimitSettling } from './limit-settling.ts';
+import type { CalleeSweep } from './reports/callee-sweep.ts';
 
 export type RescuerOptions = {
   readonly store: Pick<
@@ -34,6 +36,7 @@ export type RescuerOptions = {
   readonly jobs: JobCache;
   readonly continuation: Pick<JobContinuation, 'look' | 'sweep'>;
   readonly settling: Pick<LimitSettling, 'pass'>;
+  readonly callees: Pick<CalleeSweep, 'sweep'>;
   readonly notifier: Pick<Notifier, 'notify'>;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -92,6 +95,7 @@ export class Rescuer implements Service {
     if (nowMs - this.#leads.sinceMs >= instanceTtlMs) {
       const lost = await store.instances.listExpired(store.db);
       if (lost.length > 0) await this.rescue(lost, leadership);
+      await this.#options.callees.sweep(leadership);
     }
     await this.#sweep();
     if (await this.#options.settling.pass()) notifier.notify('pending');

@@ -199,10 +199,10 @@ export class PgAttemptStore {
     );
   }
 
-  /** Ends attempts of several instances: those of the lost ones. */
+  /** Ends attempts of several holders: lost instances, callees; null: whoever holds it. */
   async endOf(
     db: Db,
-    instanceIds: readonly number[],
+    instanceIds: readonly (number | null)[],
     ends: readonly AttemptEnd[],
   ): Promise<readonly EndedAttempt[]> {
     return run<EndedAttempt>(db, endStatement, [

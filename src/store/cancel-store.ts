@@ -14,7 +14,7 @@ export type CancelChoice =
 export type Canceled = {
   readonly id: number;
   readonly jobId: number;
-  /** It is held by an instance and ends when its attempt does; false: it has ended. */
+  /** It is held, by an instance or its callee, and ends when its attempt does; false: it has ended. */
   readonly marked: boolean;
 };
 

@@ -4,7 +4,8 @@ import { laneOf } from './lanes.ts';
 /**
  * Ends attempts that the reporting instances hold, in one statement: the row of
  * each attempt, the ledger, and the open row, which goes or waits for its retry
- * where the job's target says now.
+ * where the job's target says now. A report without an instance is its
+ * callee's: it ends the attempt whoever holds it.
  */
 export const endStatement = `/* end_attempts */
   with report as (
@@ -16,7 +17,8 @@ export const endStatement = `/* end_attempts */
            r.result, r.retry_after_ms, o.cancel_requested_at is not null as cancel_requested, o.cancel_message,
            coalesce(o.cancel_reason, 'CANCEL_REQUESTED') as cancel_reason
       from carillon.open_execution o
-      join report r on r.execution_id = o.execution_id and r.attempt = o.attempt and r.instance_id = o.instance_id
+      join report r on r.execution_id = o.execution_id and r.attempt = o.attempt
+           and o.instance_id = coalesce(r.instance_id, o.instance_id)
      order by o.execution_id
        for update of o
   ), decided as (
@@ -33,7 +35,7 @@ export const endStatement = `/* end_attempts */
      where o.execution_id = d.execution_id and d.retry_after_ms is null
   ), waiting as (
     update carillon.open_execution o
-       set instance_id = null, attempt_started_at = null, worker_id = null,
+       set instance_id = null, attempt_started_at = null, worker_id = null, report_by = null, heartbeat_by = null,
            due_at = case when d.retry_after_ms > 0
                          then clock_timestamp() + d.retry_after_ms * interval '1 millisecond' end,
            queue_id = j.queue_id,

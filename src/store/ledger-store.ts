@@ -12,6 +12,7 @@ import { mergeParameters } from '../domain/parameters.ts';
 import { type Db, numberArray, run } from './database.ts';
 import { selectorCondition } from './job-rows.ts';
 import { type OpenChoice, openCondition } from './open-choice.ts';
+import { calleeId } from './report-store.ts';
 
 export type LedgerQuery = {
   readonly jobId?: number;
@@ -48,7 +49,7 @@ export class PgLedgerStore {
       outcome: attempt.outcome as 'SUCCEEDED' | 'FAILED' | 'CANCELED' | 'RUNNING',
       reason: attempt.reason ?? undefined,
       message: attempt.message,
-      instanceId: String(attempt.instance_id),
+      instanceId: instanceText(attempt.instance_id),
       workerId: attempt.worker_id ?? undefined,
     }));
     if (row.attempt_started_at && row.instance_id !== null) {
@@ -59,7 +60,7 @@ export class PgLedgerStore {
         outcome: 'RUNNING',
         reason: undefined,
         message: '',
-        instanceId: String(row.instance_id),
+        instanceId: instanceText(row.instance_id),
         workerId: row.worker_id ?? undefined,
       });
     }
@@ -153,6 +154,9 @@ export class PgLedgerStore {
 
 /** The ledger as the engine sees it. */
 export type LedgerStore = Pick<PgLedgerStore, keyof PgLedgerStore>;
+
+/** The instance that has an attempt; nothing where its callee does. */
+const instanceText = (id: number): string => (id === calleeId ? '' : String(id));
 
 function ledgerRows(db: Db) {
   return db

@@ -95,6 +95,11 @@ export type OpenExecutionTable = {
   placement: NullableJsonColumn<Placement>;
   worker_id: string | null;
   lane: number | null;
+  report_by: Date | null;
+  heartbeat_by: Date | null;
+  heartbeat_timeout_ms: number | null;
+  reported_lines: number | null;
+  reported_bytes: number | null;
 };
 
 export type AttemptTable = {

@@ -14,6 +14,7 @@ import { PgLogStore } from './log-store.ts';
 import { PgNamespaceStore } from './namespace-store.ts';
 import { PgPauseStore } from './pause-store.ts';
 import { PgQueueStore } from './queue-store.ts';
+import { PgReportStore } from './report-store.ts';
 import { PgRequestStore } from './request-store.ts';
 import { PgSecretStore } from './secret-store.ts';
 import { PgTimerStore } from './timer-store.ts';
@@ -46,6 +47,7 @@ export function createStore(database: Database) {
     namespaces: new PgNamespaceStore(),
     pauses: new PgPauseStore(),
     queues: new PgQueueStore(),
+    reports: new PgReportStore(),
     requests: new PgRequestStore(),
     secrets: new PgSecretStore(),
     timers: new PgTimerStore(),

@@ -141,6 +141,39 @@ describe.each<Loss>(['reply', 'request'])(
       expect(ended!.state).toBe(ExecutionState.SUCCEEDED);
     });
 
+    it('an attempt that its callee accepted is handed over, and its lines and its end are stored once (I15, I16, I17)', async () => {
+      await instance.jobs.add({ job: manualJob(name('report'), callee.url('/accept')) });
+      const handOver = loseNext(proxy, { name: 'hand_over' }, loss);
+      await instance.jobs.trigger({ job: jobRef('report') });
+      await handOver;
+      const { token: attemptToken } = await callee.awaitHit('the run', (hit) => hit.job === name('report'));
+      // The call waits for the hand-over, which is tried again.
+      const { attempts } = instance;
+      const entries = [{ message: 'a' }, { message: 'b' }];
+      await attempts.appendLogs({ attemptToken, entries, offset: 0n });
+      const lines = loseNext(proxy, { name: 'append_reported' }, loss);
+      const more = [{ message: 'c' }, { message: 'd' }];
+      const { reply: receipt } = await retry(() =>
+        attempts.appendLogs({ attemptToken, entries: more, offset: 2n }),
+      );
+      await lines;
+      expect(receipt).toMatchObject({ nextOffset: 4n, repeatedLines: loss === 'reply' ? 2 : 0 });
+      const end = loseNext(proxy, { name: 'end_attempts' }, loss);
+      const { reply: answer, failures } = await retry(() =>
+        attempts.complete({ attemptToken, state: ExecutionState.SUCCEEDED }),
+      );
+      await end;
+      expect(failures).toContain(Code.Unavailable);
+      expect(answer.alreadyEnded).toBe(loss === 'reply');
+      expect(await findStates('report')).toMatchObject([{ state: 'SUCCEEDED', attempt: 1 }]);
+      const { rows } = await sql.query<{ message: string }>(
+        `select l.message from carillon.log_entry l join carillon.execution e on e.id = l.execution_id
+           join carillon.job j on j.id = e.job_id where j.name = $1 order by l.seq`,
+        [name('report')],
+      );
+      expect(rows.map((row) => row.message)).toEqual(['a', 'b', 'c', 'd']);
+    });
+
     it('a leader whose renewal is lost leads again under a higher term, and firing goes on (I8)', async () => {
       const { term } = await awaitLeader(sql, [instance]);
       const span = spanFrom(300, 2);

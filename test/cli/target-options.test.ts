@@ -64,9 +64,20 @@ describe('a target on the command line', () => {
   });
 
   it.each([
+    ['--url', 'http://a/'],
+    ['--socket', 'a:1'],
+  ])('takes the heartbeat timeout of a callee that reports later: %s', (...target) => {
+    const heartbeatTimeout = { seconds: 90n, nanos: 0 };
+    expect(targetOf(...target, '--heartbeat-timeout', '90s')).toMatchObject({
+      kind: { value: { heartbeatTimeout } },
+    });
+  });
+
+  it.each([
     [[], 'error: a job needs --url, --grpc, --socket or --queue, or --file'],
     [['--url', 'http://a', '--grpc', 'a:1'], 'error: a job has one target: --url or --grpc'],
     [['--grpc', 'a:1', '--method', 'PUT'], 'error: --method belongs to --url'],
+    [['--grpc', 'a:1', '--heartbeat-timeout', '1m'], 'error: --heartbeat-timeout belongs to --url, --socket'],
     [['--url', 'http://a', '--tls'], 'error: --tls belongs to --grpc, --socket'],
     [['--grpc', 'a:1', '--tls-server-name', 'b'], 'error: --tls-server-name belongs to --tls'],
     [['--socket', 'a:1', '--grpc-metadata', 'a=b'], 'error: --grpc-metadata belongs to --grpc'],

@@ -42,6 +42,7 @@ describe('loadConfig', () => {
         claimBatchSize: 500,
         connectionsPerOrigin: 256,
         logBytesPerAttempt: 16_777_216,
+        calleeCancelGraceMs: 30_000,
         shutdownGraceMs: 10_000,
       },
       worker: { heartbeatMs: 5_000, reconnectGraceMs: 10_000, cancelGraceMs: 10_000 },

@@ -195,6 +195,20 @@ describe('the rest', () => {
     expect(violations({ timeoutMs })).toEqual(fine ? [] : [expected]);
   });
 
+  it.each([
+    [1_000, true],
+    [86_400_000, true],
+    [999, false],
+    [86_400_001, false],
+    [Number.NaN, false],
+  ])('judges a heartbeat timeout of %d ms: %s', (heartbeatTimeoutMs, fine) => {
+    const expected = {
+      field: 'job.target.http.heartbeat_timeout',
+      description: 'must be from 1 second to 24 hours',
+    };
+    expect(violations({ heartbeatTimeoutMs })).toEqual(fine ? [] : [expected]);
+  });
+
   it('names every violation at once, in the order of the fields', () => {
     const all = violations({ url: 'x', method: 'GET', headers: { Host: 'x' }, body: 'x', successCodes: [1] });
     expect(all.map((violation) => violation.field)).toEqual([

@@ -19,6 +19,7 @@ const target = (rest: Partial<HttpTarget>): HttpTarget => ({
 const values = (parameters: Parameters = {}): TemplateValues => ({
   executionId: 12,
   attempt: 2,
+  attemptToken: 'cat_sample',
   jobId: 7,
   jobKey: { namespace: 'default', group: 'nightly', name: 'Überblick & "mehr"' },
   fireAt: new Date('2026-03-29T01:30:00.250Z'),

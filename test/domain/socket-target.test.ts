@@ -37,11 +37,12 @@ describe('a socket target', () => {
   });
 
   it.each([
-    ['connectTimeoutMs', 300_000, 'connect_timeout', 'must be from 1 millisecond to 5 minutes'],
-    ['idleTimeoutMs', 86_400_000, 'idle_timeout', 'must be from 1 millisecond to 24 hours'],
-  ])('accepts a %s of 1 to %d ms', (name, max, field, description) => {
-    for (const ms of [1, max]) expect(violations({ [name]: ms })).toEqual([]);
-    for (const ms of [0, -1, max + 1, Number.NaN]) {
+    ['connectTimeoutMs', 1, 300_000, 'connect_timeout', 'must be from 1 millisecond to 5 minutes'],
+    ['idleTimeoutMs', 1, 86_400_000, 'idle_timeout', 'must be from 1 millisecond to 24 hours'],
+    ['heartbeatTimeoutMs', 1_000, 86_400_000, 'heartbeat_timeout', 'must be from 1 second to 24 hours'],
+  ])('accepts a %s of %d to %d ms', (name, min, max, field, description) => {
+    for (const ms of [min, max]) expect(violations({ [name]: ms })).toEqual([]);
+    for (const ms of [min - 1, -1, max + 1, Number.NaN]) {
       expect(violations({ [name]: ms })).toEqual([{ field: `job.target.socket.${field}`, description }]);
     }
   });

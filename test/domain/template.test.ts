@@ -10,6 +10,7 @@ import {
 const sampleValues: TemplateValues = {
   executionId: 7_205_759_403_792_793,
   attempt: 2,
+  attemptToken: 'cat_sample',
   jobId: 7,
   jobKey: { namespace: 'shop', group: 'nightly', name: 'report "x"' },
   fireAt: new Date('2026-03-29T01:30:00.250Z'),
@@ -30,6 +31,7 @@ describe('a template', () => {
     ['a {{ job.name }} b', ['a ', { path: ['job', 'name'], filters: [] }, ' b']],
     ['{{ parameters.text|url | json }}', [{ path: ['parameters', 'text'], filters: ['url', 'json'] }]],
     ['{"a":{{ term }}}', ['{"a":', { path: ['term'], filters: [] }, '}']],
+    ['{{ attempt_token }}', [{ path: ['attempt_token'], filters: [] }]],
     ['{{{{ job.name }}', ['{{ job.name }}']],
     ['{{{{{{ term }}', ['{{', { path: ['term'], filters: [] }]],
     ['{{parameters.object.a-b.0}}', [{ path: ['parameters', 'object', 'a-b', '0'], filters: [] }]],

@@ -12,6 +12,7 @@ const job = {
   key: { namespace: 'n', group: 'g', name: 'j' },
   generation: 1,
   definition: {
+    target: { kind: 'http', heartbeatTimeoutMs: 2_000 },
     parameters: { text: 'of the job' },
     retry: { maxAttempts: 2, initialBackoffMs: 1_000, maxBackoffMs: 1_000, multiplier: 1, jitter: 0 },
     attemptTimeoutMs: 5_000,
@@ -35,6 +36,7 @@ const claimed: ClaimedAttempt = {
 };
 
 const succeeded: DeliveryResult = { outcome: 'SUCCEEDED', message: '', retryable: false };
+const accepted: DeliveryResult = { outcome: 'ACCEPTED', message: '', retryable: false, loggedBytes: 70 };
 const failed: DeliveryResult = { outcome: 'FAILED', reason: 'TARGET_ERROR', message: 'no', retryable: true };
 
 /** Resolves to a failure when the signal aborts, as targets do. */
@@ -60,6 +62,7 @@ function runOf({ answer, attempt = {}, isAlive = true }: Setup) {
       logger: silentLogger,
       isAlive: () => isAlive,
       random: () => 0,
+      tokens: { create: ({ executionId, attempt }) => `token of ${executionId}/${attempt}` },
       logs: {
         open: (_executionId, _attempt, _lastSeq, onRefused) => {
           refuse = onRefused;
@@ -148,6 +151,44 @@ describe('an attempt', () => {
     const end = ended();
     run.abort('cancel');
     expect(await end).toMatchObject({ outcome: 'SUCCEEDED' });
+  });
+
+  it('is delivered with its token', async () => {
+    const { ended, delivered } = runOf({ answer: async () => succeeded });
+    await ended();
+    expect(delivered).toMatchObject([{ attemptToken: 'token of 7/1' }]);
+  });
+
+  it('that its callee accepts is handed over, with the time that it has and what it has logged', async () => {
+    const { run, clock } = runOf({ answer: async () => accepted });
+    expect(await run.run()).toEqual({
+      handOver: {
+        executionId: 7,
+        attempt: 1,
+        timeoutMs: 5_000,
+        heartbeatTimeoutMs: 2_000,
+        loggedBytes: 70,
+      },
+    });
+    expect(clock.waiting).toBe(0);
+  });
+
+  it.each<[AbortCause, object]>([
+    ['cancel', { handOver: { executionId: 7 } }],
+    ['stop', { handOver: { executionId: 7 } }],
+    ['timeout', { end: { outcome: 'FAILED', reason: 'ATTEMPT_TIMEOUT', retryAfterMs: 1_000 } }],
+  ])('that its callee accepts while %s aborts it gives %o', async (cause, expected) => {
+    const { run } = runOf({ answer: (context) => untilAborted(context).then(() => accepted) });
+    const result = run.run();
+    run.abort(cause);
+    expect(await result).toMatchObject(expected);
+  });
+
+  it('that its callee accepts when it has been lost is left to whoever has it', async () => {
+    const { run } = runOf({ answer: (context) => untilAborted(context).then(() => accepted) });
+    const result = run.run();
+    run.abort('lost');
+    expect(await result).toEqual({});
   });
 
   it("is not this instance's any more when its log lines are refused", async () => {

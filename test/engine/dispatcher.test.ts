@@ -5,6 +5,7 @@ import type { CachedJob } from '../../src/engine/job-cache.ts';
 import type { Delivery, DeliveryResult } from '../../src/engine/targets/target.ts';
 import { silentLogger } from '../../src/platform/logger.ts';
 import type { ClaimedAttempt } from '../../src/store/attempt-store.ts';
+import type { HandOver } from '../../src/store/report-store.ts';
 import { ManualClock, settle } from '../platform/manual-clock.ts';
 
 const job = {
@@ -12,6 +13,7 @@ const job = {
   key: { namespace: 'n', group: 'g', name: 'j' },
   generation: 1,
   definition: {
+    target: { kind: 'worker' },
     parameters: {},
     retry: { maxAttempts: 5, initialBackoffMs: 0, maxBackoffMs: 0, multiplier: 1, jitter: 0 },
     attemptTimeoutMs: 60_000,
@@ -40,6 +42,9 @@ function dispatcherOf() {
   const claimable: ClaimedAttempt[] = [];
   const held = new Map<number, ClaimedAttempt>();
   const began: number[] = [];
+  const handed: number[] = [];
+  const listeners = new Map<string, () => void>();
+  let promotions = 0;
   const ends = new Map<number, (result: DeliveryResult) => void>();
   const options = {
     clock,
@@ -53,7 +58,10 @@ function dispatcherOf() {
         },
         listHeld: (_: unknown, __: number, known: readonly number[]) =>
           Promise.resolve([...held.values()].filter(({ executionId }) => !known.includes(executionId))),
-        promoteDue: () => Promise.resolve({ promoted: 0, nextMs: null }),
+        promoteDue: () => {
+          promotions++;
+          return Promise.resolve({ promoted: 0, nextMs: null });
+        },
       },
       limits: { hasWaiting: () => Promise.resolve(false) },
     },
@@ -67,7 +75,14 @@ function dispatcherOf() {
     jobs: { load: () => Promise.resolve(new Map([[1, job]])) },
     workers: { openQueues: new Set<number>() },
     ender: { end: () => Promise.resolve() },
-    notifier: { on: () => () => undefined, notify: () => undefined },
+    handOvers: { add: ({ attempt }: HandOver) => Promise.resolve(void handed.push(attempt)) },
+    notifier: {
+      on: (topic: string, listener: () => void) => {
+        listeners.set(topic, listener);
+        return () => undefined;
+      },
+      notify: () => undefined,
+    },
     metrics: { count: () => undefined },
     isAlive: () => true,
     random: () => 0,
@@ -77,7 +92,9 @@ function dispatcherOf() {
     safetyIntervalMs: 1_000,
     shutdownGraceMs: 1_000,
   } as unknown as DispatcherOptions;
-  return { dispatcher: new Dispatcher(options), claimable, began, ends };
+  const tell = (topic: string): void => listeners.get(topic)?.();
+  const dispatcher = new Dispatcher(options);
+  return { dispatcher, claimable, began, ends, handed, tell, promotions: () => promotions };
 }
 
 it('an attempt given up that ends late leaves the later attempt of its execution known, and begun once (I11, I12)', async () => {
@@ -99,4 +116,30 @@ it('an attempt given up that ends late leaves the later attempt of its execution
   ends.get(2)!({ outcome: 'SUCCEEDED', message: '', retryable: false });
   await settle();
   expect(dispatcher.runningCount).toBe(0);
+});
+
+it('an attempt that its callee accepts is handed over, and takes no slot from then on', async () => {
+  const { dispatcher, claimable, ends, handed } = dispatcherOf();
+  claimable.push(claimOf(1));
+  await dispatcher.tick();
+  await settle();
+  expect(dispatcher.runningCount).toBe(1);
+  ends.get(1)!({ outcome: 'ACCEPTED', message: '', retryable: false, loggedBytes: 0 });
+  await settle();
+  expect(handed).toEqual([1]);
+  expect(dispatcher.runningCount).toBe(0);
+});
+
+it('a retry that somebody else set is looked for at once: reports come to any instance', async () => {
+  const { dispatcher, tell, promotions } = dispatcherOf();
+  await dispatcher.start();
+  await settle();
+  expect(promotions()).toBe(1);
+  tell('pending');
+  await settle();
+  expect(promotions()).toBe(1);
+  tell('retry');
+  await settle();
+  expect(promotions()).toBe(2);
+  await dispatcher.stop();
 });

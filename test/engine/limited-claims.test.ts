@@ -196,6 +196,24 @@ describe('max_running of a job', () => {
     expect((await claims.claim(10)).map(({ executionId }) => executionId)).toEqual([second]);
   });
 
+  it('counts what its callee has and will report on later, until it does', async () => {
+    const job = await addJob(1);
+    await trigger(job, 2);
+    const claims = claimsOf(one);
+    const [claimed] = await claims.claim(10);
+    const { store } = stored;
+    const { executionId, attempt } = claimed!;
+    expect(
+      await store.reports.handOver(store.db, one, [
+        { executionId, attempt, timeoutMs: 60_000, loggedBytes: 0 },
+      ]),
+    ).toEqual([executionId]);
+    expect(await claims.claim(10)).toEqual([]);
+    const end = { executionId, attempt, outcome: 'SUCCEEDED', message: '' } as const;
+    expect(await store.attempts.endOf(store.db, [null], [end])).toMatchObject([{ isLimited: true }]);
+    expect(await claims.claim(10)).toHaveLength(1);
+  });
+
   it('takes no more than there are free slots, and goes on at once when a batch was full', async () => {
     const job = await addJob(50);
     await trigger(job, 30);

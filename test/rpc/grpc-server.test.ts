@@ -276,6 +276,7 @@ const serviceNames = [
   'carillon.v1.ExecutionService',
   'carillon.v1.AdminService',
   'carillon.v1.WorkerService',
+  'carillon.v1.AttemptService',
   'grpc.health.v1.Health',
   'grpc.reflection.v1.ServerReflection',
   'grpc.reflection.v1alpha.ServerReflection',

@@ -6,7 +6,7 @@
  * - `crash` throws an error that nobody outside may see;
  * - `slow` never answers.
  *
- * Names of calendars, secrets, namespaces and queues do so, too.
+ * Names of calendars, secrets, namespaces and queues and tokens of attempts do so, too.
  */
 import { DomainError, type ErrorReason } from '../../src/domain/errors.ts';
 import type { Execution, LogEntry } from '../../src/domain/execution.ts';
@@ -16,6 +16,7 @@ import type { StoredCalendar } from '../../src/domain/schedule/calendar.ts';
 import type { Schedule } from '../../src/domain/schedule/schedule.ts';
 import type { Secret } from '../../src/domain/secret.ts';
 import type {
+  AttemptOperations,
   CalendarOperations,
   ExecutionOperations,
   JobChoice,
@@ -93,6 +94,23 @@ export class FakeOperations implements Operations {
     list: async (filter, page) => {
       await this.#note('listWorkers', [filter, page], filter.queue ?? '');
       return { workers: [], nextPageToken: '' };
+    },
+  };
+
+  readonly attempts: AttemptOperations = {
+    appendLogs: async (report) => {
+      await this.#note('appendLogs', [report], report.token);
+      const repeated = Math.min(1, report.offset ?? 1);
+      const stored = report.lines.length;
+      return { stored, repeated, dropped: 2, nextOffset: 7, isCancelRequested: true };
+    },
+    heartbeat: async (token) => {
+      await this.#note('heartbeat', [token], token);
+      return { isCancelRequested: true, reportBy: fakeNow };
+    },
+    complete: async (report) => {
+      await this.#note('complete', [report], report.token);
+      return { alreadyEnded: report.state === 'CANCELED' };
     },
   };
 

@@ -10,6 +10,7 @@ import { createGrpcTransport, Http2SessionManager } from '@connectrpc/connect-no
 import pg from 'pg';
 import { afterEach } from 'vitest';
 import { AdminService } from '../../gen/carillon/v1/admin_service_pb.js';
+import { AttemptService } from '../../gen/carillon/v1/attempt_service_pb.js';
 import { ExecutionService } from '../../gen/carillon/v1/execution_service_pb.js';
 import { JobService } from '../../gen/carillon/v1/job_service_pb.js';
 import { WorkerService } from '../../gen/carillon/v1/worker_service_pb.js';
@@ -31,6 +32,7 @@ export type InstanceClient = {
   readonly executions: Client<typeof ExecutionService>;
   readonly admin: Client<typeof AdminService>;
   readonly workers: Client<typeof WorkerService>;
+  readonly attempts: Client<typeof AttemptService>;
   close(): void;
 };
 
@@ -140,6 +142,10 @@ export class InstanceProcess implements InstanceClient {
     return this.#client.workers;
   }
 
+  get attempts(): Client<typeof AttemptService> {
+    return this.#client.attempts;
+  }
+
   /** Opens clients on a connection of their own. */
   connect(): InstanceClient {
     const sessionManager = new Http2SessionManager(`http://${this.grpc}`);
@@ -149,6 +155,7 @@ export class InstanceProcess implements InstanceClient {
       executions: createClient(ExecutionService, transport),
       admin: createClient(AdminService, transport),
       workers: createClient(WorkerService, transport),
+      attempts: createClient(AttemptService, transport),
       close: () => sessionManager.abort(),
     };
     this.#clients.push(client);

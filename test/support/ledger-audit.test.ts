@@ -32,9 +32,14 @@ const faults: readonly [rule: string, sql: string][] = [
   ],
   ['I6:', `update carillon.timer set next_fire_at = now() - interval '1 minute'`],
   [
-    'I21: no attempt',
+    'I21: no attempt is held',
     `insert into carillon.open_execution (execution_id, job_id, priority, attempt, instance_id, attempt_started_at)
      values (1, 7, 0, 1, 4, now())`,
+  ],
+  [
+    'I21: no attempt stays with its callee',
+    `insert into carillon.open_execution (execution_id, job_id, priority, attempt, instance_id, attempt_started_at, report_by)
+     values (1, 7, 0, 1, 0, now(), now() - interval '1 minute')`,
   ],
   [
     'I21: nothing waits',

@@ -95,9 +95,14 @@ const atRest: readonly Audit[] = [
   {
     rule: 'I21: no attempt is held by an instance that is gone',
     sql: `select o.execution_id, o.attempt, o.instance_id from carillon.open_execution o
-           where o.instance_id is not null
+           where o.instance_id <> 0
              and not exists (select 1 from carillon.instance i
                               where i.id = o.instance_id and i.lease_expires_at > clock_timestamp() - interval '10 seconds')`,
+  },
+  {
+    rule: 'I21: no attempt stays with its callee past its time',
+    sql: `select execution_id, attempt, report_by, heartbeat_by from carillon.open_execution
+           where instance_id = 0 and least(report_by, heartbeat_by) < clock_timestamp() - interval '10 seconds'`,
   },
   {
     rule: 'I21: nothing waits that is due',

@@ -9,6 +9,8 @@
  *   /hang                      takes the request and never answers
  *   /lines?count=100&ms=5      writes one NDJSON log line after another, then a result
  *   /held                      answers 200 when the test calls `release`
+ *   /accept                    answers 202: the test reports with the hit's token
+ *   /accept-held               answers 202 when the test calls `release`
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { afterAll, beforeAll } from 'vitest';
@@ -22,6 +24,7 @@ export type Hit = {
   /** The idempotency key. */
   readonly key: string;
   readonly attempt: number;
+  readonly token: string;
   readonly fireAtMs: number;
   readonly arrivedAtMs: number;
   /** Set when the answer was sent in full. */
@@ -92,6 +95,12 @@ export class RecordingCallee {
       case '/held':
         this.#held.add(() => response.end());
         return;
+      case '/accept':
+        response.writeHead(202).end();
+        return;
+      case '/accept-held':
+        this.#held.add(() => response.writeHead(202).end());
+        return;
       case '/slow':
         setTimeout(() => response.end(), number('ms'));
         return;
@@ -139,6 +148,7 @@ function hitFrom(
     executionId: Number(header('carillon-execution-id')),
     key: header('idempotency-key'),
     attempt: Number(header('carillon-attempt')),
+    token: header('carillon-attempt-token'),
     fireAtMs: Date.parse(header('carillon-fire-time')),
     arrivedAtMs,
   };

@@ -122,6 +122,14 @@ export enum ErrorReason {
   CURSOR_EXPIRED = 14,
 
   /**
+   * UNAUTHENTICATED: no credentials, or wrong ones; of an attempt's token it is
+   * not told what is wrong with it.
+   *
+   * @generated from enum value: ERROR_REASON_UNAUTHENTICATED = 15;
+   */
+  UNAUTHENTICATED = 15,
+
+  /**
    * UNAVAILABLE: shutting down, or the database is away; try again.
    *
    * @generated from enum value: ERROR_REASON_UNAVAILABLE = 17;
@@ -204,6 +212,29 @@ export enum ErrorReason {
    * @generated from enum value: ERROR_REASON_NAMESPACE_ALREADY_EXISTS = 28;
    */
   NAMESPACE_ALREADY_EXISTS = 28,
+
+  /**
+   * FAILED_PRECONDITION: the attempt is over, and how it ended stands.
+   *
+   * @generated from enum value: ERROR_REASON_ATTEMPT_ENDED = 29;
+   */
+  ATTEMPT_ENDED = 29,
+
+  /**
+   * FAILED_PRECONDITION: the callee has not said yet that it will report later;
+   * it answers 202 first. Try again.
+   *
+   * @generated from enum value: ERROR_REASON_ATTEMPT_NOT_ACCEPTED = 30;
+   */
+  ATTEMPT_NOT_ACCEPTED = 30,
+
+  /**
+   * OUT_OF_RANGE: fewer log lines have arrived than the offset says; the
+   * metadata names the expected one.
+   *
+   * @generated from enum value: ERROR_REASON_LOG_OFFSET_TOO_HIGH = 31;
+   */
+  LOG_OFFSET_TOO_HIGH = 31,
 }
 
 /**

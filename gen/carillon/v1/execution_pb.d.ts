@@ -241,7 +241,8 @@ export declare type Attempt = Message<"carillon.v1.Attempt"> & {
   workerId: string;
 
   /**
-   * The Carillon process that ran it.
+   * The Carillon process that ran it; empty where that has handed it to its
+   * callee, to report later.
    *
    * @generated from field: string instance_id = 8;
    */
@@ -515,6 +516,14 @@ export enum ExecutionReason {
    * @generated from enum value: EXECUTION_REASON_INVALID_JOB = 10;
    */
   INVALID_JOB = 10,
+
+  /**
+   * The callee that has the attempt was silent for longer than the target's
+   * heartbeat_timeout.
+   *
+   * @generated from enum value: EXECUTION_REASON_HEARTBEAT_TIMEOUT = 11;
+   */
+  HEARTBEAT_TIMEOUT = 11,
 }
 
 /**

@@ -163,6 +163,13 @@ export declare const PlacementLabelsSchema: GenMessage<PlacementLabels>;
  * the result when it is a JSON object of up to 1 MiB, as one log line of up to
  * 65,536 bytes otherwise; what is longer is cut. Redirects are not followed.
  *
+ * 202 means that the callee has accepted the attempt and will report its end by
+ * AttemptService, with the attempt's token: header Carillon-Attempt-Token,
+ * member attempt_token of the body. Until then the execution is RUNNING, within
+ * the job's attempt_timeout. What a 202 answers is logged; a JSON object in it
+ * is a log line, too. With 202 among the success_codes it is a success like any
+ * other.
+ *
  * A target with a signing secret is signed as Standard Webhooks says
  * (standardwebhooks.com): webhook-id is the execution id, equal over attempts;
  * webhook-timestamp the second at which this attempt began; webhook-signature
@@ -174,6 +181,7 @@ export declare const PlacementLabelsSchema: GenMessage<PlacementLabels>;
  * values and in the body become what this attempt is about:
  *
  *   {{ execution_id }} {{ attempt }} {{ fire_time }} {{ cause }} {{ term }}
+ *   {{ attempt_token }}
  *   {{ job.id }} {{ job.namespace }} {{ job.group }} {{ job.name }}
  *   {{ parameters }} {{ parameters.text }} {{ parameters.list.NAME }}
  *   {{ parameters.object }} {{ parameters.object.path.to.member }}
@@ -233,7 +241,9 @@ export declare type HttpTarget = Message<"carillon.v1.HttpTarget"> & {
   body?: string | undefined;
 
   /**
-   * The status codes that mean success, 200 to 599. Default: every 2xx.
+   * The status codes that mean success, 200 to 599. Default: every 2xx but
+   * 202, which means that the callee will report later unless it is listed
+   * here.
    *
    * @generated from field: repeated int32 success_codes = 5;
    */
@@ -265,6 +275,15 @@ export declare type HttpTarget = Message<"carillon.v1.HttpTarget"> & {
    * @generated from field: bool template = 8;
    */
   template: boolean;
+
+  /**
+   * How long a callee that reports later may be silent, 1 second to 24 hours:
+   * AttemptService.Heartbeat and AppendLogs let the time begin again. Default:
+   * the job's attempt_timeout bounds it alone.
+   *
+   * @generated from field: google.protobuf.Duration heartbeat_timeout = 9;
+   */
+  heartbeatTimeout?: Duration | undefined;
 };
 
 /**
@@ -352,6 +371,9 @@ export declare const GrpcTargetSchema: GenMessage<GrpcTarget>;
  *       ends the attempt as SUCCEEDED with this result.
  *   {"error": "text"}, nothing else in it
  *       ends the attempt as FAILED, retryable.
+ *   {"accepted": true}, nothing else in it
+ *       the callee will report the end by AttemptService, with the member
+ *       attempt_token of the line that it got; the connection is closed.
  *   {"message": "text", "level", "time", "data", ...}
  *       a log line, as in a streamed answer of an HTTP target: level DEBUG,
  *       INFO, WARN or ERROR in any case (INFO), time ISO 8601 with a zone (the
@@ -405,6 +427,15 @@ export declare type SocketTarget = Message<"carillon.v1.SocketTarget"> & {
    * @generated from field: google.protobuf.Duration idle_timeout = 5;
    */
   idleTimeout?: Duration | undefined;
+
+  /**
+   * How long a callee that reports later may be silent, 1 second to 24 hours:
+   * AttemptService.Heartbeat and AppendLogs let the time begin again. Default:
+   * the job's attempt_timeout bounds it alone.
+   *
+   * @generated from field: google.protobuf.Duration heartbeat_timeout = 6;
+   */
+  heartbeatTimeout?: Duration | undefined;
 };
 
 /**

@@ -82,8 +82,9 @@ const maxIdleConnectionMs = 60_000;
  * sent is told in http-request.ts and target.proto, how an answer is read in
  * stream-body.ts and plain-body.ts, what counts as a failure in failure.ts.
  *
- * An attempt succeeds with a success code of its target, any 2xx by default,
- * unless the callee streams an error. Redirects are not followed, proxy
+ * An attempt succeeds with a success code of its target, any 2xx but 202 by
+ * default, unless the callee streams an error. 202 that the target does not
+ * list means that the callee will report later. Redirects are not followed, proxy
  * variables of the environment are not looked at, nothing is decompressed.
  * A failure is retryable when another attempt may help: the way to the callee
  * broke (except by its certificate), it took too long, it answered 408, 425,

@@ -8,19 +8,30 @@ const lineOverheadBytes = 64;
 
 /** How much one attempt may still log, so that a talkative callee cannot fill the disk. */
 export class LogAllowance {
+  readonly #maxBytes: number;
   #leftBytes: number;
-  #isUsedUp = false;
 
-  constructor(maxBytes: number) {
-    this.#leftBytes = maxBytes;
+  /** `usedBytes` is what the attempt has logged before; more than `maxBytes`: a line has said so. */
+  constructor(maxBytes: number, usedBytes = 0) {
+    this.#maxBytes = maxBytes;
+    this.#leftBytes = maxBytes - usedBytes;
+  }
+
+  /** What has been used up; more than there was once a line has said so. */
+  get usedBytes(): number {
+    return this.#maxBytes - this.#leftBytes;
+  }
+
+  /** Whether a line has said that nothing is left. */
+  get isUsedUp(): boolean {
+    return this.#leftBytes < 0;
   }
 
   /** The line while there is room for it, then once a line that says so, then nothing. */
   admit(line: LogLine, bytes: number): LogLine | undefined {
-    if (this.#isUsedUp) return undefined;
+    if (this.isUsedUp) return undefined;
     this.#leftBytes -= bytes + lineOverheadBytes;
-    if (this.#leftBytes >= 0) return line;
-    this.#isUsedUp = true;
+    if (!this.isUsedUp) return line;
     return { level: 'WARN', message: 'log limit reached' };
   }
 }

@@ -6,6 +6,8 @@ export type Delivery = {
   readonly executionId: number;
   /** From 1. */
   readonly attempt: number;
+  /** By which the callee may report later; empty where callees of the target's kind cannot. */
+  readonly attemptToken: string;
   readonly jobId: number;
   readonly jobKey: JobKey;
   readonly fireAt: Date;
@@ -32,9 +34,10 @@ export type DeliveryContext = {
   log(lines: readonly LogLine[]): Promise<void>;
 };
 
-/** How an attempt ended, as far as the target can tell. */
+/** How an attempt ended, as far as the target can tell, or that it goes on at its callee. */
 export type DeliveryResult = {
-  readonly outcome: Exclude<AttemptOutcome, 'CANCELED'>;
+  /** ACCEPTED: the callee has the attempt and will report its end. */
+  readonly outcome: Exclude<AttemptOutcome, 'CANCELED'> | 'ACCEPTED';
   /** Why it failed. */
   readonly reason?: ExecutionReason;
   /** In words, for people; neutral, without secrets. Empty on success. */
@@ -45,6 +48,8 @@ export type DeliveryResult = {
   readonly retryable: boolean;
   /** For a failure: the callee's wish how long to wait, in milliseconds (Retry-After). */
   readonly retryAfterMs?: number;
+  /** Of ACCEPTED: what the attempt has used up of its log allowance, in bytes. */
+  readonly loggedBytes?: number;
   /** Told when the end is written, or refused because the attempt is somebody else's by now. */
   readonly stored?: () => void;
 };

@@ -23,6 +23,8 @@ import type { Logger } from '../../platform/logger.ts';
 import { Loop } from '../../platform/loop.ts';
 import type { Service } from '../../platform/service.ts';
 import type { Store } from '../../store/store.ts';
+import { boundedText } from '../targets/http/callee-text.ts';
+import { maxLogLineBytes } from '../targets/log-allowance.ts';
 import type { DeliveryContext, DeliveryResult } from '../targets/target.ts';
 import { ConnectedWorker } from './connected-worker.ts';
 import type {
@@ -255,7 +257,7 @@ export class WorkerHub implements Service {
       [...byAttempt.values()].map((own) =>
         worker.log(
           own[0]!,
-          own.map(({ line }) => line),
+          own.map(({ line }) => ({ ...line, message: boundedText(line.message, maxLogLineBytes) })),
         ),
       ),
     );

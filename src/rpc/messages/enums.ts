@@ -147,6 +147,13 @@ export const attemptOutcomes = enumTable<AttemptOutcome | 'RUNNING', execution.E
   CANCELED: execution.ExecutionState.CANCELED,
 });
 
+/** How an attempt ended, by the word of whoever ran it. */
+export const reportedStates = enumTable<AttemptOutcome, execution.ExecutionState>({
+  SUCCEEDED: execution.ExecutionState.SUCCEEDED,
+  FAILED: execution.ExecutionState.FAILED,
+  CANCELED: execution.ExecutionState.CANCELED,
+});
+
 /** Why an execution or an attempt is in its state. */
 export const executionReasons = enumTable<ExecutionReason, execution.ExecutionReason>({
   OVERLAP: execution.ExecutionReason.OVERLAP,
@@ -159,6 +166,7 @@ export const executionReasons = enumTable<ExecutionReason, execution.ExecutionRe
   WORKER_LOST: execution.ExecutionReason.WORKER_LOST,
   CANCEL_REQUESTED: execution.ExecutionReason.CANCEL_REQUESTED,
   INVALID_JOB: execution.ExecutionReason.INVALID_JOB,
+  HEARTBEAT_TIMEOUT: execution.ExecutionReason.HEARTBEAT_TIMEOUT,
 });
 
 /** How much a log line matters. */

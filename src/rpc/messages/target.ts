@@ -44,6 +44,7 @@ export function placementFromMessage(placement: pb.Placement | undefined): Place
 
 function httpTargetFromMessage(target: pb.HttpTarget): HttpTarget {
   const { url, method, headers, body, successCodes, timeout, signingSecretName, template } = target;
+  const { heartbeatTimeout } = target;
   return {
     kind: 'http',
     url,
@@ -55,6 +56,7 @@ function httpTargetFromMessage(target: pb.HttpTarget): HttpTarget {
     timeoutMs: msOrDefault(timeout, undefined),
     signingSecretName: signingSecretName === '' ? undefined : signingSecretName,
     template: template || undefined,
+    heartbeatTimeoutMs: msOrDefault(heartbeatTimeout, undefined),
   };
 }
 
@@ -69,7 +71,7 @@ function grpcTargetFromMessage({ address, tls, metadata, method }: pb.GrpcTarget
 }
 
 function socketTargetFromMessage(target: pb.SocketTarget, path: string): SocketTarget {
-  const { host, port, tls, connectTimeout, idleTimeout } = target;
+  const { host, port, tls, connectTimeout, idleTimeout, heartbeatTimeout } = target;
   return {
     kind: 'socket',
     host,
@@ -77,6 +79,7 @@ function socketTargetFromMessage(target: pb.SocketTarget, path: string): SocketT
     tls: tlsFromMessage(tls, `${path}.tls`),
     connectTimeoutMs: msOrDefault(connectTimeout, undefined),
     idleTimeoutMs: msOrDefault(idleTimeout, undefined),
+    heartbeatTimeoutMs: msOrDefault(heartbeatTimeout, undefined),
   };
 }
 
@@ -125,6 +128,7 @@ function httpTargetToMessage(target: HttpTarget): pb.HttpTarget {
     timeout: optionalDuration(target.timeoutMs),
     signingSecretName: target.signingSecretName ?? '',
     template: target.template ?? false,
+    heartbeatTimeout: optionalDuration(target.heartbeatTimeoutMs),
   };
 }
 
@@ -140,6 +144,7 @@ function socketTargetToMessage(target: SocketTarget): pb.SocketTarget {
     tls: tlsToMessage(target.tls),
     connectTimeout: optionalDuration(target.connectTimeoutMs),
     idleTimeout: optionalDuration(target.idleTimeoutMs),
+    heartbeatTimeout: optionalDuration(target.heartbeatTimeoutMs),
   };
 }
 

@@ -1,5 +1,6 @@
 import type { Operations } from '../../engine/operations.ts';
 import { createAdminService } from './admin-service.ts';
+import { createAttemptService } from './attempt-service.ts';
 import { createExecutionService } from './execution-service.ts';
 import { createJobService } from './job-service.ts';
 import type { Service } from './service.ts';
@@ -12,5 +13,6 @@ export function createServices(operations: Operations): readonly Service[] {
     createExecutionService(operations.executions),
     createAdminService(operations.calendars, operations.secrets, operations.namespaces),
     createWorkerService(operations.workers),
+    createAttemptService(operations.attempts),
   ];
 }

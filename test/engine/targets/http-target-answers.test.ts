@@ -3,6 +3,8 @@ import { deliverTo, HandClock, httpTarget } from './http/attempt.ts';
 import { startCallee } from './http/callee.ts';
 
 const succeeded = { outcome: 'SUCCEEDED', message: '', retryable: false };
+const accepted = { outcome: 'ACCEPTED', message: '', retryable: false };
+const longObject = JSON.stringify({ a: 'x'.repeat(70_000) });
 
 /** A callee that answers with this status, these headers and this body. */
 const answering = (status: number, headers: Record<string, string | string[]> = {}, body?: string) =>
@@ -11,7 +13,7 @@ const answering = (status: number, headers: Record<string, string | string[]> = 
 describe('the status', () => {
   it.each([
     [200, [], true],
-    [202, [], true],
+    [202, [202], true],
     [299, [], true],
     [404, [404], true],
     [302, [302], true],
@@ -37,6 +39,16 @@ describe('the status', () => {
       lines: [],
     });
   });
+
+  it.each([[[]], [[200]]])(
+    '202 with success codes %j means that the callee will report later',
+    async (successCodes) => {
+      const callee = await answering(202);
+      const { result, lines } = await deliverTo(httpTarget(callee.origin, { successCodes }));
+      expect(result).toEqual({ ...accepted, loggedBytes: 0 });
+      expect(lines).toEqual([]);
+    },
+  );
 
   it('waits as long as a 429 asks for', async () => {
     const callee = await answering(429, { 'retry-after': '30' }, 'slow down');
@@ -96,6 +108,49 @@ describe('the body', () => {
   it('without a type is read like any other', async () => {
     const callee = await answering(200, {}, '{"a":1}');
     expect((await deliverTo(httpTarget(callee.origin))).result).toEqual({ ...succeeded, result: { a: 1 } });
+  });
+
+  it.each<[string, string, string, string[]]>([
+    ['a JSON object', 'application/json', '{"job":"j-7"}', ['{"job":"j-7"}']],
+    ['text', 'text/plain', 'queued\n', ['queued']],
+    [
+      'a long JSON object',
+      'application/json',
+      longObject,
+      [`${longObject.slice(0, 65_536)}… (cut, 70008 bytes)`],
+    ],
+  ])('of a 202 is logged and no result: %s', async (_what, type, body, messages) => {
+    const callee = await answering(202, { 'content-type': type }, body);
+    const { result, lines } = await deliverTo(httpTarget(callee.origin));
+    expect(result).toEqual({ ...accepted, loggedBytes: 0 });
+    expect(lines).toEqual(messages.map((message) => ({ level: 'INFO', message })));
+  });
+
+  it('of a 202 that streams lines logs them first, and tells what they cost', async () => {
+    const callee = await answering(
+      202,
+      { 'content-type': 'application/x-ndjson' },
+      'a\n{"result":{"b":1}}\n',
+    );
+    const { result, lines } = await deliverTo(httpTarget(callee.origin));
+    expect(result).toEqual({ ...accepted, loggedBytes: 65 });
+    expect(lines.map(({ message }) => message)).toEqual(['a', '{"b":1}']);
+  });
+
+  it('of a 202 that uses up the log says so once, and so does what it cost', async () => {
+    const callee = await answering(202, { 'content-type': 'application/x-ndjson' }, 'a\nb\nc\n');
+    const { result, lines } = await deliverTo(httpTarget(callee.origin), { maxLogBytes: 100 });
+    expect(result).toEqual({ ...accepted, loggedBytes: 101 });
+    expect(lines.map(({ message }) => message)).toEqual(['a', 'log limit reached']);
+  });
+
+  it('of a 202 that streams an error fails the attempt', async () => {
+    const callee = await answering(202, { 'content-type': 'application/x-ndjson' }, '{"error":"full"}\n');
+    expect((await deliverTo(httpTarget(callee.origin))).result).toMatchObject({
+      outcome: 'FAILED',
+      message: 'full',
+      retryable: true,
+    });
   });
 
   it('that arrives in many chunks is one', async () => {

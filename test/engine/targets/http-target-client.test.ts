@@ -23,6 +23,7 @@ describe('the request', () => {
     expect(JSON.parse(request?.body ?? '')).toEqual({
       execution_id: 7_205_759_403_792_793,
       attempt: 2,
+      attempt_token: 'cat_sample',
       job_id: 7_205_759_403_792_001,
       job_key: { namespace: 'default', group: 'reports', name: 'nächtlich' },
       fire_time: '2026-03-29T01:30:00.250Z',
@@ -35,6 +36,7 @@ describe('the request', () => {
       'idempotency-key': '7205759403792793',
       'carillon-execution-id': '7205759403792793',
       'carillon-attempt': '2',
+      'carillon-attempt-token': 'cat_sample',
       'carillon-fire-time': '2026-03-29T01:30:00.250Z',
       'content-type': 'application/json',
       'content-length': String(Buffer.byteLength(request?.body ?? '')),

@@ -27,6 +27,7 @@ describe('the line that is sent', () => {
     expect(JSON.parse(callee.received[0] ?? '')).toEqual({
       execution_id: 7_205_759_403_792_793,
       attempt: 2,
+      attempt_token: 'cat_sample',
       job_id: 7_205_759_403_792_001,
       job_key: { namespace: 'default', group: 'reports', name: 'nächtlich' },
       fire_time: '2026-03-29T01:30:00.250Z',
@@ -93,6 +94,8 @@ describe('the end', () => {
       { ...targetError, message: 'busy', retryable: true, retryAfterMs: 86_400_000 },
     ],
     [{ error: 'broken' }, { ...targetError, message: 'broken', retryable: true }],
+    // What comes before it has used up 6 bytes and 64 for being a line.
+    [{ accepted: true }, { outcome: 'ACCEPTED', message: '', retryable: false, loggedBytes: 70 }],
   ])('%j decides, and what follows is not heard', async (end, expected) => {
     const callee = await startSaying(linesOf('before', end, 'behind', { error: 'late' }));
     const { result, lines } = await deliverTo(socketTarget(callee.port));

@@ -202,6 +202,15 @@ describe('an attempt at a worker', () => {
     expect(run.lines).toEqual(['one', 'two']);
   });
 
+  it('has its lines of more than 65,536 bytes cut, and they say so', async () => {
+    const { hub } = hubOf();
+    const session = await hub.connect(hello('a'), new Stream());
+    const run = deliver(hub, 7, 'a');
+    const line = { level: 'INFO', message: 'x'.repeat(70_000) } as const;
+    await session.receive({ kind: 'logs', entries: [{ executionId: 7, attempt: 1, line }] });
+    expect(run.lines).toEqual([`${'x'.repeat(65_536)}… (cut, 70000 bytes)`]);
+  });
+
   it('is told of a cancel, and has the grace time to end by itself', async () => {
     const { hub, clock } = hubOf();
     const stream = new Stream();

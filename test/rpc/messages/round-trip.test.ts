@@ -88,6 +88,7 @@ const target: fc.Arbitrary<Target> = fc.oneof(
     timeoutMs: optional(ms),
     signingSecretName: optional(name),
     template: fc.constantFrom(true, undefined),
+    heartbeatTimeoutMs: optional(ms),
   }),
   fc.record({ kind: fc.constant('grpc' as const), address: name, tls, metadata: labels, method: name }),
   fc.record({
@@ -97,6 +98,7 @@ const target: fc.Arbitrary<Target> = fc.oneof(
     tls,
     connectTimeoutMs: optional(ms),
     idleTimeoutMs: optional(ms),
+    heartbeatTimeoutMs: optional(ms),
   }),
 );
 

@@ -30,10 +30,19 @@ import type { HttpTarget } from '../../../domain/job.ts';
 import type { Clock } from '../../../platform/clock.ts';
 import type { DeliveryContext, DeliveryResult } from '../target.ts';
 import { bodyFromHeaders, type ResponseHeaders } from './body-from-headers.ts';
+import { boundedText } from './callee-text.ts';
 import type { Connection } from './connection.ts';
 import type { Borrower, Connections } from './connections.ts';
-import { aborted, failed, failureFromCallee, failureFromError, failureFromStatus } from './failure.ts';
+import {
+  aborted,
+  accepted,
+  failed,
+  failureFromCallee,
+  failureFromError,
+  failureFromStatus,
+} from './failure.ts';
 import type { HttpRequest } from './http-request.ts';
+import { textLine } from './log-entry.ts';
 import type { BodyLimits, ResponseBody } from './response-body.ts';
 
 /** What all exchanges of a client have in common. */
@@ -169,12 +178,20 @@ export class Exchange implements Dispatcher.DispatchHandler, Borrower {
 
   #isSuccess(): boolean {
     const { successCodes } = this.#target;
+    if (this.#isAccepted()) return true;
     return successCodes.length > 0 ? successCodes.includes(this.#status) : this.#status < 300;
+  }
+
+  /** Whether the callee says that it will report later: 202 means that unless the target lists it as a success. */
+  #isAccepted(): boolean {
+    return this.#status === 202 && !this.#target.successCodes.includes(202);
   }
 
   #endOfBody(complete: boolean): void {
     const body = this.#body as ResponseBody;
     this.#log(body.end());
+    // No result yet, but often the callee's own name for the work.
+    if (body.result && this.#isAccepted()) this.#log([lineOf(body.result, this.#environment.bodyLimits)]);
     this.#end(this.#outcomeFromBody(body), complete);
   }
 
@@ -184,6 +201,7 @@ export class Exchange implements Dispatcher.DispatchHandler, Borrower {
       return failureFromStatus(this.#status, this.#headers, body.text, now);
     }
     if (body.error !== undefined) return failureFromCallee(body.error);
+    if (this.#isAccepted()) return accepted(body.loggedBytes);
     return {
       outcome: 'SUCCEEDED',
       message: '',
@@ -255,4 +273,8 @@ export class Exchange implements Dispatcher.DispatchHandler, Borrower {
     if (result) this.#resolve(result);
     else this.#reject(error);
   }
+}
+
+function lineOf(result: NonNullable<ResponseBody['result']>, { maxLineBytes }: BodyLimits): LogLine {
+  return textLine(boundedText(JSON.stringify(result), maxLineBytes));
 }

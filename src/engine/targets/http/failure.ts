@@ -17,6 +17,11 @@ const retryableStatuses: ReadonlySet<number> = new Set([408, 425, 429]);
 /** The end of an attempt that the caller gave up; the caller knows why and decides. */
 export const aborted: DeliveryResult = { outcome: 'FAILED', message: 'aborted', retryable: false };
 
+/** The callee has the attempt and will report its end; `loggedBytes` is what it has logged by now. */
+export function accepted(loggedBytes: number): DeliveryResult {
+  return { outcome: 'ACCEPTED', message: '', retryable: false, loggedBytes };
+}
+
 /** A failure of the callee, or of the way to it. */
 export function failed(message: string, retryable: boolean): DeliveryResult {
   return { outcome: 'FAILED', reason: 'TARGET_ERROR', message, retryable };

@@ -45,6 +45,8 @@ export function requestFromDelivery(target: HttpTarget, delivery: Delivery, user
     executionId,
     'Carillon-Attempt',
     String(delivery.attempt),
+    'Carillon-Attempt-Token',
+    delivery.attemptToken,
     'Carillon-Fire-Time',
     fireTime,
     // Nothing is inflated here; a callee that compresses all the same is told so in the log.
@@ -82,6 +84,7 @@ export function bodyFromDelivery(delivery: Delivery, fireTime: string): string {
   return JSON.stringify({
     execution_id: delivery.executionId,
     attempt: delivery.attempt,
+    attempt_token: delivery.attemptToken,
     job_id: delivery.jobId,
     job_key: { namespace: jobKey.namespace, group: jobKey.group, name: jobKey.name },
     fire_time: fireTime,

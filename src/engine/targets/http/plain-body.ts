@@ -16,6 +16,8 @@ const failureTextBytes = 4_096;
 export class PlainBody implements ResponseBody {
   result: { [key: string]: Json } | undefined;
   readonly error = undefined;
+  /** One line at most, which the bound of a line holds. */
+  readonly loggedBytes = 0;
   text = '';
   full = false;
   readonly #succeeded: boolean;
@@ -76,6 +78,7 @@ export class PlainBody implements ResponseBody {
 export class EncodedBody implements ResponseBody {
   readonly result = undefined;
   readonly error = undefined;
+  readonly loggedBytes = 0;
   readonly text = '';
   full = false;
   readonly #encoding: string;

@@ -93,6 +93,10 @@ export class StreamBody implements ResponseBody {
     return this.error ?? '';
   }
 
+  get loggedBytes(): number {
+    return this.#limitReached ? this.#options.maxLogBytes + 1 : this.#loggedBytes;
+  }
+
   push(chunk: Buffer): readonly LogLine[] {
     this.#reader.push(chunk);
     return this.#takeLines();

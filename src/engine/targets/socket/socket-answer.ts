@@ -1,7 +1,7 @@
 import type { LogLine } from '../../../domain/execution.ts';
 import type { Json } from '../../../domain/job.ts';
 import { boundedText, isJsonObject, jsonObjectFrom } from '../http/callee-text.ts';
-import { failed, failureFromCallee } from '../http/failure.ts';
+import { accepted, failed, failureFromCallee } from '../http/failure.ts';
 import { LineReader } from '../http/line-reader.ts';
 import { entryFromText, textLine } from '../http/log-entry.ts';
 import { LogAllowance, maxLogLineBytes } from '../log-allowance.ts';
@@ -64,7 +64,8 @@ export class SocketAnswer {
       return;
     }
     if (text.trim() === '') return;
-    const stated = endFromState(jsonObjectFrom(text));
+    const object = jsonObjectFrom(text);
+    const stated = isAcceptance(object) ? accepted(this.#allowance.usedBytes) : endFromState(object);
     if (stated) {
       this.end = stated;
       return;
@@ -93,6 +94,11 @@ export class SocketAnswer {
   #endByTooLongLine(): void {
     this.end ??= failed(`answer has a line of more than ${this.#options.maxLineBytes} bytes`, false);
   }
+}
+
+/** Whether an object says that the callee will report later. */
+function isAcceptance(object: { [key: string]: Json } | undefined): boolean {
+  return object?.accepted === true && Object.keys(object).length === 1;
 }
 
 /** The end that an object with a state means; undefined for any other object. */

@@ -30,6 +30,7 @@ export function httpTarget(url: string, rest: Partial<HttpTarget> = {}): HttpTar
 export const sampleDelivery: Delivery = {
   executionId: 7_205_759_403_792_793,
   attempt: 2,
+  attemptToken: 'cat_sample',
   jobId: 7_205_759_403_792_001,
   jobKey: { namespace: 'default', group: 'reports', name: 'nächtlich' },
   fireAt: new Date('2026-03-29T01:30:00.250Z'),

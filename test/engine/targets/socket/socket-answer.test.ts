@@ -12,6 +12,8 @@ it('means the same wherever the chunks break', () => {
       '{"result":{"a":"é"}}',
       '{"state":"FAILED","message":"é"}',
       '{"error":"no"}',
+      '{"accepted":true}',
+      '{"accepted":true,"message":"é"}',
       'x'.repeat(300),
     ),
   );
