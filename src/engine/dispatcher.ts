@@ -17,7 +17,9 @@
  * attempts are aborted, and what they still report is refused by instance and
  * attempt number. A cancel meets the end: whichever the database sees first
  * stands. Stop: nothing more is claimed, attempts may end within the grace time;
- * the others are aborted and given back at once, for another instance to run.
+ * the others are aborted and given back at once, for another instance to run;
+ * when that cannot be written, because the database is away, they are left to
+ * the rescuer.
  */
 import { Loop } from '../platform/loop.ts';
 import type { Metrics } from '../platform/metrics.ts';
@@ -50,6 +52,9 @@ export type DispatcherOptions = AttemptRunOptions & {
   /** How long stop waits for attempts to end by themselves. */
   readonly shutdownGraceMs: number;
 };
+
+/** How long ends may take to be written that came at the end of the grace time. */
+const lastWritesMs = 2_000;
 
 /** How often claims whose reply was lost are looked for: what one that commits late costs. */
 const lookEveryMs = 5_000;
@@ -252,8 +257,11 @@ export class Dispatcher implements Service {
         logger.warn({ running: this.#running.size }, 'attempts did not end in time, giving them back');
         for (const run of this.#running.values()) run.abort('stop');
       });
+      // The database may be away: what cannot be written is given up by those who write it, once they are stopped.
+      const leave = clock.setTimer(shutdownGraceMs + lastWritesMs, () => this.#idle?.());
       await idle;
       giveUp();
+      leave();
     }
     await this.#cancelLoop.stop();
   }

@@ -37,7 +37,7 @@ const claimOf = (attempt: number): ClaimedAttempt => ({
 });
 
 /** A dispatcher; `claimable` is what the next claims get, `held` what the database says it holds. */
-function dispatcherOf() {
+function dispatcherOf(writeEnd: () => Promise<void> = () => Promise.resolve()) {
   const clock = new ManualClock();
   const claimable: ClaimedAttempt[] = [];
   const held = new Map<number, ClaimedAttempt>();
@@ -74,7 +74,7 @@ function dispatcherOf() {
     },
     jobs: { load: () => Promise.resolve(new Map([[1, job]])) },
     workers: { openQueues: new Set<number>() },
-    ender: { end: () => Promise.resolve() },
+    ender: { end: writeEnd },
     handOvers: { add: ({ attempt }: HandOver) => Promise.resolve(void handed.push(attempt)) },
     notifier: {
       on: (topic: string, listener: () => void) => {
@@ -94,7 +94,7 @@ function dispatcherOf() {
   } as unknown as DispatcherOptions;
   const tell = (topic: string): void => listeners.get(topic)?.();
   const dispatcher = new Dispatcher(options);
-  return { dispatcher, claimable, began, ends, handed, tell, promotions: () => promotions };
+  return { dispatcher, clock, claimable, began, ends, handed, tell, promotions: () => promotions };
 }
 
 it('an attempt given up that ends late leaves the later attempt of its execution known, and begun once (I11, I12)', async () => {
@@ -142,4 +142,23 @@ it('a retry that somebody else set is looked for at once: reports come to any in
   await settle();
   expect(promotions()).toBe(2);
   await dispatcher.stop();
+});
+
+it('stops when ends cannot be written, a moment after the grace time (F7, F31)', async () => {
+  const { dispatcher, clock, claimable, ends } = dispatcherOf(() => new Promise(() => undefined));
+  claimable.push(claimOf(1));
+  await dispatcher.tick();
+  await settle();
+  let hasStopped = false;
+  const stopping = dispatcher.stop().then(() => {
+    hasStopped = true;
+  });
+  await settle();
+  ends.get(1)!({ outcome: 'SUCCEEDED', message: '', retryable: false });
+  await clock.advance(1_000);
+  await clock.advance(1_999);
+  expect(hasStopped).toBe(false);
+  await clock.advance(1);
+  await stopping;
+  expect(dispatcher.runningCount).toBe(1);
 });
