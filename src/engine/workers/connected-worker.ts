@@ -29,6 +29,10 @@ type Held = {
   resolve?: (result: DeliveryResult) => void;
   /** Kept while there is no stream to send it on. */
   unsent?: Assignment;
+  /** Why the worker was told to stop it; said again on the next stream, since it may not have heard. */
+  cancelReason?: string;
+  /** The worker named it in a hello before it was handed over: it has been sent, whoever sent it. */
+  readonly isTakenOver: boolean;
   /** Of an attempt that was taken over: what its worker said before it was handed over here. */
   readonly early: {
     lines: LogLine[];
@@ -53,6 +57,10 @@ export class ConnectedWorker {
   /** On the clock that never jumps. */
   seenMs: number;
   isDraining = false;
+  /** Messages that are being taken, such as lines that wait to be stored. Those behind them are not read meanwhile. */
+  beingTaken = 0;
+  /** Calls off the end of its grace time, while that runs. */
+  callOffGrace: () => void = () => undefined;
 
   constructor(hello: WorkerHello, queueIds: readonly number[], nowMs: number) {
     this.hello = hello;
@@ -110,7 +118,7 @@ export class ConnectedWorker {
     this.#running.clear();
     for (const ref of running) {
       this.#running.set(ref.executionId, ref.attempt);
-      this.reserve(ref);
+      this.#reserve(ref, true);
     }
     for (const [executionId, held] of [...this.#held]) {
       const { attempt, resolve, unsent } = held;
@@ -120,8 +128,7 @@ export class ConnectedWorker {
         this.#post().assignments.push(unsent);
         continue;
       }
-      this.release({ executionId, attempt });
-      resolve(lost);
+      this.giveUp({ executionId, attempt }, lost);
     }
   }
 
@@ -133,14 +140,49 @@ export class ConnectedWorker {
     this.#stream?.send(event);
   }
 
+  /** Tells the worker to stop an attempt. */
+  cancel(ref: AttemptRef, reason: string): void {
+    const held = this.#held.get(ref.executionId);
+    if (held?.attempt === ref.attempt) held.cancelReason = reason;
+    this.send({ kind: 'cancel', attempts: [ref], reason });
+  }
+
+  /** Says again, on a new stream, what is to be stopped. */
+  repeatCancels(): void {
+    for (const [executionId, { attempt, cancelReason, resolve }] of this.#held) {
+      if (cancelReason === undefined || !resolve) continue;
+      this.send({ kind: 'cancel', attempts: [{ executionId, attempt }], reason: cancelReason });
+    }
+  }
+
   fail(error: unknown): void {
     this.#stream?.fail(error);
   }
 
   /** Takes up a place, at the claim. */
-  reserve({ executionId, attempt }: AttemptRef): void {
+  reserve(ref: AttemptRef): void {
+    this.#reserve(ref, false);
+  }
+
+  #reserve({ executionId, attempt }: AttemptRef, isTakenOver: boolean): void {
     if (this.#held.get(executionId)?.attempt === attempt) return;
-    this.#held.set(executionId, { attempt, early: { lines: [] } });
+    this.#held.set(executionId, { attempt, isTakenOver, early: { lines: [] } });
+  }
+
+  /** Whether an attempt has a place here. */
+  holds({ executionId, attempt }: AttemptRef): boolean {
+    return this.#held.get(executionId)?.attempt === attempt;
+  }
+
+  /** Whether the worker has said on its stream that it runs an attempt. */
+  isRunning({ executionId, attempt }: AttemptRef): boolean {
+    return this.#running.get(executionId) === attempt;
+  }
+
+  /** Whether an attempt waits here for a stream, unknown to the worker. */
+  isUnsent({ executionId, attempt }: AttemptRef): boolean {
+    const held = this.#held.get(executionId);
+    return held?.attempt === attempt && held.unsent !== undefined;
   }
 
   /** Gives the place of an attempt back, if it has not been given back already. */
@@ -149,16 +191,30 @@ export class ConnectedWorker {
     if (this.#running.get(executionId) === attempt) this.#running.delete(executionId);
   }
 
-  /** Hands an attempt over; `resolve` is called at most once. */
-  assign(assignment: Assignment, context: DeliveryContext, resolve: (result: DeliveryResult) => void): void {
+  /**
+   * Hands an attempt over; `resolve` is called at most once. False: the worker
+   * has had it from another instance and did not name it when it came back, so
+   * it is lost and must not be sent.
+   */
+  assign(
+    assignment: Assignment,
+    context: DeliveryContext,
+    resolve: (result: DeliveryResult) => void,
+  ): boolean {
     const { executionId, attempt } = assignment;
-    const isRunning = this.#running.get(executionId) === attempt;
+    const isRunning = this.isRunning(assignment);
+    this.#reserve(assignment, false);
+    const { isTakenOver, early } = this.#held.get(executionId)!;
+    if (isTakenOver && !isRunning) {
+      this.release(assignment);
+      return false;
+    }
     const unsent = isRunning || this.isConnected ? undefined : assignment;
-    const early = this.#held.get(executionId)?.early ?? { lines: [] };
-    this.#held.set(executionId, { attempt, context, resolve, unsent, early });
+    this.#held.set(executionId, { attempt, context, resolve, unsent, isTakenOver, early });
     if (early.lines.length > 0) void context.log(early.lines);
     if (early.result) this.settle(early.result.result, early.result.stored);
     if (!isRunning && !unsent) this.#post().assignments.push(assignment);
+    return true;
   }
 
   /** Takes lines of an attempt; those of attempts that the worker does not hold are dropped. */
@@ -186,6 +242,15 @@ export class ConnectedWorker {
   /** Says that a result is stored, or came too late to change anything. */
   acknowledge({ executionId, attempt }: AttemptRef): void {
     this.#post().acks.push({ executionId, attempt });
+  }
+
+  /** Gives up one attempt. */
+  giveUp(ref: AttemptRef, result: DeliveryResult): void {
+    const { executionId, attempt } = ref;
+    const held = this.#held.get(executionId);
+    if (held?.attempt !== attempt) return;
+    this.release(ref);
+    held.resolve?.(result);
   }
 
   /** Gives up all that it holds. */
