@@ -27,7 +27,10 @@ type Init<Schema extends Parameters<typeof create>[0]> = Exclude<
 >;
 
 /** How the worker introduces itself. */
-export type Hello = Init<typeof WorkerHelloSchema> & { readonly workerId: string };
+export type Hello = Omit<Init<typeof WorkerHelloSchema>, 'running'> & {
+  readonly workerId: string;
+  readonly running?: readonly Ref[];
+};
 
 /** What it says of an attempt's end; SUCCEEDED unless it says otherwise. */
 export type Result = Partial<Init<typeof WorkerResultSchema>>;
@@ -86,7 +89,8 @@ export class RawWorkerStream {
   /** Opens a stream on a connection of its own and says hello; the welcome may be a while. */
   static open(address: string, hello: Hello): RawWorkerStream {
     const stream = new RawWorkerStream(address);
-    void stream.say({ case: 'hello', value: { capacity: 10, ...hello } });
+    const running = (hello.running ?? []).map(({ executionId, attempt }) => ({ executionId, attempt }));
+    void stream.say({ case: 'hello', value: { capacity: 10, ...hello, running } });
     return stream;
   }
 

@@ -1,7 +1,7 @@
 /**
  * The program of a worker process (worker-process.ts): the worker library with
  * a handler that tells the test what it does and holds every attempt until the
- * test lets go of it, or a set time, whichever it was started with.
+ * test lets go of it, or a set time, whichever it was started with; one that is aborted ends.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type AttemptContext, Worker } from '../../src/worker/index.ts';
@@ -14,11 +14,19 @@ const tell = (report: WorkerReport): void => void process.send!(report);
 
 async function handler({ executionId, attempt, idempotencyKey, signal }: AttemptContext) {
   tell({ kind: 'called', call: { executionId, attempt, key: idempotencyKey } });
-  signal.addEventListener('abort', () => tell({ kind: 'aborted', executionId, attempt }), { once: true });
-  if (options.takesMs === undefined) await gate.promise;
-  else await sleep(options.takesMs);
-  tell({ kind: 'ended', executionId, attempt });
-  return { by: options.workerId, attempt };
+  const aborted = new Promise<never>((_, reject) => {
+    signal.addEventListener('abort', () => {
+      tell({ kind: 'aborted', executionId, attempt });
+      reject(signal.reason);
+    });
+  });
+  try {
+    const work = options.takesMs === undefined ? gate.promise : sleep(options.takesMs);
+    await Promise.race([work, aborted]);
+    return { by: options.workerId, attempt };
+  } finally {
+    tell({ kind: 'ended', executionId, attempt });
+  }
 }
 
 const worker = new Worker({
