@@ -64,6 +64,8 @@ export class RawWorkerStream {
   readonly canceled: AttemptRef[] = [];
   /** How the stream ended; undefined while it stands. */
   end: { readonly code: number; readonly details: string } | undefined;
+  /** Told once of the welcome. */
+  onWelcome: () => void = () => undefined;
   /** Told of each message behind the welcome, when it has been taken down. */
   onMessage: (message: WorkerServiceConnectResponse['message']) => void = () => undefined;
   /** Told once when the stream is gone. */
@@ -173,6 +175,7 @@ export class RawWorkerStream {
     switch (message.case) {
       case 'welcome':
         this.#welcome = message.value;
+        this.onWelcome();
         return;
       case 'assignments':
         this.assigned.push(...message.value.assignments);

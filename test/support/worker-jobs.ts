@@ -21,16 +21,20 @@ export const workerEnv = {
   CARILLON_WORKER_CANCEL_GRACE_MS: workerTimes.cancelGraceMs,
 } as const;
 
-/** Adds a job of this name whose executions wait in a queue of this name. */
+/** Adds a job of this name whose executions wait in a queue: that of this name, unless another is given. */
 export async function addQueueJob(
   client: InstanceClient,
   name: string,
-  { maxAttempts = 3, ...more }: JobDraft & { readonly maxAttempts?: number } = {},
+  {
+    maxAttempts = 3,
+    queue = name,
+    ...more
+  }: JobDraft & { readonly maxAttempts?: number; readonly queue?: string } = {},
 ): Promise<void> {
   await client.jobs.add({
     job: {
       key: { name },
-      target: { kind: { case: 'worker', value: { queue: name } } },
+      target: { kind: { case: 'worker', value: { queue } } },
       overlap: OverlapPolicy.ALLOW,
       retry: { maxAttempts, initialBackoff: durationFromMs(20), maxBackoff: durationFromMs(20) },
       ...more,
