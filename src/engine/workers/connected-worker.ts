@@ -8,10 +8,16 @@
  * grace time to come back and say what it still runs. What it does not name is
  * lost, with the stream or with the process: one attempt number is never sent
  * twice.
+ *
+ * What is at the worker is never more than its capacity. What was claimed for a
+ * place may find it taken when it is handed over: the stream has broken since,
+ * and the worker has come back with attempts from another instance. It waits
+ * here, unsent, until there is a place.
  */
 import { DomainError } from '../../domain/errors.ts';
 import type { LogLine } from '../../domain/execution.ts';
 import type { DeliveryContext, DeliveryResult } from '../targets/target.ts';
+import { deliveryResultOf } from './delivery-results.ts';
 import type {
   Assignment,
   AttemptRef,
@@ -27,21 +33,21 @@ type Held = {
   /** Both are set once it is delivered; before that only its place is taken. */
   context?: DeliveryContext;
   resolve?: (result: DeliveryResult) => void;
-  /** Kept while there is no stream to send it on. */
-  unsent?: Assignment;
   /** Why the worker was told to stop it; said again on the next stream, since it may not have heard. */
   cancelReason?: string;
-  /** The worker named it in a hello before it was handed over: it has been sent, whoever sent it. */
-  readonly isTakenOver: boolean;
   /** Of an attempt that was taken over: what its worker said before it was handed over here. */
   readonly early: {
-    lines: LogLine[];
+    readonly lines: LogLine[];
+    bytes: number;
     result?: { readonly result: WorkerResult; readonly stored: () => void };
   };
 };
 
-/** So many lines are kept of an attempt that was taken over and is not handed over yet: a moment's worth. */
-const maxEarlyLines = 10_000;
+/** So much of the log is kept of an attempt that was taken over and is not handed over yet: a moment's worth. */
+const maxEarlyBytes = 1_024 * 1_024;
+
+/** What a line counts for besides its text. */
+const earlyLineBytes = 100;
 
 /** What goes out together. */
 type Outbox = { assignments: Assignment[]; acks: AttemptRef[] };
@@ -51,8 +57,10 @@ export class ConnectedWorker {
   queueIds: readonly number[];
   #stream: WorkerStream | undefined;
   readonly #held = new Map<number, Held>();
-  /** What the worker says it runs, taken over from another stream; it needs no assignment. */
-  readonly #running = new Map<number, number>();
+  /** What the worker knows of: it was sent to it, or it named it in its hello. */
+  readonly #atWorker = new Map<number, number>();
+  /** What is handed over and waits for a stream, or for a place at the worker. */
+  readonly #unsent = new Map<number, Assignment>();
   #outbox: Outbox | undefined;
   /** On the clock that never jumps. */
   seenMs: number;
@@ -79,11 +87,6 @@ export class ConnectedWorker {
   /** How many more attempts it takes now. */
   get free(): number {
     return this.isConnected && !this.isDraining ? Math.max(0, this.hello.capacity - this.#held.size) : 0;
-  }
-
-  /** The attempts that it holds. */
-  get held(): readonly AttemptRef[] {
-    return [...this.#held].map(([executionId, { attempt }]) => ({ executionId, attempt }));
   }
 
   /** Whether this stream is the one in use. */
@@ -115,21 +118,17 @@ export class ConnectedWorker {
     this.#stream = stream;
     this.isDraining = false;
     before?.fail(new DomainError('CONCURRENT_CHANGE', 'another stream of the same worker took its place'));
-    this.#running.clear();
+    this.#outbox?.assignments.splice(0);
+    const known = new Map(this.#atWorker);
+    this.#atWorker.clear();
     for (const ref of running) {
-      this.#running.set(ref.executionId, ref.attempt);
-      this.#reserve(ref, true);
+      this.reserve(ref);
+      this.#atWorker.set(ref.executionId, ref.attempt);
     }
-    for (const [executionId, held] of [...this.#held]) {
-      const { attempt, resolve, unsent } = held;
-      if (!resolve || this.#running.get(executionId) === attempt) continue;
-      if (unsent) {
-        held.unsent = undefined;
-        this.#post().assignments.push(unsent);
-        continue;
-      }
-      this.giveUp({ executionId, attempt }, lost);
+    for (const [executionId, attempt] of known) {
+      if (this.#atWorker.get(executionId) !== attempt) this.giveUp({ executionId, attempt }, lost);
     }
+    this.#sendUnsent();
   }
 
   disconnect(): void {
@@ -161,12 +160,11 @@ export class ConnectedWorker {
 
   /** Takes up a place, at the claim. */
   reserve(ref: AttemptRef): void {
-    this.#reserve(ref, false);
-  }
-
-  #reserve({ executionId, attempt }: AttemptRef, isTakenOver: boolean): void {
-    if (this.#held.get(executionId)?.attempt === attempt) return;
-    this.#held.set(executionId, { attempt, isTakenOver, early: { lines: [] } });
+    const { executionId, attempt } = ref;
+    const before = this.#held.get(executionId);
+    if (before?.attempt === attempt) return;
+    if (before) this.release({ executionId, attempt: before.attempt });
+    this.#held.set(executionId, { attempt, early: { lines: [], bytes: 0 } });
   }
 
   /** Whether an attempt has a place here. */
@@ -174,47 +172,52 @@ export class ConnectedWorker {
     return this.#held.get(executionId)?.attempt === attempt;
   }
 
-  /** Whether the worker has said on its stream that it runs an attempt. */
-  isRunning({ executionId, attempt }: AttemptRef): boolean {
-    return this.#running.get(executionId) === attempt;
+  /** Whether the worker knows of an attempt. */
+  isAtWorker({ executionId, attempt }: AttemptRef): boolean {
+    return this.#atWorker.get(executionId) === attempt;
   }
 
-  /** Whether an attempt waits here for a stream, unknown to the worker. */
+  /** Whether an attempt waits here to be sent, unknown to the worker. */
   isUnsent({ executionId, attempt }: AttemptRef): boolean {
-    const held = this.#held.get(executionId);
-    return held?.attempt === attempt && held.unsent !== undefined;
+    return this.#unsent.get(executionId)?.attempt === attempt;
   }
 
   /** Gives the place of an attempt back, if it has not been given back already. */
   release({ executionId, attempt }: AttemptRef): void {
     if (this.#held.get(executionId)?.attempt === attempt) this.#held.delete(executionId);
-    if (this.#running.get(executionId) === attempt) this.#running.delete(executionId);
+    if (this.isUnsent({ executionId, attempt })) this.#unsent.delete(executionId);
+    if (this.#atWorker.get(executionId) !== attempt) return;
+    this.#atWorker.delete(executionId);
+    this.#sendUnsent();
   }
 
-  /**
-   * Hands an attempt over; `resolve` is called at most once. False: the worker
-   * has had it from another instance and did not name it when it came back, so
-   * it is lost and must not be sent.
-   */
-  assign(
-    assignment: Assignment,
-    context: DeliveryContext,
-    resolve: (result: DeliveryResult) => void,
-  ): boolean {
+  /** It takes nothing more: what waits for a place is given up. */
+  drain(lost: DeliveryResult): void {
+    this.isDraining = true;
+    for (const assignment of [...this.#unsent.values()]) this.giveUp(assignment, lost);
+  }
+
+  /** Hands an attempt over; `resolve` is called at most once. */
+  assign(assignment: Assignment, context: DeliveryContext, resolve: (result: DeliveryResult) => void): void {
     const { executionId, attempt } = assignment;
-    const isRunning = this.isRunning(assignment);
-    this.#reserve(assignment, false);
-    const { isTakenOver, early } = this.#held.get(executionId)!;
-    if (isTakenOver && !isRunning) {
-      this.release(assignment);
-      return false;
-    }
-    const unsent = isRunning || this.isConnected ? undefined : assignment;
-    this.#held.set(executionId, { attempt, context, resolve, unsent, isTakenOver, early });
+    this.reserve(assignment);
+    const { early } = this.#held.get(executionId)!;
+    this.#held.set(executionId, { attempt, context, resolve, early });
+    if (!this.isAtWorker(assignment)) this.#unsent.set(executionId, assignment);
     if (early.lines.length > 0) void context.log(early.lines);
     if (early.result) this.settle(early.result.result, early.result.stored);
-    if (!isRunning && !unsent) this.#post().assignments.push(assignment);
-    return true;
+    this.#sendUnsent();
+  }
+
+  /** Sends what waits, as far as there are places at the worker. */
+  #sendUnsent(): void {
+    if (!this.isConnected) return;
+    for (const [executionId, assignment] of this.#unsent) {
+      if (this.#atWorker.size >= this.hello.capacity) return;
+      this.#unsent.delete(executionId);
+      this.#atWorker.set(executionId, assignment.attempt);
+      this.#post().assignments.push(assignment);
+    }
   }
 
   /** Takes lines of an attempt; those of attempts that the worker does not hold are dropped. */
@@ -222,7 +225,11 @@ export class ConnectedWorker {
     const held = this.#held.get(executionId);
     if (held?.attempt !== attempt) return;
     if (held.context) return held.context.log(lines);
-    held.early.lines.push(...lines.slice(0, maxEarlyLines - held.early.lines.length));
+    for (const line of lines) {
+      if (held.early.bytes >= maxEarlyBytes) return;
+      held.early.lines.push(line);
+      held.early.bytes += line.message.length + earlyLineBytes;
+    }
   }
 
   /** Takes a result; false when the worker does not hold that attempt any more. */
@@ -230,7 +237,7 @@ export class ConnectedWorker {
     const held = this.#held.get(result.executionId);
     if (held?.attempt !== result.attempt) return false;
     if (!held.resolve) {
-      if (this.#running.get(result.executionId) !== result.attempt) return false;
+      if (!this.isAtWorker(result)) return false;
       held.early.result = { result, stored };
       return true;
     }
@@ -257,6 +264,8 @@ export class ConnectedWorker {
   abandon(result: DeliveryResult): void {
     const held = [...this.#held.values()];
     this.#held.clear();
+    this.#atWorker.clear();
+    this.#unsent.clear();
     for (const { resolve } of held) resolve?.(result);
   }
 
@@ -275,19 +284,4 @@ export class ConnectedWorker {
     if (assignments.length > 0) this.send({ kind: 'assignments', assignments });
     if (acks.length > 0) this.send({ kind: 'ack', attempts: acks });
   }
-}
-
-function deliveryResultOf(result: WorkerResult, stored: () => void): DeliveryResult {
-  const { state, message, result: value, retryable, retryAfterMs } = result;
-  if (state === 'SUCCEEDED')
-    return { outcome: 'SUCCEEDED', message, result: value, retryable: false, stored };
-  return {
-    outcome: 'FAILED',
-    reason: 'TARGET_ERROR',
-    message: state === 'CANCELED' && message === '' ? 'the worker canceled it' : message,
-    result: value,
-    retryable: retryable && state === 'FAILED',
-    retryAfterMs,
-    stored,
-  };
 }

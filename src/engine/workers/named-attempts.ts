@@ -16,9 +16,9 @@
  */
 import type { Store } from '../../store/store.ts';
 import type { ConnectedWorker } from './connected-worker.ts';
+import { workerLost } from './delivery-results.ts';
 import type { UnstoredEnds } from './unstored-ends.ts';
-import { workerLost } from './worker-delivery.ts';
-import type { AttemptRef, WorkerHello } from './worker-messages.ts';
+import { type AttemptRef, refKey, type WorkerHello } from './worker-messages.ts';
 
 export type NamedAttemptsOptions = {
   readonly store: Pick<Store, 'db' | 'attempts'>;
@@ -26,6 +26,8 @@ export type NamedAttemptsOptions = {
   /** The worker as it is known here, with what it holds. */
   readonly known: ConnectedWorker | undefined;
   readonly unstored: UnstoredEnds;
+  /** Takes note of what is asked for, also where the answer is lost: it has been sent, and is not sent again. */
+  readonly adopted: Set<string>;
 };
 
 /** What came of the attempts that a hello named. */
@@ -42,7 +44,7 @@ export type NamedAttempts = {
  */
 export async function settleNamed(
   { namespace, workerId, running: named }: WorkerHello,
-  { store, instanceId, known, unstored }: NamedAttemptsOptions,
+  { store, instanceId, known, unstored, adopted }: NamedAttemptsOptions,
 ): Promise<(worker: ConnectedWorker) => NamedAttempts> {
   const here = named.filter((ref) => known?.holds(ref));
   const own =
@@ -57,18 +59,20 @@ export async function settleNamed(
   const foreign = named.filter(
     (ref) => !(here.includes(ref) && own.has(ref.executionId)) && !unstored.has(ref),
   );
-  const adopted = new Set(
+  for (const ref of foreign) adopted.add(refKey(ref));
+  const taken = new Set(
     foreign.length === 0
       ? []
       : await store.attempts.adopt(store.db, instanceId, namespace, workerId, foreign),
   );
+  for (const ref of foreign) if (!taken.has(ref.executionId)) adopted.delete(refKey(ref));
   return (worker) => {
     const isRunning = (ref: AttemptRef): boolean =>
-      foreign.includes(ref) ? adopted.has(ref.executionId) && !unstored.has(ref) : worker.holds(ref);
+      foreign.includes(ref) ? taken.has(ref.executionId) && !unstored.has(ref) : worker.holds(ref);
     return {
       running: named.filter(isRunning),
       rejected: named.filter((ref) => !isRunning(ref) && !unstored.isReported(ref)),
-      adopts: adopted.size > 0,
+      adopts: taken.size > 0,
     };
   };
 }

@@ -1,12 +1,10 @@
-import type { AttemptRef } from './worker-messages.ts';
+import { type AttemptRef, refKey } from './worker-messages.ts';
 
 type End = {
   /** Whether its worker said how it ended; false: it was given up. */
   readonly isReported: boolean;
   readonly tellers: (() => void)[];
 };
-
-const keyOf = ({ executionId, attempt }: AttemptRef): string => `${executionId}/${attempt}`;
 
 /**
  * Attempts that are over as far as this instance is concerned, while the
@@ -18,24 +16,24 @@ export class UnstoredEnds {
   readonly #ends = new Map<string, End>();
 
   add(ref: AttemptRef, isReported: boolean): void {
-    this.#ends.set(keyOf(ref), { isReported, tellers: [] });
+    this.#ends.set(refKey(ref), { isReported, tellers: [] });
   }
 
   /** Takes note that the end is stored, or refused because the attempt is somebody else's by now. */
   store(ref: AttemptRef): void {
-    const key = keyOf(ref);
+    const key = refKey(ref);
     const end = this.#ends.get(key);
     this.#ends.delete(key);
     for (const tell of end?.tellers ?? []) tell();
   }
 
   has(ref: AttemptRef): boolean {
-    return this.#ends.has(keyOf(ref));
+    return this.#ends.has(refKey(ref));
   }
 
   /** Whether the end of this attempt is its worker's own word. */
   isReported(ref: AttemptRef): boolean {
-    return this.#ends.get(keyOf(ref))?.isReported === true;
+    return this.#ends.get(refKey(ref))?.isReported === true;
   }
 
   /** Resolves when the end is stored or refused, at once when it is not on its way. */
@@ -47,7 +45,7 @@ export class UnstoredEnds {
 
   /** Tells when the end is stored; false when it is not on its way. */
   whenStored(ref: AttemptRef, tell: () => void): boolean {
-    const end = this.#ends.get(keyOf(ref));
+    const end = this.#ends.get(refKey(ref));
     end?.tellers.push(tell);
     return end !== undefined;
   }

@@ -3,6 +3,7 @@ import type { Clock } from '../../platform/clock.ts';
 import { LogAllowance } from '../targets/log-allowance.ts';
 import type { DeliveryContext, DeliveryResult } from '../targets/target.ts';
 import type { ConnectedWorker } from './connected-worker.ts';
+import { workerLost } from './delivery-results.ts';
 import type { UnstoredEnds } from './unstored-ends.ts';
 import type { Assignment } from './worker-messages.ts';
 
@@ -13,6 +14,8 @@ export type WorkerDeliveryOptions = {
   /** Bytes of log kept of one attempt. */
   readonly maxLogBytes: number;
   readonly unstored: UnstoredEnds;
+  /** Whether the attempt was adopted from another instance. */
+  readonly wasAdopted: boolean;
   /** Whether the instance stops: workers take what they run to another one. */
   readonly isStopping: () => boolean;
 };
@@ -26,7 +29,7 @@ export function deliverToWorker(
   worker: ConnectedWorker | undefined,
   assignment: Assignment,
   context: DeliveryContext,
-  { clock, cancelGraceMs, maxLogBytes, unstored, isStopping }: WorkerDeliveryOptions,
+  { clock, cancelGraceMs, maxLogBytes, unstored, wasAdopted, isStopping }: WorkerDeliveryOptions,
 ): Promise<DeliveryResult> {
   const { workerId, executionId, attempt } = assignment;
   const ref = { executionId, attempt };
@@ -48,6 +51,7 @@ export function deliverToWorker(
       resolve({ ...result, stored });
     };
     const onAbort = (): void => {
+      if (isSettled) return;
       const { reason: cause } = signal;
       if (!worker || cause === 'lost' || cause === 'stop' || worker.isUnsent(ref)) {
         settle(workerLost(workerId));
@@ -60,21 +64,18 @@ export function deliverToWorker(
     };
     const allowance = new LogAllowance(maxLogBytes);
     const bounded: DeliveryContext = { ...context, log: (lines) => context.log(allowance.admitAll(lines)) };
-    // What was canceled before it was handed over is stopped where its worker runs it already, and begun nowhere.
-    const mayRun = worker?.isRunning(ref) === true || !signal.aborted;
+    // Begun nowhere: what was canceled before it was handed over, and what its worker had from another instance and
+    // does not run any more. The number of that has been sent already.
+    const isBegun = worker?.isAtWorker(ref) === true;
+    if (!worker || (!isBegun && (signal.aborted || wasAdopted))) {
+      settle(workerLost(workerId));
+      return;
+    }
     signal.addEventListener('abort', onAbort, { once: true });
-    if (!mayRun || worker?.assign(assignment, bounded, settle) !== true) settle(workerLost(workerId));
-    else if (signal.aborted && !isSettled) onAbort();
+    worker.assign(assignment, bounded, settle);
+    if (signal.aborted) onAbort();
   });
 }
-
-/** What an attempt ends with whose worker is gone. */
-export const workerLost = (workerId: string | null): DeliveryResult => ({
-  outcome: 'FAILED',
-  reason: 'WORKER_LOST',
-  message: workerId === null ? 'no worker was assigned' : `worker ${workerId} was lost`,
-  retryable: true,
-});
 
 const attemptsLost = (): DomainError =>
   new DomainError('UNAVAILABLE', 'attempts of the worker were given to others; say anew what runs', {

@@ -26,17 +26,19 @@ import type { Store } from '../../store/store.ts';
 import type { DeliveryContext, DeliveryResult } from '../targets/target.ts';
 import { Arrivals } from './arrivals.ts';
 import { ConnectedWorker } from './connected-worker.ts';
+import { workerLost } from './delivery-results.ts';
 import { settleNamed } from './named-attempts.ts';
 import { placesAt } from './places.ts';
 import { UnstoredEnds } from './unstored-ends.ts';
-import { deliverToWorker, workerLost } from './worker-delivery.ts';
-import type {
-  Assignment,
-  AttemptRef,
-  WorkerHello,
-  WorkerReport,
-  WorkerSession,
-  WorkerStream,
+import { deliverToWorker } from './worker-delivery.ts';
+import {
+  type Assignment,
+  type AttemptRef,
+  refKey,
+  type WorkerHello,
+  type WorkerReport,
+  type WorkerSession,
+  type WorkerStream,
 } from './worker-messages.ts';
 
 export type WorkerHubOptions = {
@@ -67,6 +69,8 @@ export class WorkerHub implements Service {
   readonly #workers = new Map<string, ConnectedWorker>();
   readonly #arrivals = new Arrivals();
   readonly #unstored = new UnstoredEnds();
+  /** Attempts that were asked for from other instances and are not handed over to the hub yet, by refKey. */
+  readonly #adopted = new Set<string>();
   readonly #loop: Loop;
   #isStopping = false;
 
@@ -113,6 +117,7 @@ export class WorkerHub implements Service {
       instanceId: instanceId(),
       known: this.#workers.get(key),
       unstored: this.#unstored,
+      adopted: this.#adopted,
     });
     const worker = this.#workers.get(key) ?? new ConnectedWorker(hello, queueIds, clock.monotonicMs());
     const { running, rejected, adopts } = named(worker);
@@ -193,6 +198,7 @@ export class WorkerHub implements Service {
       cancelGraceMs,
       maxLogBytes,
       unstored: this.#unstored,
+      wasAdopted: this.#adopted.delete(refKey(assignment)),
       isStopping: () => this.#isStopping,
     });
   }
@@ -219,7 +225,7 @@ export class WorkerHub implements Service {
         this.#options.onFree();
         return undefined;
       case 'goodbye':
-        worker.isDraining = true;
+        worker.drain(workerLost(worker.hello.workerId));
         return undefined;
     }
   }
@@ -233,7 +239,7 @@ export class WorkerHub implements Service {
     worker: ConnectedWorker,
     entries: Extract<WorkerReport, { kind: 'logs' }>['entries'],
   ): Promise<void> {
-    const byAttempt = Map.groupBy(entries, (entry) => `${entry.executionId}/${entry.attempt}`);
+    const byAttempt = Map.groupBy(entries, refKey);
     worker.beingTaken++;
     await Promise.all(
       [...byAttempt.values()].map((own) =>
