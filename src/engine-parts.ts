@@ -119,6 +119,7 @@ export function createEngine({ config, clock, logger, version, database, store }
     heartbeatMs: config.worker.heartbeatMs,
     reconnectGraceMs: config.worker.reconnectGraceMs,
     cancelGraceMs: config.worker.cancelGraceMs,
+    maxLogBytes,
     onFree: () => dispatcher.wake(),
     onAdopted: () => dispatcher.beginAdopted(),
   });

@@ -76,7 +76,7 @@ export class AttemptRun {
     const log = logs.open(executionId, attempt, lastSeq, () => this.abort('lost'));
     let result: DeliveryResult;
     try {
-      result = this.#cause === undefined ? await this.#deliver(log, timeoutMs) : abortedResult;
+      result = this.#mayDeliver() ? await this.#deliver(log, timeoutMs) : abortedResult;
       await log.flush();
     } catch (error) {
       logger.error({ error, executionId, attempt }, 'target client failed');
@@ -98,6 +98,13 @@ export class AttemptRun {
     const { attemptTimeoutMs, target } = this.#job.definition;
     const heartbeatTimeoutMs = 'heartbeatTimeoutMs' in target ? target.heartbeatTimeoutMs : undefined;
     return { executionId, attempt, timeoutMs: attemptTimeoutMs, heartbeatTimeoutMs, loggedBytes };
+  }
+
+  /** What was canceled before it began is not begun; but a worker may run it already, and then is to be told. */
+  #mayDeliver(): boolean {
+    const { workerId, heldMs } = this.#claimed;
+    if (this.#cause === 'cancel') return workerId !== null && heldMs > 0;
+    return this.#cause === undefined;
   }
 
   #deliver(log: AttemptLog, timeoutMs: number): Promise<DeliveryResult> {

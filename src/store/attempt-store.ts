@@ -15,6 +15,7 @@
  */
 import type { AttemptOutcome, ExecutionCause, ExecutionReason } from '../domain/execution.ts';
 import type { Json, Parameters, Placement } from '../domain/job.ts';
+import { adoptStatement, ownStatement } from './adopting.ts';
 import {
   attemptColumns,
   claimStatement,
@@ -147,28 +148,27 @@ export class PgAttemptStore {
     workerId: string,
     attempts: readonly { readonly executionId: number; readonly attempt: number }[],
   ): Promise<readonly number[]> {
-    const rows = await run<{ id: number }>(
-      db,
-      `with asked as (
-         select * from unnest($4::bigint[], $5::integer[]) as a (execution_id, attempt)
-       ), own as materialized (
-         select o.execution_id from carillon.open_execution o
-           join asked a using (execution_id, attempt)
-           join carillon.job j on j.id = o.job_id
-          where o.worker_id = $3 and j.namespace = $2 and o.instance_id is not null
-            and exists (select 1 from carillon.instance where id = $1 and lease_expires_at > clock_timestamp())
-          order by o.execution_id for update of o
-       )
-       update carillon.open_execution o set instance_id = $1 from own where o.execution_id = own.execution_id
-       returning o.execution_id as id`,
-      [
-        instanceId,
-        namespace,
-        workerId,
-        numberArray(attempts.map((a) => a.executionId)),
-        numberArray(attempts.map((a) => a.attempt)),
-      ],
-    );
+    const rows = await run<{ id: number }>(db, adoptStatement, [
+      instanceId,
+      namespace,
+      workerId,
+      numberArray(attempts.map((a) => a.executionId)),
+      numberArray(attempts.map((a) => a.attempt)),
+    ]);
+    return rows.map((row) => row.id);
+  }
+
+  /** Those of the attempts that an instance holds. */
+  async listOwn(
+    db: Db,
+    instanceId: number,
+    attempts: readonly { readonly executionId: number; readonly attempt: number }[],
+  ): Promise<readonly number[]> {
+    const rows = await run<{ id: number }>(db, ownStatement, [
+      instanceId,
+      numberArray(attempts.map((a) => a.executionId)),
+      numberArray(attempts.map((a) => a.attempt)),
+    ]);
     return rows.map((row) => row.id);
   }
 

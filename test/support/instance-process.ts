@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { type Client, createClient } from '@connectrpc/connect';
 import { createGrpcTransport, Http2SessionManager } from '@connectrpc/connect-node';
 import pg from 'pg';
-import { afterEach } from 'vitest';
+import { afterAll, afterEach, beforeAll } from 'vitest';
 import { AdminService } from '../../gen/carillon/v1/admin_service_pb.js';
 import { AttemptService } from '../../gen/carillon/v1/attempt_service_pb.js';
 import { ExecutionService } from '../../gen/carillon/v1/execution_service_pb.js';
@@ -216,6 +216,25 @@ export function useInstances(): {
   return {
     start,
     startTwo: (options) => Promise.all([start(options), start(options)]),
+  };
+}
+
+/** Starts an instance that the tests of a file share. When one is red the log so far is printed. */
+export function useInstance(options: () => InstanceOptions): () => InstanceProcess {
+  let instance: InstanceProcess | undefined;
+  beforeAll(async () => {
+    instance = await InstanceProcess.start(options());
+  });
+  afterEach(({ task }) => {
+    if (task.result?.state === 'fail') console.error(`log of instance ${instance?.pid}:\n${instance?.log}`);
+  });
+  afterAll(async () => {
+    instance?.close();
+    await instance?.ended;
+  });
+  return () => {
+    if (!instance) throw new Error('the instance exists from beforeAll on');
+    return instance;
   };
 }
 

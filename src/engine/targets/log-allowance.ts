@@ -1,4 +1,5 @@
 import type { LogLine } from '../../domain/execution.ts';
+import { boundedText } from './http/callee-text.ts';
 
 /** The most bytes of one log line; what is longer is cut. */
 export const maxLogLineBytes = 65_536;
@@ -33,5 +34,18 @@ export class LogAllowance {
     this.#leftBytes -= bytes + lineOverheadBytes;
     if (!this.isUsedUp) return line;
     return { level: 'WARN', message: 'log limit reached' };
+  }
+
+  /** Those of a worker's lines that there is room for, cut where they are too long. */
+  admitAll(lines: readonly LogLine[]): readonly LogLine[] {
+    const admitted: LogLine[] = [];
+    for (const line of lines) {
+      if (this.isUsedUp) break;
+      const message = boundedText(line.message, maxLogLineBytes);
+      const dataBytes = line.data === undefined ? 0 : Buffer.byteLength(JSON.stringify(line.data));
+      const one = this.admit({ ...line, message }, Buffer.byteLength(message) + dataBytes);
+      if (one) admitted.push(one);
+    }
+    return admitted;
   }
 }

@@ -8,10 +8,16 @@
  * grace time to come back and say what it still runs. What it does not name is
  * lost, with the stream or with the process: one attempt number is never sent
  * twice.
+ *
+ * What is at the worker is never more than its capacity. What was claimed for a
+ * place may find it taken when it is handed over: the stream has broken since,
+ * and the worker has come back with attempts from another instance. It waits
+ * here, unsent, until there is a place.
  */
 import { DomainError } from '../../domain/errors.ts';
 import type { LogLine } from '../../domain/execution.ts';
 import type { DeliveryContext, DeliveryResult } from '../targets/target.ts';
+import { deliveryResultOf } from './delivery-results.ts';
 import type {
   Assignment,
   AttemptRef,
@@ -27,17 +33,21 @@ type Held = {
   /** Both are set once it is delivered; before that only its place is taken. */
   context?: DeliveryContext;
   resolve?: (result: DeliveryResult) => void;
-  /** Kept while there is no stream to send it on. */
-  unsent?: Assignment;
+  /** Why the worker was told to stop it; said again on the next stream, since it may not have heard. */
+  cancelReason?: string;
   /** Of an attempt that was taken over: what its worker said before it was handed over here. */
   readonly early: {
-    lines: LogLine[];
+    readonly lines: LogLine[];
+    bytes: number;
     result?: { readonly result: WorkerResult; readonly stored: () => void };
   };
 };
 
-/** So many lines are kept of an attempt that was taken over and is not handed over yet: a moment's worth. */
-const maxEarlyLines = 10_000;
+/** So much of the log is kept of an attempt that was taken over and is not handed over yet: a moment's worth. */
+const maxEarlyBytes = 1_024 * 1_024;
+
+/** What a line counts for besides its text. */
+const earlyLineBytes = 100;
 
 /** What goes out together. */
 type Outbox = { assignments: Assignment[]; acks: AttemptRef[] };
@@ -47,12 +57,18 @@ export class ConnectedWorker {
   queueIds: readonly number[];
   #stream: WorkerStream | undefined;
   readonly #held = new Map<number, Held>();
-  /** What the worker says it runs, taken over from another stream; it needs no assignment. */
-  readonly #running = new Map<number, number>();
+  /** What the worker knows of: it was sent to it, or it named it in its hello. */
+  readonly #atWorker = new Map<number, number>();
+  /** What is handed over and waits for a stream, or for a place at the worker. */
+  readonly #unsent = new Map<number, Assignment>();
   #outbox: Outbox | undefined;
   /** On the clock that never jumps. */
   seenMs: number;
   isDraining = false;
+  /** Messages that are being taken, such as lines that wait to be stored. Those behind them are not read meanwhile. */
+  beingTaken = 0;
+  /** Calls off the end of its grace time, while that runs. */
+  callOffGrace: () => void = () => undefined;
 
   constructor(hello: WorkerHello, queueIds: readonly number[], nowMs: number) {
     this.hello = hello;
@@ -71,11 +87,6 @@ export class ConnectedWorker {
   /** How many more attempts it takes now. */
   get free(): number {
     return this.isConnected && !this.isDraining ? Math.max(0, this.hello.capacity - this.#held.size) : 0;
-  }
-
-  /** The attempts that it holds. */
-  get held(): readonly AttemptRef[] {
-    return [...this.#held].map(([executionId, { attempt }]) => ({ executionId, attempt }));
   }
 
   /** Whether this stream is the one in use. */
@@ -107,22 +118,17 @@ export class ConnectedWorker {
     this.#stream = stream;
     this.isDraining = false;
     before?.fail(new DomainError('CONCURRENT_CHANGE', 'another stream of the same worker took its place'));
-    this.#running.clear();
+    this.#outbox?.assignments.splice(0);
+    const known = new Map(this.#atWorker);
+    this.#atWorker.clear();
     for (const ref of running) {
-      this.#running.set(ref.executionId, ref.attempt);
       this.reserve(ref);
+      this.#atWorker.set(ref.executionId, ref.attempt);
     }
-    for (const [executionId, held] of [...this.#held]) {
-      const { attempt, resolve, unsent } = held;
-      if (!resolve || this.#running.get(executionId) === attempt) continue;
-      if (unsent) {
-        held.unsent = undefined;
-        this.#post().assignments.push(unsent);
-        continue;
-      }
-      this.release({ executionId, attempt });
-      resolve(lost);
+    for (const [executionId, attempt] of known) {
+      if (this.#atWorker.get(executionId) !== attempt) this.giveUp({ executionId, attempt }, lost);
     }
+    this.#sendUnsent();
   }
 
   disconnect(): void {
@@ -133,32 +139,85 @@ export class ConnectedWorker {
     this.#stream?.send(event);
   }
 
+  /** Tells the worker to stop an attempt. */
+  cancel(ref: AttemptRef, reason: string): void {
+    const held = this.#held.get(ref.executionId);
+    if (held?.attempt === ref.attempt) held.cancelReason = reason;
+    this.send({ kind: 'cancel', attempts: [ref], reason });
+  }
+
+  /** Says again, on a new stream, what is to be stopped. */
+  repeatCancels(): void {
+    for (const [executionId, { attempt, cancelReason, resolve }] of this.#held) {
+      if (cancelReason === undefined || !resolve) continue;
+      this.send({ kind: 'cancel', attempts: [{ executionId, attempt }], reason: cancelReason });
+    }
+  }
+
   fail(error: unknown): void {
     this.#stream?.fail(error);
   }
 
   /** Takes up a place, at the claim. */
-  reserve({ executionId, attempt }: AttemptRef): void {
-    if (this.#held.get(executionId)?.attempt === attempt) return;
-    this.#held.set(executionId, { attempt, early: { lines: [] } });
+  reserve(ref: AttemptRef): void {
+    const { executionId, attempt } = ref;
+    const before = this.#held.get(executionId);
+    if (before?.attempt === attempt) return;
+    if (before) this.release({ executionId, attempt: before.attempt });
+    this.#held.set(executionId, { attempt, early: { lines: [], bytes: 0 } });
+  }
+
+  /** Whether an attempt has a place here. */
+  holds({ executionId, attempt }: AttemptRef): boolean {
+    return this.#held.get(executionId)?.attempt === attempt;
+  }
+
+  /** Whether the worker knows of an attempt. */
+  isAtWorker({ executionId, attempt }: AttemptRef): boolean {
+    return this.#atWorker.get(executionId) === attempt;
+  }
+
+  /** Whether an attempt waits here to be sent, unknown to the worker. */
+  isUnsent({ executionId, attempt }: AttemptRef): boolean {
+    return this.#unsent.get(executionId)?.attempt === attempt;
   }
 
   /** Gives the place of an attempt back, if it has not been given back already. */
   release({ executionId, attempt }: AttemptRef): void {
     if (this.#held.get(executionId)?.attempt === attempt) this.#held.delete(executionId);
-    if (this.#running.get(executionId) === attempt) this.#running.delete(executionId);
+    if (this.isUnsent({ executionId, attempt })) this.#unsent.delete(executionId);
+    if (this.#atWorker.get(executionId) !== attempt) return;
+    this.#atWorker.delete(executionId);
+    this.#sendUnsent();
+  }
+
+  /** It takes nothing more: what waits for a place is given up. */
+  drain(lost: DeliveryResult): void {
+    this.isDraining = true;
+    for (const assignment of [...this.#unsent.values()]) this.giveUp(assignment, lost);
   }
 
   /** Hands an attempt over; `resolve` is called at most once. */
   assign(assignment: Assignment, context: DeliveryContext, resolve: (result: DeliveryResult) => void): void {
     const { executionId, attempt } = assignment;
-    const isRunning = this.#running.get(executionId) === attempt;
-    const unsent = isRunning || this.isConnected ? undefined : assignment;
-    const early = this.#held.get(executionId)?.early ?? { lines: [] };
-    this.#held.set(executionId, { attempt, context, resolve, unsent, early });
+    this.reserve(assignment);
+    const { early } = this.#held.get(executionId)!;
+    this.#held.set(executionId, { attempt, context, resolve, early });
+    if (!this.isAtWorker(assignment)) this.#unsent.set(executionId, assignment);
     if (early.lines.length > 0) void context.log(early.lines);
     if (early.result) this.settle(early.result.result, early.result.stored);
-    if (!isRunning && !unsent) this.#post().assignments.push(assignment);
+    this.#sendUnsent();
+  }
+
+  /** Sends what waits, as far as there are places at the worker. */
+  #sendUnsent(): void {
+    if (!this.isConnected) return;
+    for (const [executionId, assignment] of this.#unsent) {
+      if (this.#atWorker.size >= this.hello.capacity) return;
+      this.#unsent.delete(executionId);
+      this.#atWorker.set(executionId, assignment.attempt);
+      this.#post().assignments.push(assignment);
+    }
   }
 
   /** Takes lines of an attempt; those of attempts that the worker does not hold are dropped. */
@@ -166,7 +225,11 @@ export class ConnectedWorker {
     const held = this.#held.get(executionId);
     if (held?.attempt !== attempt) return;
     if (held.context) return held.context.log(lines);
-    held.early.lines.push(...lines.slice(0, maxEarlyLines - held.early.lines.length));
+    for (const line of lines) {
+      if (held.early.bytes >= maxEarlyBytes) return;
+      held.early.lines.push(line);
+      held.early.bytes += line.message.length + earlyLineBytes;
+    }
   }
 
   /** Takes a result; false when the worker does not hold that attempt any more. */
@@ -174,7 +237,7 @@ export class ConnectedWorker {
     const held = this.#held.get(result.executionId);
     if (held?.attempt !== result.attempt) return false;
     if (!held.resolve) {
-      if (this.#running.get(result.executionId) !== result.attempt) return false;
+      if (!this.isAtWorker(result)) return false;
       held.early.result = { result, stored };
       return true;
     }
@@ -188,10 +251,21 @@ export class ConnectedWorker {
     this.#post().acks.push({ executionId, attempt });
   }
 
+  /** Gives up one attempt. */
+  giveUp(ref: AttemptRef, result: DeliveryResult): void {
+    const { executionId, attempt } = ref;
+    const held = this.#held.get(executionId);
+    if (held?.attempt !== attempt) return;
+    this.release(ref);
+    held.resolve?.(result);
+  }
+
   /** Gives up all that it holds. */
   abandon(result: DeliveryResult): void {
     const held = [...this.#held.values()];
     this.#held.clear();
+    this.#atWorker.clear();
+    this.#unsent.clear();
     for (const { resolve } of held) resolve?.(result);
   }
 
@@ -210,19 +284,4 @@ export class ConnectedWorker {
     if (assignments.length > 0) this.send({ kind: 'assignments', assignments });
     if (acks.length > 0) this.send({ kind: 'ack', attempts: acks });
   }
-}
-
-function deliveryResultOf(result: WorkerResult, stored: () => void): DeliveryResult {
-  const { state, message, result: value, retryable, retryAfterMs } = result;
-  if (state === 'SUCCEEDED')
-    return { outcome: 'SUCCEEDED', message, result: value, retryable: false, stored };
-  return {
-    outcome: 'FAILED',
-    reason: 'TARGET_ERROR',
-    message: state === 'CANCELED' && message === '' ? 'the worker canceled it' : message,
-    result: value,
-    retryable: retryable && state === 'FAILED',
-    retryAfterMs,
-    stored,
-  };
 }

@@ -23,17 +23,22 @@ import type { Logger } from '../../platform/logger.ts';
 import { Loop } from '../../platform/loop.ts';
 import type { Service } from '../../platform/service.ts';
 import type { Store } from '../../store/store.ts';
-import { boundedText } from '../targets/http/callee-text.ts';
-import { maxLogLineBytes } from '../targets/log-allowance.ts';
 import type { DeliveryContext, DeliveryResult } from '../targets/target.ts';
+import { Arrivals } from './arrivals.ts';
 import { ConnectedWorker } from './connected-worker.ts';
-import type {
-  Assignment,
-  AttemptRef,
-  WorkerHello,
-  WorkerReport,
-  WorkerSession,
-  WorkerStream,
+import { workerLost } from './delivery-results.ts';
+import { settleNamed } from './named-attempts.ts';
+import { placesAt } from './places.ts';
+import { UnstoredEnds } from './unstored-ends.ts';
+import { deliverToWorker } from './worker-delivery.ts';
+import {
+  type Assignment,
+  type AttemptRef,
+  refKey,
+  type WorkerHello,
+  type WorkerReport,
+  type WorkerSession,
+  type WorkerStream,
 } from './worker-messages.ts';
 
 export type WorkerHubOptions = {
@@ -47,6 +52,8 @@ export type WorkerHubOptions = {
   readonly reconnectGraceMs: number;
   /** How long a canceled attempt may take to end by itself. */
   readonly cancelGraceMs: number;
+  /** Bytes of log kept of one attempt. */
+  readonly maxLogBytes: number;
   /** Told when places have become free, and when there are attempts to begin that were taken over. */
   readonly onFree: () => void;
   readonly onAdopted: () => void;
@@ -60,6 +67,10 @@ const keyOf = (namespace: string, workerId: string): string => JSON.stringify([n
 export class WorkerHub implements Service {
   readonly #options: WorkerHubOptions;
   readonly #workers = new Map<string, ConnectedWorker>();
+  readonly #arrivals = new Arrivals();
+  readonly #unstored = new UnstoredEnds();
+  /** Attempts that were asked for from other instances and are not handed over to the hub yet, by refKey. */
+  readonly #adopted = new Set<string>();
   readonly #loop: Loop;
   #isStopping = false;
 
@@ -87,30 +98,31 @@ export class WorkerHub implements Service {
   }
 
   /** Takes a worker in. */
-  async connect(hello: WorkerHello, stream: WorkerStream): Promise<WorkerSession> {
+  connect(hello: WorkerHello, stream: WorkerStream): Promise<WorkerSession> {
+    const key = keyOf(hello.namespace, hello.workerId);
+    return this.#arrivals.take(key, () => this.#takeIn(key, hello, stream));
+  }
+
+  async #takeIn(key: string, hello: WorkerHello, stream: WorkerStream): Promise<WorkerSession> {
     const { store, clock, logger, instanceId, instance, heartbeatMs, reconnectGraceMs } = this.#options;
     const { namespace, workerId } = hello;
-    const key = keyOf(namespace, workerId);
     const queueIds = await store.queues.ensure(store.db, namespace, hello.queues);
-    const before = this.#workers.get(key);
-    const own = new Map((before?.held ?? []).map(({ executionId, attempt }) => [executionId, attempt]));
-    const foreign = hello.running.filter(({ executionId, attempt }) => own.get(executionId) !== attempt);
-    const adopted = new Set(
-      foreign.length === 0
-        ? []
-        : await store.attempts.adopt(store.db, instanceId(), namespace, workerId, foreign),
-    );
-    const isRejected = (ref: AttemptRef): boolean => foreign.includes(ref) && !adopted.has(ref.executionId);
-    const running = hello.running.filter((ref) => !isRejected(ref));
     await store.workers.upsert(store.db, instanceId(), {
       ...hello,
-      running: running.length,
+      running: hello.running.length,
       state: 'CONNECTED',
     });
-    // Nothing may fail from here on: a worker that counts as connected has somebody to close it.
-    // Another stream of the same worker may have come in while this one asked the database.
+    const named = await settleNamed(hello, {
+      store,
+      instanceId: instanceId(),
+      known: this.#workers.get(key),
+      unstored: this.#unstored,
+      adopted: this.#adopted,
+    });
     const worker = this.#workers.get(key) ?? new ConnectedWorker(hello, queueIds, clock.monotonicMs());
+    const { running, rejected, adopts } = named(worker);
     this.#workers.set(key, worker);
+    worker.callOffGrace();
     worker.seenMs = clock.monotonicMs();
     worker.connect({ hello, queueIds, stream }, running, workerLost(workerId));
     worker.send({
@@ -118,11 +130,12 @@ export class WorkerHub implements Service {
       heartbeatIntervalMs: heartbeatMs,
       reconnectGraceMs,
       instance,
-      rejected: hello.running.filter(isRejected),
+      rejected,
     });
+    worker.repeatCancels();
     if (this.#isStopping) worker.send({ kind: 'drain' });
     logger.info({ namespace, workerId, queues: hello.queues, capacity: hello.capacity }, 'worker connected');
-    if (adopted.size > 0) this.#options.onAdopted();
+    if (adopts) this.#options.onAdopted();
     this.#options.onFree();
     return {
       receive: (report) => this.#receive(worker, report),
@@ -148,25 +161,7 @@ export class WorkerHub implements Service {
 
   /** Free places for a queue, up to a limit: the workers' ids, each as often as it is to get an execution. */
   placesFor(queueId: number, limit: number): readonly string[] {
-    const workers = this.workersOf(queueId);
-    if (workers.length === 1) {
-      const [worker] = workers;
-      return Array.from({ length: Math.min(worker!.free, limit) }, () => worker!.hello.workerId);
-    }
-    const free = workers.map((worker) => ({ id: worker.hello.workerId, free: worker.free }));
-    const places: string[] = [];
-    while (places.length < limit) {
-      // The level that the freest stand above the next: they get one each, the freest first.
-      free.sort((a, b) => b.free - a.free);
-      const top = free[0]?.free ?? 0;
-      if (top === 0) break;
-      for (const each of free) {
-        if (each.free < top || places.length === limit) break;
-        each.free--;
-        places.push(each.id);
-      }
-    }
-    return places;
+    return placesAt(this.workersOf(queueId), limit);
   }
 
   /** Takes up the places of attempts that were claimed from a queue. */
@@ -192,31 +187,19 @@ export class WorkerHub implements Service {
   }
 
   /** Runs an attempt at its worker; resolves when that says how it ended, or is given up. */
-  deliver(assignment: Assignment, context: DeliveryContext): Promise<DeliveryResult> {
-    const { clock, cancelGraceMs } = this.#options;
-    const { workerId, executionId, attempt, jobKey } = assignment;
-    const worker = workerId === null ? undefined : this.#workers.get(keyOf(jobKey.namespace, workerId));
-    if (!worker) return Promise.resolve(workerLost(workerId));
-    return new Promise((resolve) => {
-      let cancelGrace: (() => void) | undefined;
-      const { signal } = context;
-      const settle = (result: DeliveryResult): void => {
-        cancelGrace?.();
-        signal.removeEventListener('abort', onAbort);
-        resolve(result);
-      };
-      const onAbort = (): void => {
-        // The attempt is not this instance's any more, or goes to another one with its worker.
-        if (signal.reason === 'lost' || signal.reason === 'stop') {
-          settle(workerLost(workerId));
-          return;
-        }
-        const reason = signal.reason === 'timeout' ? 'the attempt took too long' : 'a cancel was asked for';
-        worker.send({ kind: 'cancel', attempts: [{ executionId, attempt }], reason });
-        cancelGrace = clock.setTimer(cancelGraceMs, () => settle(workerLost(workerId)));
-      };
-      signal.addEventListener('abort', onAbort, { once: true });
-      worker.assign(assignment, context, settle);
+  async deliver(assignment: Assignment, context: DeliveryContext): Promise<DeliveryResult> {
+    const { workerId, jobKey } = assignment;
+    const key = keyOf(jobKey.namespace, workerId ?? '');
+    const arrival = this.#arrivals.of(key);
+    if (arrival !== undefined) await arrival;
+    const { clock, cancelGraceMs, maxLogBytes } = this.#options;
+    return deliverToWorker(this.#workers.get(key), assignment, context, {
+      clock,
+      cancelGraceMs,
+      maxLogBytes,
+      unstored: this.#unstored,
+      wasAdopted: this.#adopted.delete(refKey(assignment)),
+      isStopping: () => this.#isStopping,
     });
   }
 
@@ -231,7 +214,7 @@ export class WorkerHub implements Service {
       case 'results':
         for (const result of report.results) {
           const stored = (): void => worker.acknowledge(result);
-          if (worker.settle(result, stored)) continue;
+          if (worker.settle(result, stored) || this.#unstored.whenStored(result, stored)) continue;
           const { executionId, attempt } = result;
           this.#options.logger.info(
             { executionId, attempt, workerId: worker.hello.workerId },
@@ -242,25 +225,32 @@ export class WorkerHub implements Service {
         this.#options.onFree();
         return undefined;
       case 'goodbye':
-        worker.isDraining = true;
+        worker.drain(workerLost(worker.hello.workerId));
         return undefined;
     }
   }
 
-  /** Lines of one attempt stay in order; lines of attempts that are not the worker's any more are dropped. */
+  /**
+   * Lines of one attempt stay in order; lines of attempts that are not the
+   * worker's any more are dropped. While they wait to be stored nothing is read
+   * from the worker, which is not silent meanwhile.
+   */
   async #log(
     worker: ConnectedWorker,
     entries: Extract<WorkerReport, { kind: 'logs' }>['entries'],
   ): Promise<void> {
-    const byAttempt = Map.groupBy(entries, (entry) => entry.executionId);
+    const byAttempt = Map.groupBy(entries, refKey);
+    worker.beingTaken++;
     await Promise.all(
       [...byAttempt.values()].map((own) =>
         worker.log(
           own[0]!,
-          own.map(({ line }) => ({ ...line, message: boundedText(line.message, maxLogLineBytes) })),
+          own.map(({ line }) => line),
         ),
       ),
     );
+    worker.beingTaken--;
+    worker.seenMs = this.#options.clock.monotonicMs();
   }
 
   #onClosed(key: string, worker: ConnectedWorker, stream: WorkerStream): void {
@@ -271,12 +261,16 @@ export class WorkerHub implements Service {
     logger.info({ namespace, workerId, running: worker.runningCount }, 'worker disconnected');
     // One that said goodbye does not come back.
     const graceMs = worker.isDraining ? 0 : reconnectGraceMs;
-    clock.setTimer(graceMs, () => {
+    const giveUp = (): void => {
+      const arrival = this.#arrivals.of(key);
+      // It is at the door.
+      if (arrival !== undefined) return void arrival.then(giveUp);
       if (worker.isConnected || this.#workers.get(key) !== worker) return;
       this.#workers.delete(key);
       worker.abandon(workerLost(workerId));
       void this.#forget(worker);
-    });
+    };
+    worker.callOffGrace = clock.setTimer(graceMs, giveUp);
   }
 
   async #forget({ hello: { namespace, workerId } }: ConnectedWorker): Promise<void> {
@@ -293,7 +287,7 @@ export class WorkerHub implements Service {
     const { store, clock, instanceId, heartbeatMs } = this.#options;
     const oldestMs = clock.monotonicMs() - 3 * heartbeatMs;
     for (const worker of this.#workers.values()) {
-      if (worker.isConnected && worker.seenMs < oldestMs)
+      if (worker.isConnected && worker.beingTaken === 0 && worker.seenMs < oldestMs)
         worker.fail(new DomainError('DEADLINE_EXCEEDED', `nothing was heard for ${3 * heartbeatMs} ms`));
     }
     if (this.#workers.size > 0) {
@@ -311,10 +305,3 @@ export class WorkerHub implements Service {
     return Math.min(noteEveryMs, heartbeatMs);
   }
 }
-
-const workerLost = (workerId: string | null): DeliveryResult => ({
-  outcome: 'FAILED',
-  reason: 'WORKER_LOST',
-  message: workerId === null ? 'no worker was assigned' : `worker ${workerId} was lost`,
-  retryable: true,
-});

@@ -6,6 +6,9 @@ import type { Delivery } from '../targets/target.ts';
 /** One attempt of one execution. */
 export type AttemptRef = { readonly executionId: number; readonly attempt: number };
 
+/** An attempt as a key of sets and maps. */
+export const refKey = ({ executionId, attempt }: AttemptRef): string => `${executionId}/${attempt}`;
+
 /** An attempt as a worker is told of it. */
 export type Assignment = Delivery & {
   readonly queue: string;

@@ -19,8 +19,8 @@ const queues = new Map([
   ['images', 2],
 ]);
 
-/** A hub; `adoptable` are the attempts that the database lets it take over. */
-function hubOf(adoptable: readonly number[] = []) {
+/** A hub; `adoptable` are the attempts that the database lets it take over, and some of its own may have gone elsewhere. */
+function hubOf(adoptable: readonly number[] = [], adoptedElsewhere: readonly number[] = []) {
   const clock = new ManualClock();
   const removed: string[] = [];
   const store = {
@@ -30,6 +30,8 @@ function hubOf(adoptable: readonly number[] = []) {
     attempts: {
       adopt: (_: unknown, __: number, ___: string, ____: string, refs: AttemptRef[]) =>
         Promise.resolve(refs.map((ref) => ref.executionId).filter((id) => adoptable.includes(id))),
+      listOwn: (_: unknown, __: number, refs: AttemptRef[]) =>
+        Promise.resolve(refs.map((ref) => ref.executionId).filter((id) => !adoptedElsewhere.includes(id))),
     },
     workers: {
       upsert: () => Promise.resolve(),
@@ -47,6 +49,7 @@ function hubOf(adoptable: readonly number[] = []) {
     heartbeatMs: 1_000,
     reconnectGraceMs: 5_000,
     cancelGraceMs: 3_000,
+    maxLogBytes: 1_000_000,
     onFree: () => told.free++,
     onAdopted: () => told.adopted++,
   });
