@@ -7,6 +7,7 @@ import { type Execution, ExecutionState, LogLevel } from '../../gen/carillon/v1/
 import { JobSchema } from '../../gen/carillon/v1/job_pb.js';
 import type { CarillonClient } from '../../src/cli/client.ts';
 import { awaitThat } from '../support/await-that.ts';
+import { TcpProxy } from '../support/tcp-proxy.ts';
 
 /** How long a program may take to start, and an execution to end; toolchains start slowly. */
 const limitMs = 30_000;
@@ -17,7 +18,11 @@ const finalStates: ReadonlySet<ExecutionState> = new Set([
   ExecutionState.CANCELED,
 ]);
 
-/** A worker takes an execution of its queue, logs, returns a result, and leaves in order at SIGTERM. */
+/**
+ * A worker takes executions of its queue, logs, returns results; keeps what it
+ * runs when its stream breaks, and results until they are acknowledged; stops
+ * at a cancel; at SIGTERM finishes what it runs, and leaves in order.
+ */
 export async function checkWorker(
   client: CarillonClient,
   address: string,
@@ -27,11 +32,37 @@ export async function checkWorker(
   }: { readonly name: string; readonly command: (address: string, queue: string) => string[] },
 ): Promise<void> {
   const queue = `${name} queue`;
-  await useProgram(command(address, queue), async (program) => {
-    const execution = await execute(client, { name, target: { worker: { queue } }, text: 'you' });
-    await expectGreeting(client, execution);
-    assert.equal(await program.stop(), 0, 'the exit code behind SIGTERM');
-  });
+  const run = { name, target: { worker: { queue } }, text: 'you' };
+  const proxy = await TcpProxy.start({ port: Number(new URL(`http://${address}`).port) });
+  const breakStreams = (): void => {
+    for (const connection of proxy.connections) connection.reset();
+    proxy.setMode({ kind: 'pass' });
+  };
+  try {
+    await useProgram(command(`127.0.0.1:${proxy.port}`, queue), async (program) => {
+      await expectGreeting(client, await execute(client, run));
+
+      const kept = await beginToRun(client, run);
+      breakStreams();
+      await expectGreeting(client, await awaitEnd(client, kept));
+
+      const unacknowledged = await beginToRun(client, run);
+      proxy.setMode({ kind: 'one-way' });
+      await expectGreeting(client, await awaitEnd(client, unacknowledged));
+      breakStreams();
+
+      const canceled = await beginToRun(client, run);
+      const byIds = { executionIds: [canceled.id] };
+      await client.executions.cancel({ executions: { case: 'byIds', value: byIds } });
+      assert.equal((await awaitEnd(client, canceled)).state, ExecutionState.CANCELED);
+
+      const last = await beginToRun(client, run);
+      assert.equal(await program.stop(), 0, 'the exit code behind SIGTERM');
+      await expectGreeting(client, await awaitEnd(client, last));
+    });
+  } finally {
+    await proxy.close();
+  }
 }
 
 /** A service is called, logs, tells its progress, returns a result; its error status is a failure. */
@@ -56,26 +87,50 @@ export async function checkService(
 
 async function expectGreeting(client: CarillonClient, execution: Execution): Promise<void> {
   assert.equal(execution.state, ExecutionState.SUCCEEDED, execution.message);
+  assert.equal(execution.attempt, 1, 'the attempts');
   assert.deepEqual(execution.result, { greeted: 'you' });
   const { entries } = await client.executions.listLogs({ executionId: execution.id });
   assert.equal(entries[0]?.message, 'hello you');
   assert.equal(entries[0]?.level, LogLevel.INFO);
 }
 
+/** A job of its own name, and what it is told. */
+type Run = { readonly name: string; readonly target: JsonObject; readonly text: string };
+
 /** Adds the job, fires it, and waits until it has ended. */
-async function execute(
-  { jobs, executions }: CarillonClient,
-  { name, target, text }: { readonly name: string; readonly target: JsonObject; readonly text: string },
-): Promise<Execution> {
+async function execute(client: CarillonClient, run: Run): Promise<Execution> {
+  return awaitEnd(client, await fire(client, run));
+}
+
+/** Adds the job, fires it, and waits until its callee is at work: its first log line is stored. */
+async function beginToRun(client: CarillonClient, run: Run): Promise<Execution> {
+  const execution = await fire(client, run);
+  await awaitThat(
+    `${run.name} has logged`,
+    async () => {
+      const { entries } = await client.executions.listLogs({ executionId: execution.id });
+      return entries.length > 0;
+    },
+    limitMs,
+  );
+  return execution;
+}
+
+async function fire({ jobs }: CarillonClient, { name, target, text }: Run): Promise<Execution> {
   const job = fromJson(JobSchema, { key: { name }, target });
   await jobs.add({ job, replace: true });
   const ref = { ref: { case: 'key' as const, value: { name } } };
   const { execution } = await jobs.trigger({ job: ref, parameters: { text } });
+  assert.ok(execution);
+  return execution;
+}
+
+async function awaitEnd({ executions }: CarillonClient, { id, jobKey }: Execution): Promise<Execution> {
   return awaitThat(
-    `${name} has ended`,
+    `${jobKey?.name} has ended`,
     async () => {
-      const found = await executions.get({ executionId: execution?.id });
-      return found.execution && finalStates.has(found.execution.state) ? found.execution : undefined;
+      const { execution } = await executions.get({ executionId: id });
+      return execution && finalStates.has(execution.state) ? execution : undefined;
     },
     limitMs,
   );

@@ -23,7 +23,7 @@ try {
       command: (address, queue) => [
         ...[process.execPath, join(root, 'bin', 'carillon.js'), 'worker', '--json-result'],
         ...['--address', address, '--queue', queue],
-        ...['--exec', 'read -r who; echo "hello $who"; echo "{\\"greeted\\": \\"$who\\"}"'],
+        ...['--exec', 'read -r who; echo "hello $who"; sleep 1; echo "{\\"greeted\\": \\"$who\\"}"'],
       ],
     }),
   );
