@@ -9,10 +9,14 @@ const rounds = 2;
 
 export async function measureWorkers({ database, progress }: Bench): Promise<readonly Figure[]> {
   let best = 0;
+  let limited = 0;
   for (let round = 0; round < rounds; round++) {
     const rate = await drainThroughWorker(database, executions);
     progress(`${whole(rate)} executions/s`);
     best = Math.max(best, rate);
+    const limitedRate = await drainThroughWorker(database, executions, workerCapacity);
+    progress(`${whole(limitedRate)} executions/s under max_running of the queue`);
+    limited = Math.max(limited, limitedRate);
   }
   return [
     {
@@ -21,6 +25,13 @@ export async function measureWorkers({ database, progress }: Bench): Promise<rea
       goal: `≥ ${whole(goal)}`,
       reached: best >= goal,
       note: `${whole(executions)} waiting, capacity ${whole(workerCapacity)}`,
+    },
+    {
+      name: 'the same in a queue with max_running',
+      value: whole(limited),
+      goal: '–',
+      reached: undefined,
+      note: `${(limited / best).toFixed(2)}× without; max_running ${whole(workerCapacity)}`,
     },
   ];
 }

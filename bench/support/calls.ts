@@ -7,6 +7,7 @@ import {
   toBinary,
 } from '@bufbuild/protobuf';
 import { Client, credentials } from '@grpc/grpc-js';
+import { AdminService } from '../../gen/carillon/v1/admin_service_pb.js';
 import type { Job, JobSchema } from '../../gen/carillon/v1/job_pb.js';
 import { JobService } from '../../gen/carillon/v1/job_service_pb.js';
 
@@ -59,6 +60,13 @@ export async function addJobs(
     ids[index] = answer.job!.id;
   });
   return ids;
+}
+
+/** Limits how many executions of a queue run at once. */
+export async function limitQueue(client: Client, name: string, maxRunning: number): Promise<void> {
+  const { input } = AdminService.method.putQueue;
+  const bytes = toBinary(input, create(input, { queue: { name, limits: { maxRunning } } }));
+  await callRaw(client, pathOf(AdminService.method.putQueue), Buffer.from(bytes));
 }
 
 /** A Trigger of a job, encoded. */

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { OverlapPolicy } from '../../gen/carillon/v1/job_pb.js';
 import type { BenchDatabase } from './bench-database.ts';
-import { addJobs, connect } from './calls.ts';
+import { addJobs, connect, limitQueue } from './calls.ts';
 import { CarillonProcess } from './carillon.ts';
 import { settleLoaded } from './drain-process.ts';
 import { awaitAllSucceeded, findRate } from './ledger.ts';
@@ -16,8 +16,16 @@ const workerPath = join(import.meta.dirname, 'noop-worker.ts');
 /** How many executions the worker holds at once. */
 export const workerCapacity = 2_000;
 
-/** Executions a second, by the ledger; fails when one did not succeed, or not at its first attempt. */
-export async function drainThroughWorker(database: BenchDatabase, executions: number): Promise<number> {
+/**
+ * Executions a second, by the ledger; fails when one did not succeed, or not at
+ * its first attempt. With `maxRunning` the queue has a limit, which every claim
+ * must keep.
+ */
+export async function drainThroughWorker(
+  database: BenchDatabase,
+  executions: number,
+  maxRunning?: number,
+): Promise<number> {
   const name = 'bench_workers';
   const url = await database.create(name);
   const ledger = await database.connect(url);
@@ -28,6 +36,7 @@ export async function drainThroughWorker(database: BenchDatabase, executions: nu
     target: { kind: { case: 'worker', value: { queue: 'bench' } } },
     overlap: OverlapPolicy.ALLOW,
   }));
+  if (maxRunning !== undefined) await limitQueue(client, 'bench', maxRunning);
   client.close();
   const { calls } = await triggerFrom(queueing.grpc, ids, { maxCalls: executions });
   await queueing.stop();
