@@ -37,6 +37,7 @@ import {
   refKey,
   type WorkerHello,
   type WorkerReport,
+  type WorkerResult,
   type WorkerSession,
   type WorkerStream,
 } from './worker-messages.ts';
@@ -212,22 +213,29 @@ export class WorkerHub implements Service {
       case 'logs':
         return this.#log(worker, report.entries);
       case 'results':
-        for (const result of report.results) {
-          const stored = (): void => worker.acknowledge(result);
-          if (worker.settle(result, stored) || this.#unstored.whenStored(result, stored)) continue;
-          const { executionId, attempt } = result;
-          this.#options.logger.info(
-            { executionId, attempt, workerId: worker.hello.workerId },
-            'late result refused: the attempt is not the worker’s any more',
-          );
-          worker.acknowledge(result);
-        }
+        this.#settle(worker, report.results);
         this.#options.onFree();
         return undefined;
       case 'goodbye':
         worker.drain(workerLost(worker.hello.workerId));
         return undefined;
     }
+  }
+
+  /** One line of the log for all that come too late: a worker can send very many. */
+  #settle(worker: ConnectedWorker, results: readonly WorkerResult[]): void {
+    const late = results.filter((result) => {
+      const stored = (): void => worker.acknowledge(result);
+      return !worker.settle(result, stored) && !this.#unstored.whenStored(result, stored);
+    });
+    const [first] = late;
+    if (!first) return;
+    for (const result of late) worker.acknowledge(result);
+    const { executionId, attempt } = first;
+    this.#options.logger.info(
+      { count: late.length, executionId, attempt, workerId: worker.hello.workerId },
+      'late results refused: the attempts are not the worker’s any more',
+    );
   }
 
   /**
