@@ -12,7 +12,8 @@
  * on; elsewhere, the other instance takes the attempts over in the database
  * (AttemptStore.adopt), and what this one says of them later is refused. Past
  * the grace time they are given back (WORKER_LOST), and a late result is
- * refused by its attempt number. A worker that says nothing for three
+ * refused by its attempt number. How attempts change hands while ends are
+ * written and workers come and go is in named-attempts.ts. A worker that says nothing for three
  * heartbeats has a broken stream, whatever TCP says. Two streams with one
  * worker_id: the newer one counts. The instance stops: workers are told to
  * drain, and take what they run to another instance.
