@@ -28,10 +28,17 @@ export type LogWriterOptions = {
 /** So many lines of one attempt may wait to be stored before its callee has to wait. */
 const maxWaitingLines = 1_000;
 
+/** So many bytes of all attempts may wait to be stored before those who write have to wait. */
+const maxWaitingBytes = 16 * 1_024 * 1_024;
+
+/** What a line counts for besides its text and data. */
+const lineBytes = 100;
+
 export class LogWriter {
   readonly #options: LogWriterOptions;
   readonly #batcher: Batcher<readonly LogEntry[], ReadonlySet<number>>;
   readonly #stopping = new AbortController();
+  readonly #waiting = { bytes: 0 };
 
   constructor(options: LogWriterOptions) {
     this.#options = options;
@@ -42,6 +49,7 @@ export class LogWriter {
   open(executionId: number, attempt: number, lastSeq: number, onRefused: () => void): AttemptLog {
     return new AttemptLog({
       store: (entries) => this.#batcher.add(entries),
+      waiting: this.#waiting,
       clock: this.#options.clock,
       executionId,
       attempt,
@@ -79,6 +87,8 @@ export class LogWriter {
 type AttemptLogOptions = {
   /** Stores lines; resolves to the executions whose lines were accepted. */
   readonly store: (entries: readonly LogEntry[]) => Promise<ReadonlySet<number>>;
+  /** What waits to be stored, of all attempts. */
+  readonly waiting: { bytes: number };
   readonly clock: Clock;
   readonly executionId: number;
   readonly attempt: number;
@@ -101,7 +111,7 @@ export class AttemptLog {
   /** Adds lines in order. Resolves at once while few wait, else when these are stored. */
   async add(lines: readonly LogLine[]): Promise<void> {
     if (lines.length === 0) return;
-    const { executionId, attempt, clock } = this.#options;
+    const { executionId, attempt, clock, waiting } = this.#options;
     const now = clock.now();
     const entries = lines.map((line) => ({
       ...line,
@@ -110,9 +120,13 @@ export class AttemptLog {
       seq: ++this.#seq,
       at: line.at ?? now,
     }));
+    const bytes = entries.reduce((sum, entry) => sum + sizeOf(entry), 0);
     this.#waitingLines += entries.length;
-    this.#last = this.#store(entries);
-    if (this.#waitingLines > maxWaitingLines) await this.#last;
+    waiting.bytes += bytes;
+    this.#last = this.#store(entries).finally(() => {
+      waiting.bytes -= bytes;
+    });
+    if (this.#waitingLines > maxWaitingLines || waiting.bytes > maxWaitingBytes) await this.#last;
   }
 
   /** Resolves when every line is stored or refused. */
@@ -132,3 +146,6 @@ export class AttemptLog {
     }
   }
 }
+
+const sizeOf = ({ message, data }: LogLine): number =>
+  lineBytes + message.length + (data === undefined ? 0 : JSON.stringify(data).length);

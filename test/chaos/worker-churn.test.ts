@@ -62,7 +62,7 @@ describe('workers that come and go at random', () => {
           }),
         );
       }
-      const count = 600 * scale;
+      const count = 400 * scale;
       for (let left = count; left > 0; left -= 20) {
         await triggerMany(random.pick(both), queue, Math.min(20, left));
         await awaitThat('few wait', async () => {
@@ -83,7 +83,7 @@ describe('workers that come and go at random', () => {
 
       // Every place is free, and no more than that.
       const places = workers.reduce((sum, { capacity }) => sum + capacity, 0);
-      for (const worker of workers) worker.isHolding = true;
+      for (const worker of workers) worker.fate = 'holding';
       await addQueueJob(both[0], 'holding', { queue });
       await triggerMany(both[0], 'holding', places + 10);
       await awaitThat('every place is taken', () => workers.every((w) => w.heldCount === w.capacity));

@@ -134,12 +134,15 @@ describe('a worker whose link', () => {
       ),
     );
     for (const other of others) await other.awaitCalls(held);
-    for (const { worker, proxy } of all) {
-      worker.release();
-      await awaitThat('its handlers have ended', () => worker.endedCount === held);
-      proxy.setMode({ kind: 'pass' });
-    }
+    // One has results to tell when it is back, the other still runs all that it had.
+    const [ended, running] = [all[0]!.worker, all[1]!.worker];
+    ended.release();
+    await awaitThat('its handlers have ended', () => ended.endedCount === held);
+    for (const { proxy } of all) proxy.setMode({ kind: 'pass' });
     for (const { queue } of all) await awaitState(queue, WorkerState.CONNECTED);
+    await awaitThat('what is not its own any more is stopped', () => running.aborted.length === held);
+    expect(ended.aborted).toEqual([]);
+    running.release();
     for (const other of others) other.release();
     await awaitAllFinal(sql);
     for (const linked of all) {

@@ -151,6 +151,28 @@ describe('a result', () => {
     expect(rows.map(({ result }) => result)).toEqual(Array(3).fill({ by: 'other' }));
   });
 
+  it('of an attempt before does not end the attempt that the same worker runs now (F26, I12)', async () => {
+    const queue = 'before';
+    const stream = await assigned(queue, 2);
+    const refs = [...stream.assigned];
+    stream.break();
+    // It has forgotten them: they are lost when it does not name them.
+    const again = await connect({ workerId: queue, queues: [queue] });
+    await again.awaitAssigned(2);
+    expect(again.assigned.map(({ attempt }) => attempt)).toEqual([2, 2]);
+    await again.report(refs, { result: { of: 1 } });
+    await again.awaitAcked(2);
+    expect((await readLedger(sql, queue)).map(({ state }) => state)).toEqual(['RUNNING', 'RUNNING']);
+    await again.report(again.assigned, { result: { of: 2 } });
+    await again.awaitAcked(4);
+    const rows = await readLedger(sql, queue);
+    expect(countAttempts(rows)).toEqual({
+      [`1 FAILED WORKER_LOST ${queue}`]: 2,
+      [`2 SUCCEEDED ${queue}`]: 2,
+    });
+    expect(rows.map(({ result }) => result)).toEqual(Array(2).fill({ of: 2 }));
+  });
+
   it('that meets a cancel leaves each execution SUCCEEDED or CANCELED, as its attempt says, and no place taken', async () => {
     const queue = 'racing';
     const random = randomFrom(seedOf('cancel race'));

@@ -209,4 +209,18 @@ describe('an attempt', () => {
     if (expected === undefined) expect(written).toBeUndefined();
     else expect(written).toMatchObject(expected);
   });
+
+  it('that a worker may run already is delivered also when a cancel was asked for, so that the worker hears of it', async () => {
+    const reasons: unknown[] = [];
+    const answer = async ({ signal }: DeliveryContext): Promise<DeliveryResult> => {
+      reasons.push(signal.reason);
+      return failed;
+    };
+    const attempt = { cancelRequested: true, workerId: 'w', heldMs: 20 };
+    expect(await runOf({ answer, attempt }).ended()).toMatchObject({ outcome: 'CANCELED' });
+    expect(await runOf({ answer, attempt: { ...attempt, heldMs: 0 } }).ended()).toMatchObject({
+      outcome: 'CANCELED',
+    });
+    expect(reasons).toEqual(['cancel']);
+  });
 });

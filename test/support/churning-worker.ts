@@ -49,8 +49,8 @@ export class ChurningWorker {
   #stream: RawWorkerStream | undefined;
   #isLeaving = false;
   #isSteady = false;
-  /** It holds what it is assigned, and reports nothing. */
-  isHolding = false;
+  /** What becomes of what it is assigned: chance decides, it is held, or it succeeds. */
+  fate: 'chance' | 'holding' | 'success' = 'chance';
 
   constructor(options: ChurningWorkerOptions) {
     this.#options = options;
@@ -81,9 +81,9 @@ export class ChurningWorker {
     this.#isSteady = true;
   }
 
-  /** Reports all that it holds. */
+  /** Reports all that it holds, and at once what comes from now on. */
   finish(): void {
-    this.isHolding = false;
+    this.fate = 'success';
     for (const ref of [...this.#held.values()]) this.#end(ref, ExecutionState.SUCCEEDED);
   }
 
@@ -185,14 +185,14 @@ export class ChurningWorker {
     this.#held.set(name, ref);
     if (this.#held.size > capacity)
       churn.violations.push(`${workerId} holds ${this.#held.size} of ${capacity}`);
-    if (this.isHolding) return;
-    const fate = random.below(100);
+    if (this.fate === 'holding') return;
+    const die = this.fate === 'success' ? 0 : random.below(100);
     // The others are waited for in vain, until their time is over.
-    if (fate >= 95) {
+    if (die >= 95) {
       churn.count('hung');
       return;
     }
-    const state = fate < 85 ? ExecutionState.SUCCEEDED : ExecutionState.FAILED;
+    const state = die < 85 ? ExecutionState.SUCCEEDED : ExecutionState.FAILED;
     setTimeout(() => this.#end(ref, state), random.below(60));
   }
 

@@ -17,6 +17,7 @@
 import { DomainError } from '../../domain/errors.ts';
 import type { LogLine } from '../../domain/execution.ts';
 import type { DeliveryContext, DeliveryResult } from '../targets/target.ts';
+import { batchesOf } from './assignment-batches.ts';
 import { deliveryResultOf } from './delivery-results.ts';
 import type {
   Assignment,
@@ -281,7 +282,7 @@ export class ConnectedWorker {
   #flush(): void {
     const { assignments, acks } = this.#outbox!;
     this.#outbox = undefined;
-    if (assignments.length > 0) this.send({ kind: 'assignments', assignments });
+    for (const batch of batchesOf(assignments)) this.send({ kind: 'assignments', assignments: batch });
     if (acks.length > 0) this.send({ kind: 'ack', attempts: acks });
   }
 }

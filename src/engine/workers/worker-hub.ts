@@ -12,7 +12,8 @@
  * on; elsewhere, the other instance takes the attempts over in the database
  * (AttemptStore.adopt), and what this one says of them later is refused. Past
  * the grace time they are given back (WORKER_LOST), and a late result is
- * refused by its attempt number. A worker that says nothing for three
+ * refused by its attempt number. How attempts change hands while ends are
+ * written and workers come and go is in named-attempts.ts. A worker that says nothing for three
  * heartbeats has a broken stream, whatever TCP says. Two streams with one
  * worker_id: the newer one counts. The instance stops: workers are told to
  * drain, and take what they run to another instance.
@@ -37,6 +38,7 @@ import {
   refKey,
   type WorkerHello,
   type WorkerReport,
+  type WorkerResult,
   type WorkerSession,
   type WorkerStream,
 } from './worker-messages.ts';
@@ -212,22 +214,29 @@ export class WorkerHub implements Service {
       case 'logs':
         return this.#log(worker, report.entries);
       case 'results':
-        for (const result of report.results) {
-          const stored = (): void => worker.acknowledge(result);
-          if (worker.settle(result, stored) || this.#unstored.whenStored(result, stored)) continue;
-          const { executionId, attempt } = result;
-          this.#options.logger.info(
-            { executionId, attempt, workerId: worker.hello.workerId },
-            'late result refused: the attempt is not the worker’s any more',
-          );
-          worker.acknowledge(result);
-        }
+        this.#settle(worker, report.results);
         this.#options.onFree();
         return undefined;
       case 'goodbye':
         worker.drain(workerLost(worker.hello.workerId));
         return undefined;
     }
+  }
+
+  /** One line of the log for all that come too late: a worker can send very many. */
+  #settle(worker: ConnectedWorker, results: readonly WorkerResult[]): void {
+    const late = results.filter((result) => {
+      const stored = (): void => worker.acknowledge(result);
+      return !worker.settle(result, stored) && !this.#unstored.whenStored(result, stored);
+    });
+    const [first] = late;
+    if (!first) return;
+    for (const result of late) worker.acknowledge(result);
+    const { executionId, attempt } = first;
+    this.#options.logger.info(
+      { count: late.length, executionId, attempt, workerId: worker.hello.workerId },
+      'late results refused: the attempts are not the worker’s any more',
+    );
   }
 
   /**

@@ -34,7 +34,7 @@ export function createWorkerService(workers: WorkerOperations): Service {
         outgoing.push(workerEventToMessage({ kind: 'drain' }));
         outgoing.end();
       });
-      void read(requests, session, call).then(() => outgoing.end());
+      void read(requests, session, outgoing, call).then(() => outgoing.end());
       try {
         yield* outgoing.until(call.signal);
       } finally {
@@ -56,10 +56,15 @@ export function createWorkerService(workers: WorkerOperations): Service {
   });
 }
 
-/** Passes on what a worker says, no faster than it is taken, until it closes its side or the call fails. */
+/**
+ * Passes on what a worker says, no faster than it is taken, until it closes its
+ * side or the call fails. One that does not read the answers is not read
+ * either: its heartbeats are not heard, and that ends its stream.
+ */
 async function read(
   requests: RequestStream<WorkerServiceConnectRequest>,
   session: WorkerSession,
+  outgoing: OutgoingMessages<WorkerServiceConnectResponse>,
   call: Call,
 ): Promise<void> {
   try {
@@ -68,6 +73,8 @@ async function read(
       if (!report) throw invalidField('message', 'hello must be the first message, and only the first');
       const taken = session.receive(report);
       if (taken !== undefined) await taken;
+      const room = outgoing.room();
+      if (room !== undefined) await room;
     }
   } catch (error) {
     call.fail(error);
