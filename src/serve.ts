@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { App } from './app.ts';
-import { type Config, loadConfig } from './config/config.ts';
+import type { Config } from './config/config.ts';
+import { loadConfig } from './config/load-config.ts';
 import { ConfigError } from './config/option-reader.ts';
 import { systemClock } from './platform/clock.ts';
 import { createLogger } from './platform/logger.ts';

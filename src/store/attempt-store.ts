@@ -24,10 +24,8 @@ import {
   queueClaimStatement,
 } from './claiming.ts';
 import { type Db, numberArray, run } from './database.ts';
-import { endStatement } from './ending.ts';
-import { feedInsert } from './feed-events.ts';
+import { endExpiredStatement, endStatement } from './ending.ts';
 import { jsonText, storableText } from './json-text.ts';
-import { unusedRunInsert } from './unused-runs.ts';
 
 /** An execution that this instance is to run now. */
 export type ClaimedAttempt = {
@@ -240,32 +238,7 @@ export class PgAttemptStore {
 
   /** Ends executions that have waited longer than their job allows; returns their jobs. */
   async endExpired(db: Db): Promise<readonly number[]> {
-    const rows = await run<{ jobId: number }>(
-      db,
-      `/* end_expired */
-       with expired as (
-         select execution_id from carillon.open_execution
-          where expires_at < (select clock_timestamp()) and instance_id is null
-          order by expires_at limit 1000 for update skip locked
-       ), gone as (
-         delete from carillon.open_execution o using expired e where o.execution_id = e.execution_id
-         returning o.execution_id, o.job_id, o.attempt, o.charged
-       ), ledger as (
-         update carillon.execution e
-            set state = 'FAILED', finished_at = clock_timestamp(), reason = 'QUEUE_TIMEOUT',
-                message = 'waited longer than queue_timeout for its first attempt'
-           from gone g where e.id = g.execution_id
-         returning e.id, e.job_id, e.attempt
-       ), unused as (${unusedRunInsert('gone')}
-       ), fed as (${feedInsert('ledger', {
-         executionId: 'id',
-         jobId: 'job_id',
-         event: '4::smallint',
-         attempt: 'attempt',
-       })}
-       )
-       select distinct job_id as "jobId" from ledger`,
-    );
+    const rows = await run<{ jobId: number }>(db, endExpiredStatement);
     return rows.map((row) => row.jobId);
   }
 

@@ -1,5 +1,6 @@
 import { feedEventOf, feedInsert } from './feed-events.ts';
 import { laneOf } from './lanes.ts';
+import { unusedRunInsert } from './unused-runs.ts';
 
 /**
  * Ends attempts that the reporting instances hold, in one statement: the row of
@@ -64,3 +65,28 @@ export const endStatement = `/* end_attempts */
   })}
   )
   select id, job_id as "jobId", state <> 'PENDING' as "isFinal", lane is not null as "isLimited" from ledger`;
+
+/** Ends executions that have waited for their first attempt for longer than their job allows. */
+export const endExpiredStatement = `/* end_expired */
+  with expired as (
+    select execution_id from carillon.open_execution
+     where expires_at < (select clock_timestamp()) and instance_id is null
+     order by expires_at limit 1000 for update skip locked
+  ), gone as (
+    delete from carillon.open_execution o using expired e where o.execution_id = e.execution_id
+    returning o.execution_id, o.job_id, o.attempt, o.charged
+  ), ledger as (
+    update carillon.execution e
+       set state = 'FAILED', finished_at = clock_timestamp(), reason = 'QUEUE_TIMEOUT',
+           message = 'waited longer than queue_timeout for its first attempt'
+      from gone g where e.id = g.execution_id
+    returning e.id, e.job_id, e.attempt
+  ), unused as (${unusedRunInsert('gone')}
+  ), fed as (${feedInsert('ledger', {
+    executionId: 'id',
+    jobId: 'job_id',
+    event: '4::smallint',
+    attempt: 'attempt',
+  })}
+  )
+  select distinct job_id as "jobId" from ledger`;

@@ -1,7 +1,8 @@
 import { resolve } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { type Config, loadConfig } from '../../src/config/config.ts';
+import type { Config } from '../../src/config/config.ts';
 import { readEnvironment, variableNames } from '../../src/config/env.ts';
+import { loadConfig } from '../../src/config/load-config.ts';
 import { ConfigError } from '../../src/config/option-reader.ts';
 import { EgressPolicy } from '../../src/platform/egress-policy.ts';
 
