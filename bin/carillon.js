@@ -2,7 +2,8 @@
 /**
  * Starts the command line, on whatever Node it was called with.
  *
- * Carillon runs its TypeScript directly, which takes Node 24. An older Node
+ * In a checkout Carillon runs its TypeScript directly, whatever was built there;
+ * a package has no src/ and runs dist/. Either takes Node 24. An older Node
  * starts the one that the package `node` brings along, with this file again,
  * and stands in front of it: it passes signals on and ends as the child ends.
  *
@@ -31,14 +32,15 @@ if (Number.parseInt(process.versions.node, 10) >= needed) {
     process.once('disconnect', () => process.kill(process.pid, 'SIGTERM'));
     process.channel.unref();
   }
-  await import('../src/main.ts');
+  const source = new URL('../src/main.ts', import.meta.url);
+  await import(existsSync(source) ? source.href : '../dist/main.js');
 } else {
   const node = findNode();
   if (node) {
     runWith(node);
   } else {
     process.stderr.write(
-      `carillon needs Node ${needed}; this is ${process.version}. npm install brings one.\n`,
+      `carillon needs Node ${needed}; this is ${process.version}. npm install node@${needed} brings one.\n`,
     );
     process.exitCode = 1;
   }

@@ -18,11 +18,16 @@ const mainPath = join(import.meta.dirname, '..', '..', 'src', 'main.ts');
 /**
  * Starts `carillon serve` on free ports with its data in a temporary folder;
  * resolves when it is up. When it cannot start, or the signal aborts first,
- * nothing stays behind.
+ * nothing stays behind. `carillon` is what starts the command line, by default
+ * this checkout's.
  */
-export async function startInstance(signal: AbortSignal): Promise<Instance> {
+export async function startInstance(
+  signal: AbortSignal,
+  carillon: readonly string[] = [process.execPath, mainPath],
+): Promise<Instance> {
+  const [file = '', ...args] = carillon;
   const dataDir = await mkdtemp(join(tmpdir(), 'carillon-demo-'));
-  const child = spawn(process.execPath, [mainPath, 'serve'], {
+  const child = spawn(file, [...args, 'serve'], {
     stdio: ['ignore', 'pipe', 'inherit'],
     // Ctrl-C at the terminal is the demo's to handle: it stops the instance in its turn.
     detached: true,

@@ -23,6 +23,7 @@ import { type Backoff, backoffMs } from '../platform/backoff.ts';
 import { type Clock, systemClock } from '../platform/clock.ts';
 import { systemRandom } from '../platform/random.ts';
 import { AttemptRunner } from './attempt-runner.ts';
+import { openPromise } from './open-promise.ts';
 import { Outbox } from './outbox.ts';
 import { WorkerStoppedError } from './stop-reasons.ts';
 import { settingsFrom, type WorkerOptions, type WorkerSettings } from './worker-options.ts';
@@ -56,8 +57,8 @@ export class Worker {
   readonly #outbox: Outbox;
   readonly #runner: AttemptRunner;
   readonly #waking = new AbortController();
-  readonly #welcomed = Promise.withResolvers<void>();
-  readonly #ended = Promise.withResolvers<void>();
+  readonly #welcomed = openPromise();
+  readonly #ended = openPromise();
   #stream: WorkerStream | undefined;
   #isServing = false;
   #isDraining = false;

@@ -60,24 +60,28 @@ export async function prepareGo(): Promise<Toolchain> {
 }
 
 type Step = (program: string, args: readonly string[], cwd?: string) => Promise<void>;
-type Programs = { readonly worker: readonly string[]; readonly service: readonly string[] };
 
-async function prepare(language: string, work: (step: Step) => Promise<Programs>): Promise<Toolchain> {
-  await mkdir(cache, { recursive: true });
-  const step: Step = async (program, args, cwd = root) => {
-    try {
-      await call(program, args, { cwd, timeout: stepLimitMs });
-    } catch (error) {
-      const { code, stderr, message } = error as Error & {
-        readonly code?: unknown;
-        readonly stderr?: string;
-      };
-      if (code === 'ENOENT') throw new Error(`${program} is not installed`);
-      throw new Error(`${[program, ...args].join(' ')}: ${stderr?.trim().split('\n').at(-1) || message}`);
-    }
-  };
+/** Runs a program to its end; an error is one line that says what went wrong. */
+export const runStep: Step = async (program, args, cwd = root) => {
   try {
-    return { language, ...(await work(step)) };
+    await call(program, args, { cwd, timeout: stepLimitMs });
+  } catch (error) {
+    const { code, stderr, message } = error as Error & {
+      readonly code?: unknown;
+      readonly stderr?: string;
+    };
+    if (code === 'ENOENT') throw new Error(`${program} is not installed`);
+    throw new Error(`${[program, ...args].join(' ')}: ${stderr?.trim().split('\n').at(-1) || message}`);
+  }
+};
+
+async function prepare(
+  language: string,
+  work: (step: Step) => Promise<{ readonly worker: readonly string[]; readonly service: readonly string[] }>,
+): Promise<Toolchain> {
+  await mkdir(cache, { recursive: true });
+  try {
+    return { language, ...(await work(runStep)) };
   } catch (error) {
     return { language, leftOut: (error as Error).message };
   }

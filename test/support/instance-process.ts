@@ -21,6 +21,8 @@ export type InstanceOptions = {
   readonly databaseUrl: string;
   /** Variables besides DATABASE_URL and the addresses, which are free ports of 127.0.0.1. */
   readonly env?: Readonly<Record<string, string | number>>;
+  /** What is run; by default the sources of this checkout. */
+  readonly program?: string;
 };
 
 /** How a process ended: with a code, or by a signal. */
@@ -69,8 +71,12 @@ export class InstanceProcess implements InstanceClient {
   }
 
   /** Starts an instance; resolves when its banner says where it listens. */
-  static async start({ databaseUrl, env = {} }: InstanceOptions): Promise<InstanceProcess> {
-    const child = spawn(process.execPath, [mainPath, 'serve'], {
+  static async start({
+    databaseUrl,
+    env = {},
+    program = mainPath,
+  }: InstanceOptions): Promise<InstanceProcess> {
+    const child = spawn(process.execPath, [program, 'serve'], {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: {
         ...inheritedEnv(),

@@ -1,0 +1,2 @@
+// Written by packaging/lead-exports.ts.
+export * from '../src/worker/index.ts';
