@@ -2,7 +2,7 @@
  * Measures Carillon end to end, each process in a process of its own, beside
  * what the same Postgres does without it.
  *
- *   npm run bench                      every figure, about ten minutes, five of them for `million`
+ *   npm run bench                      every figure, about eleven minutes, five of them for `million`
  *   npm run bench -- triggers herd     some of them
  *   BENCH_NODE_FLAGS=--cpu-prof        reaches the Carillon processes
  *
@@ -21,6 +21,7 @@ import { measureMillionJobs } from './figures/million-jobs.ts';
 import { measureNextFire } from './figures/next-fire.ts';
 import { measurePeers } from './figures/peers.ts';
 import { measureTriggers } from './figures/triggers.ts';
+import { measureWorkerLateness } from './figures/worker-lateness.ts';
 import { measureWorkers } from './figures/workers.ts';
 import { BenchDatabase } from './support/bench-database.ts';
 import { Callee } from './support/callee.ts';
@@ -40,6 +41,7 @@ const measures: Readonly<Record<string, (bench: Bench) => Promise<readonly Figur
   workers: measureWorkers,
   peers: measurePeers,
   lateness: measureLateness,
+  'worker-lateness': measureWorkerLateness,
   herd: measureHerd,
   logs: measureLogs,
   'next-fire': measureNextFire,
@@ -59,7 +61,7 @@ const figures: Figure[] = [];
 try {
   for (const [name, measure] of Object.entries(measures)) {
     if (asked.length > 0 && !asked.includes(name)) continue;
-    const progress = (text: string): void => void process.stdout.write(`${name.padEnd(10)} ${text}\n`);
+    const progress = (text: string): void => void process.stdout.write(`${name.padEnd(15)} ${text}\n`);
     figures.push(...(await measure({ database, callee, progress })));
   }
 } finally {

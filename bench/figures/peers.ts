@@ -8,10 +8,16 @@
  * another of them first, and the best of each counts.
  *
  * The peers run at the best settings that were found for this work; the files
- * that drain them name those and what else was tried. They are not alike:
- * Carillon's worker holds 2,000 executions at most and every execution and each
- * of its attempts has a row that stays; pg-boss takes batches of 10,000 and
- * keeps its completed jobs; graphile-worker takes 5,000 and deletes them.
+ * that drain them name those and what else was tried. What is compared is not
+ * alike: Carillon's worker is told of each execution over gRPC and holds 2,000 at
+ * most, and every execution and each of its attempts has a row that stays. The
+ * peers' handlers run in the process that asks the database; pg-boss has 20,000
+ * jobs out at once and keeps the completed ones, graphile-worker has 10,000 out
+ * and deletes them.
+ *
+ * Carillon's time is the ledger's, from the first start to the last finish; a
+ * peer's is its process's, from before its first fetch until its last end is
+ * committed.
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,23 +1,22 @@
 /**
  * graphile-worker with no-op jobs that wait, drained in a process of its own.
  *
- * The settings are the fastest of those tried with 100,000 jobs on two cores;
- * each figure is the rate beside that of the settings kept:
+ * The settings are the fastest of those tried with 100,000 jobs on two cores,
+ * one to five rounds each, neighbours now and then; beside each stands its rate
+ * as a share of that of the settings kept:
  *
- *   two runners in the process, each with 100 concurrent jobs, a local queue of
- *   5,000, ends written in batches every 10 ms, prepared statements               1
- *     local queues of 2,000 or 3,000 0.9; 1,000 0.72; 500 0.6; 10,000 and 20,000 below 5,000
- *     three runners 0.88–0.94; 24 concurrent jobs 0.70; 1,000 no better than 100
- *     ends every 0 ms 0.9, every 100 ms 0.84
- *     useNodeTime 0.62
- *   one runner, local queue 5,000 0.78; 2,000 0.7; with ends every 250 ms 0.64
+ *   two runners, each with 100 concurrent jobs, a local queue of 5,000, ends in
+ *   batches every 10 ms, prepared statements                                      1
+ *     local queues of 3,000 0.94, of 2,000 0.9, of 1,000 0.72, of 500 0.61; of 10,000 about 0.9, of 20,000 0.75
+ *     three runners 0.88 to 0.94; 24 concurrent jobs 0.71, 10 less, 1,000 no better than 100
+ *     ends every 0 ms as good as every 10, every 100 ms 0.84; three connections in place of ten about 0.5
+ *   one runner: local queue of 5,000 0.79, of 2,000 0.70, with ends every 250 ms 0.64
  *   one runner, 24 concurrent jobs, neither local queue nor batches of ends       0.06
- *   tables not analyzed behind the loading, one runner                            0.71 of analyzed ones
+ *   tables not analyzed behind the loading (one runner)                           0.71 of analyzed
  *
- * Some of these were measured with neighbours on the machine and differ by a
- * fifth from round to round. Jobs are loaded by addJobs(), 5,000 a call. A job
- * that has succeeded is deleted: graphile-worker keeps no history. Its log line
- * for each success is switched off.
+ * Jobs are loaded by addJobs(), 5,000 a call. A job that has succeeded is
+ * deleted: graphile-worker keeps no history. Its log line for each success is
+ * switched off.
  */
 import { EventEmitter } from 'node:events';
 import { Logger, makeWorkerUtils, type Runner, run, type WorkerEvents } from 'graphile-worker';

@@ -46,6 +46,20 @@ export async function listStartDelays(client: pg.Client, fireAt?: Date): Promise
   return rows.map((row) => row.ms);
 }
 
+/** Of one scheduled execution: the milliseconds from its fire time until its ledger row was written, and until it started. */
+export type StartDelay = { readonly writtenMs: number; readonly startedMs: number };
+
+/** Those of the executions whose fire time is at or behind an instant. */
+export async function listStartDelaysSince(client: pg.Client, since: Date): Promise<readonly StartDelay[]> {
+  const { rows } = await client.query<StartDelay>(
+    `select (extract(epoch from created_at - fire_at) * 1000)::float8 as "writtenMs",
+            (extract(epoch from started_at - fire_at) * 1000)::float8 as "startedMs"
+       from carillon.execution where cause = 'SCHEDULE' and started_at is not null and fire_at >= $1`,
+    [since],
+  );
+  return rows;
+}
+
 /** Executions by second from the first start to the last finish of all that are in the ledger. */
 export async function findRate(
   client: pg.Client,

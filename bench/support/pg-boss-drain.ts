@@ -1,22 +1,23 @@
 /**
  * pg-boss with no-op jobs that wait, drained in a process of its own.
  *
- * The settings are the fastest of those tried with 100,000 jobs on two cores;
- * each figure is the rate beside that of the settings kept:
+ * The settings are the fastest of those tried with 100,000 jobs on two cores,
+ * one to five rounds each, neighbours now and then; beside each stands its rate
+ * as a share of that of the settings kept:
  *
- *   fetch() and complete() by hand, two loops side by side, 10,000 jobs a batch      1
- *     in one loop 0.59; in three 0.94
- *     5,000 a batch 0.88; 1,000 a batch, two loops or four, 0.65; one loop 0.43
- *     20,000 a batch 0.95; 50,000, everything in two statements, 1.05: left alone
- *   complete() with the jobs in place of their ids, fenced to the attempt            0.93
- *   the queue in a partition of its own                                              1.02
- *   without supervision, with batches of 1,000                                       0.98
- *   work() with burstWhenBatchFull, polling every 0.5 s, two workers, 10,000 a batch 0.70–0.85
- *     two to four workers, 500 to 2,000 a batch, 0.51–0.62
- *   tables not analyzed behind the loading, with batches of 1,000                    0.84 of analyzed ones
+ *   fetch() and complete() by hand, two loops side by side, 10,000 jobs a batch   1
+ *     one loop 0.61, three loops 0.95
+ *     5,000 a batch 0.92, 2,000 a batch 0.71, 1,000 a batch 0.68, in one loop 0.44; four loops of 500 0.72
+ *     20,000 a batch 0.97; 50,000 1.07, which is all jobs in two statements and was left alone
+ *   complete() with jobs in place of ids, which fences it to the attempt          0.94
+ *   the queue in a partition of its own                                           1.03
+ *   supervision off (1,000 a batch)                                               0.98 of on
+ *   work() with burstWhenBatchFull, polling every 0.5 s, two workers, 10,000      0.70 and 0.85
+ *     two to four workers, 500 to 5,000 a batch, 0.51 to 0.62
+ *   tables not analyzed behind the loading (1,000 a batch)                        0.84 of analyzed
  *
  * Jobs are loaded by insert(), 5,000 a call. A completed job stays in the table,
- * which is pg-boss's history; what each attempt was is not kept.
+ * which is pg-boss's history; it keeps no row of the attempt.
  */
 import { PgBoss } from 'pg-boss';
 import type { BenchDatabase } from './bench-database.ts';
