@@ -3,13 +3,14 @@
  * cancels: the first word that is in time counts, and every word is
  * acknowledged, a result not before it is stored.
  */
+import { durationFromMs } from '@bufbuild/protobuf/wkt';
 import type pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { ExecutionState } from '../../gen/carillon/v1/execution_pb.js';
 import { WorkerState } from '../../gen/carillon/v1/worker_service_pb.js';
 import { Worker } from '../../src/worker/index.ts';
 import { awaitThat } from '../support/await-that.ts';
-import { connectPg, useInstance } from '../support/instance-process.ts';
+import { connectPg, useInstance, useInstances } from '../support/instance-process.ts';
 import { auditLedger, awaitAllFinal } from '../support/ledger-audit.ts';
 import { useTestDatabase } from '../support/postgres.ts';
 import { type Hello, nameOf, RawWorkerStream, type Ref } from '../support/raw-worker-stream.ts';
@@ -23,6 +24,7 @@ const racers = 200 * scale;
 describe('a result', () => {
   const database = useTestDatabase();
   const carillon = useInstance(() => ({ databaseUrl: database.url, env: workerEnv }));
+  const instances = useInstances();
   const streams: RawWorkerStream[] = [];
   let sql: pg.Client;
   /** A session that keeps ends from being stored. */
@@ -39,8 +41,8 @@ describe('a result', () => {
     expect(await auditLedger(database.url)).toEqual([]);
   });
 
-  async function connect(hello: Hello): Promise<RawWorkerStream> {
-    const stream = await RawWorkerStream.connect(carillon().grpc, hello);
+  async function connect(hello: Hello, address = carillon().grpc): Promise<RawWorkerStream> {
+    const stream = await RawWorkerStream.connect(address, hello);
     streams.push(stream);
     return stream;
   }
@@ -172,6 +174,28 @@ describe('a result', () => {
       [`2 SUCCEEDED ${queue}`]: 2,
     });
     expect(rows.map(({ result }) => result)).toEqual(Array(2).fill({ of: 2 }));
+  });
+
+  it('that answers the end of its time at another instance is a timeout, and the attempt is repeated (I15)', async () => {
+    const queue = 'timed-out';
+    const next = await instances.start({ databaseUrl: database.url, env: workerEnv });
+    await addQueueJob(carillon(), queue, { attemptTimeout: durationFromMs(500) });
+    const stream = await connect({ workerId: queue, queues: [queue] });
+    await triggerMany(carillon(), queue, 3);
+    await awaitThat('it is told that their time is over', () => stream.canceled.length === 3);
+    const refs = [...stream.canceled];
+    stream.break();
+    const moved = await connect({ workerId: queue, queues: [queue], running: refs }, next.grpc);
+    expect(moved.rejected).toEqual([]);
+    moved.onMessage = (message) => {
+      if (message.case === 'assignments') void moved.report(message.value.assignments);
+    };
+    await moved.report(refs, { state: ExecutionState.CANCELED });
+    await awaitAllFinal(sql);
+    expect(countAttempts(await readLedger(sql, queue))).toEqual({
+      [`1 FAILED ATTEMPT_TIMEOUT ${queue}`]: 3,
+      [`2 SUCCEEDED ${queue}`]: 3,
+    });
   });
 
   it(
