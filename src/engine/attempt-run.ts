@@ -72,6 +72,8 @@ export class AttemptRun {
     // A process that was stopped since the claim must not begin what others may run by now.
     if (!isAlive()) this.abort('lost');
     const timeoutMs = Math.max(0, this.#job.definition.attemptTimeoutMs - heldMs);
+    // Its worker may have been told so by another instance, and then says that it canceled it.
+    if (timeoutMs === 0) this.abort('timeout');
     const cancelTimer = clock.setTimer(timeoutMs, () => this.abort('timeout'));
     const log = logs.open(executionId, attempt, lastSeq, () => this.abort('lost'));
     let result: DeliveryResult;
@@ -100,11 +102,11 @@ export class AttemptRun {
     return { executionId, attempt, timeoutMs: attemptTimeoutMs, heartbeatTimeoutMs, loggedBytes };
   }
 
-  /** What was canceled before it began is not begun; but a worker may run it already, and then is to be told. */
+  /** What was aborted before it began is not begun; but a worker may run it already, and then is to be told. */
   #mayDeliver(): boolean {
     const { workerId, heldMs } = this.#claimed;
-    if (this.#cause === 'cancel') return workerId !== null && heldMs > 0;
-    return this.#cause === undefined;
+    if (this.#cause === undefined) return true;
+    return this.#cause !== 'lost' && workerId !== null && heldMs > 0;
   }
 
   #deliver(log: AttemptLog, timeoutMs: number): Promise<DeliveryResult> {

@@ -3,13 +3,14 @@
  * cancels: the first word that is in time counts, and every word is
  * acknowledged, a result not before it is stored.
  */
+import { durationFromMs } from '@bufbuild/protobuf/wkt';
 import type pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { ExecutionState } from '../../gen/carillon/v1/execution_pb.js';
 import { WorkerState } from '../../gen/carillon/v1/worker_service_pb.js';
 import { Worker } from '../../src/worker/index.ts';
 import { awaitThat } from '../support/await-that.ts';
-import { connectPg, useInstance } from '../support/instance-process.ts';
+import { connectPg, useInstance, useInstances } from '../support/instance-process.ts';
 import { auditLedger, awaitAllFinal } from '../support/ledger-audit.ts';
 import { useTestDatabase } from '../support/postgres.ts';
 import { type Hello, nameOf, RawWorkerStream, type Ref } from '../support/raw-worker-stream.ts';
@@ -17,11 +18,13 @@ import { randomFrom, seedOf } from '../support/seeded-random.ts';
 import { addQueueJob, countAttempts, readLedger, triggerMany, workerEnv } from '../support/worker-jobs.ts';
 
 /** How many executions are canceled in the moment of their end; CHAOS_SCALE=100 is a long form. */
-const racers = Number(process.env.CHAOS_SCALE ?? 1) * 200;
+const scale = Number(process.env.CHAOS_SCALE ?? 1);
+const racers = 200 * scale;
 
 describe('a result', () => {
   const database = useTestDatabase();
   const carillon = useInstance(() => ({ databaseUrl: database.url, env: workerEnv }));
+  const instances = useInstances();
   const streams: RawWorkerStream[] = [];
   let sql: pg.Client;
   /** A session that keeps ends from being stored. */
@@ -38,8 +41,8 @@ describe('a result', () => {
     expect(await auditLedger(database.url)).toEqual([]);
   });
 
-  async function connect(hello: Hello): Promise<RawWorkerStream> {
-    const stream = await RawWorkerStream.connect(carillon().grpc, hello);
+  async function connect(hello: Hello, address = carillon().grpc): Promise<RawWorkerStream> {
+    const stream = await RawWorkerStream.connect(address, hello);
     streams.push(stream);
     return stream;
   }
@@ -173,76 +176,104 @@ describe('a result', () => {
     expect(rows.map(({ result }) => result)).toEqual(Array(2).fill({ of: 2 }));
   });
 
-  it('that meets a cancel leaves each execution SUCCEEDED or CANCELED, as its attempt says, and no place taken', async () => {
-    const queue = 'racing';
-    const random = randomFrom(seedOf('cancel race'));
-    const capacity = 20;
-    await addQueueJob(carillon(), queue);
-    const cancels: Promise<unknown>[] = [];
-    const cancel = (executionId: number): Promise<unknown> => {
-      const executionIds = [BigInt(executionId)];
-      const asked = carillon().executions.cancel({ executions: { case: 'byIds', value: { executionIds } } });
-      cancels.push(asked);
-      return asked;
+  it('that answers the end of its time at another instance is a timeout, and the attempt is repeated (I15)', async () => {
+    const queue = 'timed-out';
+    const next = await instances.start({ databaseUrl: database.url, env: workerEnv });
+    await addQueueJob(carillon(), queue, { attemptTimeout: durationFromMs(500) });
+    const stream = await connect({ workerId: queue, queues: [queue] });
+    await triggerMany(carillon(), queue, 3);
+    await awaitThat('it is told that their time is over', () => stream.canceled.length === 3);
+    const refs = [...stream.canceled];
+    stream.break();
+    const moved = await connect({ workerId: queue, queues: [queue], running: refs }, next.grpc);
+    expect(moved.rejected).toEqual([]);
+    moved.onMessage = (message) => {
+      if (message.case === 'assignments') void moved.report(message.value.assignments);
     };
-    const turns = async (count: number): Promise<void> => {
-      for (let n = 0; n < count; n++) await new Promise((resolve) => setImmediate(resolve));
-    };
-    let isRace = true;
-    const held = Promise.withResolvers<void>();
-    const worker = new Worker({
-      address: carillon().grpc,
-      queue,
-      workerId: 'racer',
-      capacity,
-      graceMs: 0,
-      handler: async ({ executionId, signal }) => {
-        if (!isRace) return held.promise;
-        const asked = cancel(executionId);
-        switch (random.below(4)) {
-          case 0:
-            // It ends before anybody hears of the cancel.
-            return;
-          case 1:
-            await turns(random.below(200));
-            return;
-          case 2:
-            await asked;
-            return;
-          default:
-            await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
-            signal.throwIfAborted();
-        }
-      },
+    await moved.report(refs, { state: ExecutionState.CANCELED });
+    await awaitAllFinal(sql);
+    expect(countAttempts(await readLedger(sql, queue))).toEqual({
+      [`1 FAILED ATTEMPT_TIMEOUT ${queue}`]: 3,
+      [`2 SUCCEEDED ${queue}`]: 3,
     });
-    await worker.start();
-    try {
-      await triggerMany(carillon(), queue, racers);
-      await awaitAllFinal(sql, 20_000 + racers * 50);
-      await Promise.all(cancels);
-      const rows = await readLedger(sql, queue);
-      for (const { state, attempt, attempts } of rows) {
-        expect(['SUCCEEDED', 'CANCELED']).toContain(state);
-        expect([attempt, ...attempts.map(({ outcome }) => outcome)]).toEqual([1, state]);
-      }
-      const counts = countAttempts(rows);
-      console.log(`${racers} races:`, counts);
-      expect(Object.keys(counts).toSorted()).toEqual([
-        '1 CANCELED CANCEL_REQUESTED racer',
-        '1 SUCCEEDED racer',
-      ]);
-      await awaitThat('it runs nothing', async () => {
-        const { workers } = await carillon().workers.list({ filter: { queue } });
-        return workers[0]!.state === WorkerState.CONNECTED && workers[0]!.running === 0;
-      });
-      // All its places can be taken at once.
-      isRace = false;
-      await triggerMany(carillon(), queue, capacity);
-      await awaitThat('every place is taken', () => worker.running === capacity);
-      held.resolve();
-      await awaitAllFinal(sql);
-    } finally {
-      await worker.stop();
-    }
   });
+
+  it(
+    'that meets a cancel leaves each execution SUCCEEDED or CANCELED, as its attempt says, and no place taken',
+    async () => {
+      const queue = 'racing';
+      const random = randomFrom(seedOf('cancel race'));
+      const capacity = 20;
+      await addQueueJob(carillon(), queue);
+      const cancels: Promise<unknown>[] = [];
+      const cancel = (executionId: number): Promise<unknown> => {
+        const executionIds = [BigInt(executionId)];
+        const asked = carillon().executions.cancel({
+          executions: { case: 'byIds', value: { executionIds } },
+        });
+        cancels.push(asked);
+        return asked;
+      };
+      const turns = async (count: number): Promise<void> => {
+        for (let n = 0; n < count; n++) await new Promise((resolve) => setImmediate(resolve));
+      };
+      let isRace = true;
+      const held = Promise.withResolvers<void>();
+      const worker = new Worker({
+        address: carillon().grpc,
+        queue,
+        workerId: 'racer',
+        capacity,
+        graceMs: 0,
+        handler: async ({ executionId, signal }) => {
+          if (!isRace) return held.promise;
+          const asked = cancel(executionId);
+          switch (random.below(4)) {
+            case 0:
+              // It ends before anybody hears of the cancel.
+              return;
+            case 1:
+              await turns(random.below(200));
+              return;
+            case 2:
+              await asked;
+              return;
+            default:
+              await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
+              signal.throwIfAborted();
+          }
+        },
+      });
+      await worker.start();
+      try {
+        await triggerMany(carillon(), queue, racers);
+        await awaitAllFinal(sql, 20_000 * scale);
+        await Promise.all(cancels);
+        const rows = await readLedger(sql, queue);
+        for (const { state, attempt, attempts } of rows) {
+          expect(['SUCCEEDED', 'CANCELED']).toContain(state);
+          expect([attempt, ...attempts.map(({ outcome }) => outcome)]).toEqual([1, state]);
+        }
+        const counts = countAttempts(rows);
+        console.log(`${racers} races:`, counts);
+        expect(Object.keys(counts).toSorted()).toEqual([
+          '1 CANCELED CANCEL_REQUESTED racer',
+          '1 SUCCEEDED racer',
+        ]);
+        await awaitThat('it runs nothing', async () => {
+          const { workers } = await carillon().workers.list({ filter: { queue } });
+          return workers[0]!.state === WorkerState.CONNECTED && workers[0]!.running === 0;
+        });
+        // All its places can be taken at once.
+        isRace = false;
+        await triggerMany(carillon(), queue, capacity);
+        await awaitThat('every place is taken', () => worker.running === capacity);
+        held.resolve();
+        await awaitAllFinal(sql);
+      } finally {
+        await worker.stop();
+      }
+    },
+    30_000 * scale,
+  );
 });

@@ -223,4 +223,14 @@ describe('an attempt', () => {
     });
     expect(reasons).toEqual(['cancel']);
   });
+
+  it('whose time was over before it was taken over has timed out, whatever its worker says, and is repeated', async () => {
+    const answer = async (): Promise<DeliveryResult> => ({ ...failed, retryable: false });
+    const attempt = { workerId: 'w', heldMs: 5_001 };
+    expect(await runOf({ answer, attempt }).ended()).toMatchObject({
+      outcome: 'FAILED',
+      reason: 'ATTEMPT_TIMEOUT',
+      retryAfterMs: 1_000,
+    });
+  });
 });
