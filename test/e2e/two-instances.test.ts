@@ -108,12 +108,16 @@ describe('two instances', () => {
 
   it('show each other’s lines live: a job stream on B shows what A runs, before it is over (I19)', async () => {
     const runner = await start();
-    const api = await startApi();
+    const api = await instances.start({
+      databaseUrl: database.url,
+      env: { ...apiOnly, CARILLON_STREAM_HEARTBEAT_MS: 100 },
+    });
     await api.jobs.add({ job: manualJob('live', callee.url('/lines?count=20&ms=50')) });
     const job = { ref: { case: 'key', value: { name: 'live' } } } as const;
     const follower = new StreamFollower({ source: { case: 'job', value: job } });
     const following = follower.follow(api, () => follower.finished().length === 2);
     // The stream is there before anything runs: what it shows of both is live.
+    await awaitThat('the stream has begun', () => follower.received > 0);
     for (let n = 1; n <= 2; n++) {
       await runner.jobs.trigger({ job });
     }

@@ -34,6 +34,8 @@ export class StreamFollower {
   readonly #request: StreamRequest;
   readonly shown: Shown[] = [];
   #cursor = '';
+  /** How many messages have come, heartbeats included: one says that the stream is there. */
+  received = 0;
 
   constructor(request: StreamRequest) {
     this.#request = request;
@@ -64,6 +66,7 @@ export class StreamFollower {
         options,
       )) {
         this.#cursor = message.cursor;
+        this.received++;
         this.#show(message);
         if (enough(this)) {
           leaving.abort();
