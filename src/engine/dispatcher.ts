@@ -71,8 +71,10 @@ export class Dispatcher implements Service {
   /** How many of them the instance delivers itself; workers have bounds of their own. */
   #direct = 0;
   readonly #stopListening: (() => void)[] = [];
-  /** Whether the last claim failed or its executions could not be begun. */
+  /** Whether the last claim failed. */
   #claimFailed = false;
+  /** Whether somebody knows of attempts that are held here and not begun. */
+  #lookNow = false;
   #failing = false;
   /** When to look for claims whose reply was lost, whether or not one failed. */
   #lookAtMs = 0;
@@ -131,7 +133,8 @@ export class Dispatcher implements Service {
   async tick(): Promise<number> {
     const { store, clock, maxRunning, batchSize, safetyIntervalMs, instanceId, isAlive } = this.#options;
     if (!isAlive()) return safetyIntervalMs / 10;
-    if (this.#claimFailed || clock.monotonicMs() >= this.#lookAtMs) await this.#beginUnknown();
+    if (this.#claimFailed || this.#lookNow || clock.monotonicMs() >= this.#lookAtMs)
+      await this.#beginUnknown();
     if (clock.monotonicMs() >= this.#promoteAtMs) {
       const { promoted, nextMs } = await store.attempts.promoteDue(store.db);
       const waitMs = promoted === 1_000 ? 0 : Math.min(nextMs ?? safetyIntervalMs, safetyIntervalMs);
@@ -162,7 +165,7 @@ export class Dispatcher implements Service {
 
   /** Begins what was taken over from another instance. */
   beginAdopted(): void {
-    this.#claimFailed = true;
+    this.#lookNow = true;
     this.#loop.wake();
   }
 
@@ -177,7 +180,14 @@ export class Dispatcher implements Service {
   /** Begins what the database says this instance holds and it does not know of. */
   async #beginUnknown(): Promise<void> {
     const { store, clock, instanceId, logger } = this.#options;
-    const held = await store.attempts.listHeld(store.db, instanceId(), [...this.#running.keys()]);
+    // Before the question: what is told while the database answers may not be in the answer.
+    this.#lookNow = false;
+    const held = await store.attempts
+      .listHeld(store.db, instanceId(), [...this.#running.keys()])
+      .catch((error: unknown) => {
+        this.#lookNow = true;
+        throw error;
+      });
     const unknown = held.filter((claimed) => !this.#running.has(claimed.executionId));
     this.#claimFailed = false;
     this.#lookAtMs = clock.monotonicMs() + lookEveryMs;
@@ -187,7 +197,7 @@ export class Dispatcher implements Service {
   }
 
   async #begin(claimed: readonly ClaimedAttempt[]): Promise<void> {
-    const { store, jobs, ender, notifier, metrics } = this.#options;
+    const { store, jobs, ender, notifier, metrics, workers } = this.#options;
     notifier.notify('feed');
     metrics.count('carillon_attempts_started_total', claimed.length);
     // Known from here on, so that a failing load does not lose them.
@@ -197,19 +207,22 @@ export class Dispatcher implements Service {
       cached = await jobs.load(store.db, ordered);
     } catch (error) {
       // They are held in the database and unknown here: the next tick begins them.
-      this.#claimFailed = true;
+      this.#lookNow = true;
       throw error;
     }
     for (const attempt of ordered) {
       const job = cached.get(attempt.jobId);
-      if (job) void this.#run(attempt, job);
-      else
-        void ender.end({
-          ...attempt,
-          outcome: 'FAILED',
-          reason: 'INVALID_JOB',
-          message: 'the definition of the job is gone',
-        });
+      if (job) {
+        void this.#run(attempt, job);
+        continue;
+      }
+      if (attempt.workerId !== null) workers.release(undefined, attempt.workerId, attempt);
+      void ender.end({
+        ...attempt,
+        outcome: 'FAILED',
+        reason: 'INVALID_JOB',
+        message: 'the definition of the job is gone',
+      });
     }
   }
 

@@ -37,12 +37,20 @@ const claimOf = (attempt: number): ClaimedAttempt => ({
 });
 
 /** A dispatcher; `claimable` is what the next claims get, `held` what the database says it holds. */
-function dispatcherOf(writeEnd: () => Promise<void> = () => Promise.resolve()) {
+function dispatcherOf({
+  writeEnd = () => Promise.resolve(),
+  isJobGone = false,
+}: {
+  readonly writeEnd?: () => Promise<void>;
+  readonly isJobGone?: boolean;
+} = {}) {
   const clock = new ManualClock();
   const claimable: ClaimedAttempt[] = [];
   const held = new Map<number, ClaimedAttempt>();
   const began: number[] = [];
   const handed: number[] = [];
+  const released: string[] = [];
+  let claimed: Promise<void> = Promise.resolve();
   const listeners = new Map<string, () => void>();
   let promotions = 0;
   const ends = new Map<number, (result: DeliveryResult) => void>();
@@ -51,10 +59,11 @@ function dispatcherOf(writeEnd: () => Promise<void> = () => Promise.resolve()) {
     logger: silentLogger,
     store: {
       attempts: {
-        claim: () => {
-          const claimed = claimable.splice(0);
-          for (const each of claimed) held.set(each.executionId, each);
-          return Promise.resolve(claimed);
+        claim: async () => {
+          const taken = claimable.splice(0);
+          for (const each of taken) held.set(each.executionId, each);
+          await claimed;
+          return taken;
         },
         listHeld: (_: unknown, __: number, known: readonly number[]) =>
           Promise.resolve([...held.values()].filter(({ executionId }) => !known.includes(executionId))),
@@ -72,8 +81,11 @@ function dispatcherOf(writeEnd: () => Promise<void> = () => Promise.resolve()) {
         return new Promise<DeliveryResult>((resolve) => ends.set(attempt, resolve));
       },
     },
-    jobs: { load: () => Promise.resolve(new Map([[1, job]])) },
-    workers: { openQueues: new Set<number>() },
+    jobs: { load: () => Promise.resolve(isJobGone ? new Map() : new Map([[1, job]])) },
+    workers: {
+      openQueues: new Set<number>(),
+      release: (_: unknown, workerId: string) => void released.push(workerId),
+    },
     ender: { end: writeEnd },
     handOvers: { add: ({ attempt }: HandOver) => Promise.resolve(void handed.push(attempt)) },
     notifier: {
@@ -94,7 +106,14 @@ function dispatcherOf(writeEnd: () => Promise<void> = () => Promise.resolve()) {
   } as unknown as DispatcherOptions;
   const tell = (topic: string): void => listeners.get(topic)?.();
   const dispatcher = new Dispatcher(options);
-  return { dispatcher, clock, claimable, began, ends, handed, tell, promotions: () => promotions };
+  return {
+    ...{ dispatcher, clock, claimable, held, began, ends, handed, released, tell },
+    promotions: () => promotions,
+    /** Lets claims be answered only when the promise resolves. */
+    holdClaims: (until: Promise<void>) => {
+      claimed = until;
+    },
+  };
 }
 
 it('an attempt given up that ends late leaves the later attempt of its execution known, and begun once (I11, I12)', async () => {
@@ -145,7 +164,9 @@ it('a retry that somebody else set is looked for at once: reports come to any in
 });
 
 it('stops when ends cannot be written, a moment after the grace time (F7, F31)', async () => {
-  const { dispatcher, clock, claimable, ends } = dispatcherOf(() => new Promise(() => undefined));
+  const { dispatcher, clock, claimable, ends } = dispatcherOf({
+    writeEnd: () => new Promise(() => undefined),
+  });
   claimable.push(claimOf(1));
   await dispatcher.tick();
   await settle();
@@ -161,4 +182,30 @@ it('stops when ends cannot be written, a moment after the grace time (F7, F31)',
   await clock.advance(1);
   await stopping;
   expect(dispatcher.runningCount).toBe(1);
+});
+
+it('attempts that are taken over while a pass is under way are begun by the next one (F27)', async () => {
+  const { dispatcher, held, began, holdClaims } = dispatcherOf();
+  await dispatcher.tick();
+  const answered = Promise.withResolvers<void>();
+  holdClaims(answered.promise);
+  const pass = dispatcher.tick();
+  await settle();
+  held.set(7, { ...claimOf(3), heldMs: 5 });
+  dispatcher.beginAdopted();
+  answered.resolve();
+  await pass;
+  expect(began).toEqual([]);
+  await dispatcher.tick();
+  await settle();
+  expect(began).toEqual([3]);
+});
+
+it('an attempt whose job is gone gives its place at the worker back (F37)', async () => {
+  const { dispatcher, claimable, began, released } = dispatcherOf({ isJobGone: true });
+  claimable.push({ ...claimOf(1), workerId: 'w1' });
+  await dispatcher.tick();
+  await settle();
+  expect(began).toEqual([]);
+  expect(released).toEqual(['w1']);
 });

@@ -180,9 +180,12 @@ export class WorkerHub implements Service {
     for (const ref of claimed) if (ref.workerId !== null) byId.get(ref.workerId)?.reserve(ref);
   }
 
-  /** Gives the place of an attempt back. */
-  release(namespace: string, workerId: string, ref: AttemptRef): void {
-    const worker = this.#workers.get(keyOf(namespace, workerId));
+  /** Gives the place of an attempt back; its namespace is not known where its job is gone. */
+  release(namespace: string | undefined, workerId: string, ref: AttemptRef): void {
+    const worker =
+      namespace === undefined
+        ? [...this.#workers.values()].find((each) => each.hello.workerId === workerId && each.holds(ref))
+        : this.#workers.get(keyOf(namespace, workerId));
     if (!worker) return;
     worker.release(ref);
     this.#options.onFree();
