@@ -72,6 +72,14 @@ describe('TLS', () => {
     expect(callee.received).toEqual([]);
   });
 
+  it('of a callee that asks for a certificate ends the attempt at its alert, not when time is up', async () => {
+    const tls = { key: testKey, cert: localhostCertificate, clientCa: localhostCertificate };
+    const callee = await startGrpcCallee((call) => call.end(), { tls });
+    const target = grpcTarget(`localhost:${callee.port}`, { tls: { caPem: localhostCertificate } });
+    const { result } = await deliverTo(target, { connectTimeoutMs: 60_000 });
+    expect(result).toMatchObject({ ...targetError, message: 'TLS handshake failed' });
+  });
+
   it('is not used where the target does not ask for it', async () => {
     const callee = await startTls(localhostCertificate);
     const { result } = await deliverTo(grpcTarget(callee.address));

@@ -93,7 +93,7 @@ export class GrpcConnection {
     const session = this.#begin(socket, place);
     session.on('goaway', onUnusable);
     session.on('close', onUnusable);
-    await this.#awaitSettings(session);
+    await this.#awaitSettings(session, socket);
   }
 
   #begin(socket: Socket, { host, port, tls }: Place): ClientHttp2Session {
@@ -111,9 +111,16 @@ export class GrpcConnection {
   }
 
   /** Until then nothing shows that there is HTTP/2 at the other end, and no request must be written. */
-  #awaitSettings(session: ClientHttp2Session): Promise<void> {
+  #awaitSettings(session: ClientHttp2Session, socket: Socket): Promise<void> {
     const { clock, connectTimeoutMs } = this.#options;
     return new Promise((resolve, reject) => {
+      // An alert of the callee behind the handshake destroys the session without a word of its own.
+      socket.once('error', (error) => {
+        cancelTimer();
+        reject(error);
+        session.destroy();
+        socket.destroy();
+      });
       const cancelTimer = clock.setTimer(connectTimeoutMs, () => {
         reject(errorWithCode('ETIMEDOUT'));
         session.destroy();

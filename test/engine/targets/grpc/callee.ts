@@ -36,7 +36,8 @@ export type GrpcCallee = {
 };
 
 export type GrpcCalleeOptions = {
-  readonly tls?: { readonly key: string; readonly cert: string };
+  /** With `clientCa`, clients have to show a certificate that it has signed. */
+  readonly tls?: { readonly key: string; readonly cert: string; readonly clientCa?: string };
   /** The path of the method. */
   readonly path?: string;
   readonly server?: ServerOptions;
@@ -67,9 +68,11 @@ export async function startGrpcCallee(
     },
   });
   const credentials = tls
-    ? ServerCredentials.createSsl(null, [
-        { private_key: Buffer.from(tls.key), cert_chain: Buffer.from(tls.cert) },
-      ])
+    ? ServerCredentials.createSsl(
+        tls.clientCa === undefined ? null : Buffer.from(tls.clientCa),
+        [{ private_key: Buffer.from(tls.key), cert_chain: Buffer.from(tls.cert) }],
+        tls.clientCa !== undefined,
+      )
     : ServerCredentials.createInsecure();
   const port = await new Promise<number>((resolve, reject) => {
     server.bindAsync('127.0.0.1:0', credentials, (error, bound) => (error ? reject(error) : resolve(bound)));
