@@ -29,7 +29,8 @@ import { HandOvers } from './engine/reports/hand-overs.ts';
 import { ReportDesk } from './engine/reports/report-desk.ts';
 import { Rescuer } from './engine/rescuer.ts';
 import { Scheduler } from './engine/scheduler.ts';
-import { SecretBox } from './engine/secrets/secret-box.ts';
+import { ClientCertificates, type FindClientCertificate } from './engine/secrets/client-certificates.ts';
+import { SecretBox, type SecretName } from './engine/secrets/secret-box.ts';
 import { SecretDesk } from './engine/secrets/secret-desk.ts';
 import { SigningKeys } from './engine/secrets/signing-keys.ts';
 import { GrpcTargetClient } from './engine/targets/grpc-target-client.ts';
@@ -126,6 +127,12 @@ export function createEngine({ config, clock, logger, version, database, store }
   const egress = new EgressPolicy(config.egress.allow);
   const box = new SecretBox(config.secretKey);
   const signingKeys = new SigningKeys({ store, box, clock });
+  const certificates = new ClientCertificates({ store, box, clock });
+  const findClientCertificate: FindClientCertificate = (secret) => certificates.find(secret);
+  const forgetSecret = (secret: SecretName): void => {
+    signingKeys.forget(secret);
+    certificates.forget(secret);
+  };
   const target = new TargetClients({
     http: new HttpTargetClient({
       version,
@@ -135,8 +142,8 @@ export function createEngine({ config, clock, logger, version, database, store }
       findSigningKeys: (secret) => signingKeys.find(secret),
       maxLogBytes,
     }),
-    grpc: new GrpcTargetClient({ version, egress, clock, maxLogBytes }),
-    socket: new SocketTargetClient({ egress, clock, maxLogBytes }),
+    grpc: new GrpcTargetClient({ version, egress, clock, maxLogBytes, findClientCertificate }),
+    socket: new SocketTargetClient({ egress, clock, maxLogBytes, findClientCertificate }),
     worker: workerTargetClient(workers),
   });
   const dispatcher = new Dispatcher({
@@ -231,7 +238,7 @@ export function createEngine({ config, clock, logger, version, database, store }
       }),
     ),
     calendars: guarded(new CalendarDesk({ store })),
-    secrets: guarded(new SecretDesk({ store, box, onChange: (secret) => signingKeys.forget(secret) })),
+    secrets: guarded(new SecretDesk({ store, box, clock, onChange: forgetSecret })),
     namespaces: guarded(new NamespaceDesk({ store, settling, notifier })),
     executions: guarded(new LedgerOperations({ store, continuation, notifier, feed })),
     workers: guarded(new WorkerDesk({ store, hub: has('dispatcher') ? workers : undefined })),

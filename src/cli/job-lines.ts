@@ -9,6 +9,7 @@ import {
   IntervalMode,
   type Schedule,
 } from '../../gen/carillon/v1/schedule_pb.js';
+import type { TlsOptions } from '../../gen/carillon/v1/target_pb.js';
 import { executionSummary } from './execution-lines.ts';
 import { jobKeyToText } from './job-name.ts';
 import { durationToText, instantToText } from './option-values.ts';
@@ -133,11 +134,11 @@ function targetToText({ target }: Job): string {
     case 'grpc': {
       const { address, method, tls } = target.kind.value;
       const named = method === '' || method === defaultGrpcMethod ? '' : ` ${method}`;
-      return `grpc ${address}${named}${tls?.enabled ? ' tls' : ''}`;
+      return `grpc ${address}${named}${tlsToText(tls)}`;
     }
     case 'socket': {
       const { host, port, tls } = target.kind.value;
-      return `socket ${host.includes(':') ? `[${host}]` : host}:${port}${tls?.enabled ? ' tls' : ''}`;
+      return `socket ${host.includes(':') ? `[${host}]` : host}:${port}${tlsToText(tls)}`;
     }
     case 'worker': {
       const { queue, labels } = target.kind.value;
@@ -147,6 +148,12 @@ function targetToText({ target }: Job): string {
     default:
       return '?';
   }
+}
+
+function tlsToText(tls: TlsOptions | undefined): string {
+  if (!tls?.enabled) return '';
+  const secret = tls.clientCertificateSecretName;
+  return secret === '' ? ' tls' : ` tls with certificate ${secret}`;
 }
 
 /** What the service answers where a target names no method. */

@@ -6,7 +6,7 @@ import {
   AdminServiceDeleteSecretResponseSchema,
   AdminServicePutSecretResponseSchema,
 } from '../../gen/carillon/v1/admin_service_pb.js';
-import { type Secret, SecretSchema } from '../../gen/carillon/v1/secret_pb.js';
+import { type Secret, SecretKind, SecretSchema } from '../../gen/carillon/v1/secret_pb.js';
 import { type ClientOptions, callService, clientCommand } from './client-command.ts';
 import { durationFromText, instantToText, integerFromText } from './option-values.ts';
 import { takeItems } from './pages.ts';
@@ -15,7 +15,9 @@ type SecretOptions = ClientOptions & { readonly namespace?: string };
 
 /** Adds `carillon secret …`: what AdminService does with secrets. */
 export function declareSecretCommands(program: Command): void {
-  const group = program.command('secret').description('Keep the secrets that HTTP targets are signed with');
+  const group = program
+    .command('secret')
+    .description('Keep what HTTP targets are signed with, and client certificates');
   declarePut(group);
   declareList(group);
   declareDelete(group);
@@ -29,11 +31,19 @@ const secretCommand = (group: Command, usage: string, summary: string): Command 
 
 /** The value is read from a file: what stands on a command line is seen by every process of the machine. */
 function declarePut(group: Command): void {
-  type Options = SecretOptions & { readonly valueFile?: string; readonly keepPrevious?: Duration };
+  type Options = SecretOptions & {
+    readonly clientCertificate?: boolean;
+    readonly valueFile?: string;
+    readonly keepPrevious?: Duration;
+  };
   secretCommand(group, 'put <name>', 'Make a secret, or give it another value; a generated one is shown once')
     .option(
+      '--client-certificate',
+      'the value is PEM: a certificate, those of its authorities, and the private key without a passphrase',
+    )
+    .option(
       '--value-file <path>',
-      'a file with the value, whsec_… or base64, - for standard input (default: one is generated)',
+      'a file with the value, whsec_… or base64 or PEM, - for standard input (default: one is generated)',
       valueFromFile,
     )
     .option(
@@ -43,13 +53,17 @@ function declarePut(group: Command): void {
     )
     .action(async (name: string, options: Options) => {
       const { namespace, valueFile: value, keepPrevious } = options;
+      const kind = options.clientCertificate ? SecretKind.CLIENT_CERTIFICATE : undefined;
       await callService(options, async ({ admin, output }) => {
-        const reply = await admin.putSecret({ namespace, name, value, keepPrevious });
+        const reply = await admin.putSecret({ namespace, name, kind, value, keepPrevious });
         if (output.isJson) return output.message(AdminServicePutSecretResponseSchema, reply);
         const { secret = create(SecretSchema) } = reply;
         const until = secret.previousUntilTime;
         const previous = until ? `, the value before signs until ${instantToText(until)}` : '';
-        output.remark(`${reply.created ? 'made' : 'changed'} ${nameToText(namespace, name)}${previous}`);
+        const { expireTime } = secret;
+        const expires = expireTime ? `, the certificate expires at ${instantToText(expireTime)}` : '';
+        const verb = reply.created ? 'made' : 'changed';
+        output.remark(`${verb} ${nameToText(namespace, name)}${previous}${expires}`);
         if (reply.value !== '') await output.line(reply.value);
       });
     });
@@ -66,7 +80,7 @@ function declareList(group: Command): void {
           const { secrets: items, nextPageToken } = await admin.listSecrets({ namespace, ...page });
           return { items, nextPageToken };
         });
-        if (!output.isJson) return output.table(['NAME', 'CHANGED', 'PREVIOUS UNTIL'], found.map(secretRow));
+        if (!output.isJson) return output.table(columns, found.map(secretRow));
         for (const secret of found) await output.message(SecretSchema, secret);
       });
     });
@@ -89,10 +103,14 @@ function declareDelete(group: Command): void {
 const nameToText = (namespace = '', name: string): string =>
   namespace === '' || namespace === 'default' ? name : `${namespace}/${name}`;
 
-const secretRow = ({ name, updateTime, previousUntilTime }: Secret): readonly string[] => [
-  name,
-  instantToText(updateTime),
-  instantToText(previousUntilTime),
+const columns = ['NAME', 'KIND', 'CHANGED', 'PREVIOUS UNTIL', 'EXPIRES'];
+
+const secretRow = (secret: Secret): readonly string[] => [
+  secret.name,
+  SecretKind[secret.kind] ?? '?',
+  instantToText(secret.updateTime),
+  instantToText(secret.previousUntilTime),
+  instantToText(secret.expireTime),
 ];
 
 function valueFromFile(path: string): string {

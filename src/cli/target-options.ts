@@ -21,6 +21,7 @@ export type TargetOptions = {
   readonly tls?: boolean;
   readonly tlsServerName?: string;
   readonly tlsCa?: string;
+  readonly tlsClientCertificate?: string;
   readonly queue?: string;
   readonly workerLabel?: readonly Pair[];
 };
@@ -43,6 +44,7 @@ const belongsTo: { readonly [Option in keyof TargetOptions]-?: readonly (keyof T
   tls: ['grpc', 'socket'],
   tlsServerName: ['tls'],
   tlsCa: ['tls'],
+  tlsClientCertificate: ['tls'],
   queue: [],
   workerLabel: ['queue'],
 };
@@ -71,6 +73,7 @@ export function declareTargetOptions(command: Command): Command {
     .option('--tls', 'use TLS towards --grpc or --socket')
     .option('--tls-server-name <name>', 'the name that the certificate must be for (default: the host)')
     .option('--tls-ca <path>', 'a file of certificates in PEM to trust', fileFromPath)
+    .option('--tls-client-certificate <secret>', 'show the certificate of this secret')
     .option('--queue <name>', 'let workers of this queue take it')
     .option(
       '--worker-label <key=value>',
@@ -114,7 +117,8 @@ export function targetFrom(options: TargetOptions, command: Command): MessageIni
 
 function tlsFrom(options: TargetOptions): MessageInitShape<typeof TlsOptionsSchema> | undefined {
   if (!options.tls) return undefined;
-  return { enabled: true, serverName: options.tlsServerName, caPem: options.tlsCa };
+  const { tlsServerName: serverName, tlsCa: caPem, tlsClientCertificate } = options;
+  return { enabled: true, serverName, caPem, clientCertificateSecretName: tlsClientCertificate };
 }
 
 const flagOf = (name: keyof TargetOptions): string =>

@@ -1,5 +1,10 @@
 /** The bounds of where a callee is reached; the same numbers as in target.proto. */
-export const hostLimits = { maxHostLength: 253, maxServerNameLength: 253, maxCaPemLength: 65_536 } as const;
+export const hostLimits = {
+  maxHostLength: 253,
+  maxServerNameLength: 253,
+  maxCaPemLength: 65_536,
+  maxSecretNameLength: 200,
+} as const;
 
 // Labels of letters, digits, - and _, and so every way to write an IPv4 address.
 const name = /^[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*\.?$/;

@@ -76,6 +76,8 @@ export type TlsOptions = {
   readonly serverName?: string;
   /** Certificates in PEM to trust in place of the public authorities. */
   readonly caPem?: string;
+  /** The secret of the job's namespace whose certificate is shown to a callee that asks for one; absent: none is. */
+  readonly clientCertificateSecretName?: string;
 };
 
 export type GrpcTarget = {

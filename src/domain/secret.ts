@@ -9,21 +9,28 @@ export const secretLimits = {
   defaultKeepPreviousMs: 86_400_000,
 } as const;
 
+/** What a secret is for: it signs the requests of HTTP targets, or proves to gRPC and socket callees who calls. */
+export type SecretKind = 'SIGNING' | 'CLIENT_CERTIFICATE';
+
 /** A secret as it is shown: everything but its value. */
 export type Secret = {
   readonly namespace: string;
   readonly name: string;
+  /** It stays the same. */
+  readonly kind: SecretKind;
   readonly createdAt: Date;
   /** When its value last changed. */
   readonly updatedAt: Date;
   /** Until when the value before signs, too; absent when none does. */
   readonly previousUntilAt?: Date;
+  /** When the certificate expires, where it is one. */
+  readonly expiresAt?: Date;
 };
 
 const prefix = 'whsec_';
 
 /**
- * Reads a value as Standard Webhooks writes it: `whsec_` and base64, or the
+ * Reads the value of a signing secret as Standard Webhooks writes it: `whsec_` and base64, or the
  * base64 alone. What is refused is never repeated.
  *
  * @throws DomainError that names `field`.

@@ -2,18 +2,28 @@ import type { FieldViolation } from './errors.ts';
 import { hostLimits, isHost } from './host.ts';
 import type { TlsOptions } from './job.ts';
 
+// 1 to as many characters as may be counted, none of them a control.
+const secretName = /^\P{Cc}+$/u;
+
 const certificate = /-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----/;
 
 /** Everything that is wrong with TLS options; `path` is where they stand in the request. */
-export function validateTlsOptions({ serverName, caPem }: TlsOptions, path: string): FieldViolation[] {
+export function validateTlsOptions(
+  { serverName, caPem, clientCertificateSecretName: secret }: TlsOptions,
+  path: string,
+): FieldViolation[] {
   const violations: FieldViolation[] = [];
-  const { maxServerNameLength, maxCaPemLength } = hostLimits;
+  const { maxServerNameLength, maxCaPemLength, maxSecretNameLength } = hostLimits;
   if (serverName !== undefined && !isHost(serverName)) {
     const description = `must be a host name in ASCII of at most ${maxServerNameLength} characters`;
     violations.push({ field: `${path}.server_name`, description });
   }
   const wrongPem = caPem === undefined ? undefined : pemFault(caPem, maxCaPemLength);
   if (wrongPem) violations.push({ field: `${path}.ca_pem`, description: wrongPem });
+  if (secret !== undefined && !(secretName.test(secret) && [...secret].length <= maxSecretNameLength)) {
+    const description = `must have 1 to ${maxSecretNameLength} characters, none of them a control`;
+    violations.push({ field: `${path}.client_certificate_secret_name`, description });
+  }
   return violations;
 }
 

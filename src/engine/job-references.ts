@@ -1,6 +1,8 @@
 /** What a definition refers to: a queue, a secret, calendars. Each is found, and held, in the transaction that stores the definition. */
-import type { JobDefinition, JobKey } from '../domain/job.ts';
+import { invalidField } from '../domain/errors.ts';
+import type { JobDefinition, JobKey, Target } from '../domain/job.ts';
 import type { Schedule } from '../domain/schedule/schedule.ts';
+import type { SecretKind } from '../domain/secret.ts';
 import type { Tx } from '../store/database.ts';
 import type { Store } from '../store/store.ts';
 import type { CachedJob } from './job-cache.ts';
@@ -21,7 +23,7 @@ export async function queueIdOf(
 /**
  * Has a job name the secret of its target, which then stays.
  *
- * @throws DomainError SECRET_NOT_FOUND
+ * @throws DomainError SECRET_NOT_FOUND; INVALID_ARGUMENT where it is of another kind
  */
 export async function useSecret(
   tx: Tx,
@@ -29,10 +31,36 @@ export async function useSecret(
   { namespace }: JobKey,
   { target }: JobDefinition,
 ): Promise<void> {
-  if (target.kind !== 'http' || target.signingSecretName === undefined) return;
-  const name = target.signingSecretName;
-  if (await store.secrets.use(tx, namespace, name)) return;
-  throw secretNotFound(namespace, name, 'job.target.http.signing_secret_name');
+  const named = secretOf(target);
+  if (named === undefined) return;
+  const { name, kind, field } = named;
+  const found = await store.secrets.use(tx, namespace, name);
+  if (found === undefined) throw secretNotFound(namespace, name, field);
+  if (found !== kind) {
+    throw invalidField(field, `needs a secret of kind ${kind}; ${namespace}/${name} is of kind ${found}`);
+  }
+}
+
+/** The secret that a target names, what for, and where. */
+function secretOf(
+  target: Target,
+): { readonly name: string; readonly kind: SecretKind; readonly field: string } | undefined {
+  switch (target.kind) {
+    case 'http': {
+      const { signingSecretName: name } = target;
+      return name === undefined
+        ? undefined
+        : { name, kind: 'SIGNING', field: 'job.target.http.signing_secret_name' };
+    }
+    case 'grpc':
+    case 'socket': {
+      const name = target.tls?.clientCertificateSecretName;
+      const field = `job.target.${target.kind}.tls.client_certificate_secret_name`;
+      return name === undefined ? undefined : { name, kind: 'CLIENT_CERTIFICATE', field };
+    }
+    case 'worker':
+      return undefined;
+  }
 }
 
 /**

@@ -18,7 +18,7 @@ import type {
 } from '../domain/job.ts';
 import type { Calendar, StoredCalendar } from '../domain/schedule/calendar.ts';
 import type { Schedule } from '../domain/schedule/schedule.ts';
-import type { Secret } from '../domain/secret.ts';
+import type { Secret, SecretKind } from '../domain/secret.ts';
 import type { NamespaceOperations } from './namespace-operations.ts';
 import type { AttemptOperations } from './reports/report-messages.ts';
 import type { WorkerOperations } from './workers/worker-operations.ts';
@@ -248,10 +248,12 @@ export type CalendarOperations = {
 export type PutSecret = {
   readonly namespace: string;
   readonly name: string;
-  /** As Standard Webhooks writes it; absent: one is generated. */
+  /** Absent: the one that the secret has; SIGNING for a new one. */
+  readonly kind?: SecretKind;
+  /** As its kind says; absent: one is generated, for a secret that signs. */
   readonly value?: string;
-  /** How long the value before goes on signing, in milliseconds. */
-  readonly keepPreviousMs: number;
+  /** How long the value before goes on signing, in milliseconds; absent: a day, of a secret that signs. */
+  readonly keepPreviousMs?: number;
 };
 
 export type SecretOperations = {

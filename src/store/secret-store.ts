@@ -1,19 +1,25 @@
 import type { JobKey } from '../domain/job.ts';
-import type { Secret } from '../domain/secret.ts';
+import type { Secret, SecretKind } from '../domain/secret.ts';
 import { type Db, run, type Tx } from './database.ts';
 
 /** The values of a secret as they are kept: encrypted. */
 export type SealedSecret = {
   readonly namespace: string;
   readonly name: string;
+  readonly kind: SecretKind;
   readonly value: Buffer;
   /** The value before, while it still signs. */
   readonly previousValue: Buffer | null;
 };
 
+/** What a secret is made of. */
+export type NewSecret = Pick<Secret, 'kind' | 'expiresAt'> & { readonly value: Buffer };
+
 /** What to write of a secret. */
 export type SecretChange = {
   readonly value: Buffer;
+  /** Of a certificate. */
+  readonly expiresAt?: Date;
   /** Absent: what is kept of the value before stays as it is. */
   readonly previous?: { readonly value: Buffer | null; readonly keepMs: number };
 };
@@ -34,41 +40,56 @@ const namedJobs = 5;
  */
 export class PgSecretStore {
   /** Makes a secret; false when there is one of this name. */
-  async insert(tx: Tx, namespace: string, name: string, value: Buffer): Promise<boolean> {
+  async insert(
+    tx: Tx,
+    namespace: string,
+    name: string,
+    { kind, value, expiresAt }: NewSecret,
+  ): Promise<boolean> {
     const made = await run(
       tx,
-      `/* insert_secret */ insert into carillon.secret (namespace, name, value) values ($1, $2, $3)
-       on conflict (namespace, name) do nothing returning id`,
-      [namespace, name, value],
+      `/* insert_secret */ insert into carillon.secret (namespace, name, kind, value, expires_at)
+       values ($1, $2, $3, $4, $5) on conflict (namespace, name) do nothing returning id`,
+      [namespace, name, kind, value, expiresAt ?? null],
     );
     return made.length > 0;
   }
 
-  /** Locks a secret for a change, and returns its sealed value; undefined when there is none of this name. */
-  async lock(tx: Tx, namespace: string, name: string): Promise<Buffer | undefined> {
-    const [row] = await run<{ value: Buffer }>(
+  /** Locks a secret for a change, and returns its kind and sealed value; undefined when there is none of this name. */
+  async lock(
+    tx: Tx,
+    namespace: string,
+    name: string,
+  ): Promise<{ readonly kind: SecretKind; readonly value: Buffer } | undefined> {
+    const [row] = await run<{ kind: SecretKind; value: Buffer }>(
       tx,
-      '/* lock_secret */ select value from carillon.secret where namespace = $1 and name = $2 for no key update',
+      `/* lock_secret */
+       select kind, value from carillon.secret where namespace = $1 and name = $2 for no key update`,
       [namespace, name],
     );
-    return row?.value;
+    return row;
   }
 
   /** Writes the values of a locked secret. `updated_at` moves when the one before is replaced, too. */
-  async change(tx: Tx, namespace: string, name: string, { value, previous }: SecretChange): Promise<void> {
+  async change(
+    tx: Tx,
+    namespace: string,
+    name: string,
+    { value, expiresAt, previous }: SecretChange,
+  ): Promise<void> {
     const isReplaced = previous !== undefined;
     const kept = previous && previous.keepMs > 0 ? previous.value : null;
     await run(
       tx,
       `/* change_secret */
        update carillon.secret
-          set value = $3, revision = revision + 1,
+          set value = $3, expires_at = $7, revision = revision + 1,
               previous_value = case when $4 then $5::bytea else previous_value end,
               previous_until = case when not $4 then previous_until
                                     when $5::bytea is not null then now() + $6::float8 * interval '1 ms' end,
               updated_at = case when $4 then now() else updated_at end
         where namespace = $1 and name = $2`,
-      [namespace, name, value, isReplaced, kept, previous?.keepMs ?? 0],
+      [namespace, name, value, isReplaced, kept, previous?.keepMs ?? 0, expiresAt ?? null],
     );
   }
 
@@ -99,14 +120,14 @@ export class PgSecretStore {
     return rows.map(secretFromRow);
   }
 
-  /** Whether there is a secret that a job may begin to name; it stays until the transaction ends. */
-  async use(tx: Tx, namespace: string, name: string): Promise<boolean> {
-    const found = await run(
+  /** The kind of a secret that a job may begin to name, which stays until the transaction ends; undefined: there is none. */
+  async use(tx: Tx, namespace: string, name: string): Promise<SecretKind | undefined> {
+    const [found] = await run<{ kind: SecretKind }>(
       tx,
-      '/* use_secret */ select id from carillon.secret where namespace = $1 and name = $2 for key share',
+      '/* use_secret */ select kind from carillon.secret where namespace = $1 and name = $2 for key share',
       [namespace, name],
     );
-    return found.length > 0;
+    return found?.kind;
   }
 
   /** Removes a secret that no job names. Waits for transactions in which a job begins to. */
@@ -117,13 +138,17 @@ export class PgSecretStore {
       [namespace, name],
     );
     if (locked.length === 0) return { kind: 'missing' };
-    // A statement of its own: it sees the jobs that were committed while the one above waited. By job_signing_secret_idx.
+    // A statement of its own: it sees the jobs that were committed while the one above waited. By
+    // job_signing_secret_idx and job_client_certificate_idx.
     const [users] = await run<{ count: number; jobs: JobKey[] }>(
       tx,
       `/* find_users_of_secret */
        with users as (
          select j.id, j.namespace, j.group_name as "group", j.name from carillon.job j
           where j.namespace = $1 and j.target ->> 'signingSecretName' = $2 and j.deleted_at is null
+         union all
+         select j.id, j.namespace, j.group_name as "group", j.name from carillon.job j
+          where j.namespace = $1 and j.target #>> '{tls,clientCertificateSecretName}' = $2 and j.deleted_at is null
        ), some_users as (select namespace, "group", name from users order by id limit $3)
        select (select count(*) from users) as count,
               (select coalesce(json_agg(s), '[]') from some_users s) as jobs`,
@@ -146,7 +171,7 @@ export class PgSecretStore {
     return run<SealedSecret>(
       db,
       `/* load_secrets */
-       select s.namespace, s.name, s.value,
+       select s.namespace, s.name, s.kind, s.value,
               case when s.previous_until > now() then s.previous_value end as "previousValue"
          from unnest($1::text[], $2::text[]) as w (namespace, name)
          join carillon.secret s on s.namespace = w.namespace and s.name = w.name`,
@@ -158,14 +183,18 @@ export class PgSecretStore {
 /** Secrets as the engine sees them. */
 export type SecretStore = Pick<PgSecretStore, keyof PgSecretStore>;
 
-type SecretRow = Omit<Secret, 'previousUntilAt'> & { readonly previousUntilAt: Date | null };
+type SecretRow = Omit<Secret, 'previousUntilAt' | 'expiresAt'> & {
+  readonly previousUntilAt: Date | null;
+  readonly expiresAt: Date | null;
+};
 
 const selectSecret = `
-  select namespace, name, created_at as "createdAt", updated_at as "updatedAt",
+  select namespace, name, kind, created_at as "createdAt", updated_at as "updatedAt", expires_at as "expiresAt",
          case when previous_until > now() then previous_until end as "previousUntilAt"
     from carillon.secret`;
 
-const secretFromRow = ({ previousUntilAt, ...row }: SecretRow): Secret => ({
+const secretFromRow = ({ previousUntilAt, expiresAt, ...row }: SecretRow): Secret => ({
   ...row,
   previousUntilAt: previousUntilAt ?? undefined,
+  expiresAt: expiresAt ?? undefined,
 });

@@ -2,6 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { firstBundle } from '../engine/targets/http/client-certificates.ts';
 import { InstanceProcess } from '../support/instance-process.ts';
 import { useTestDatabase } from '../support/postgres.ts';
 import { type CommandResult, startCommand, useCommands } from './command-line.ts';
@@ -43,10 +44,12 @@ it('takes a value from a file, lists names and times only, and deletes', async (
   expect(changed).toMatchObject({ stdout: '', exitCode: 0 });
   expect(changed.stderr).toMatch(/^changed shop\/given, the value before signs until \S+Z\n$/);
   const listed = await run('secret', 'list', '--namespace', 'shop');
-  expect(listed.stdout).toMatch(/^NAME +CHANGED +PREVIOUS UNTIL\ngiven +\S+Z +\S+Z\n$/);
+  expect(listed.stdout).toMatch(
+    /^NAME +KIND +CHANGED +PREVIOUS UNTIL +EXPIRES\ngiven +SIGNING +\S+Z +\S+Z *\n$/,
+  );
   const json = await run('secret', 'list', '--namespace', 'shop', '--json');
   expect(Object.keys(JSON.parse(json.stdout))).toEqual([
-    ...['namespace', 'name', 'createTime', 'updateTime', 'previousUntilTime'],
+    ...['namespace', 'name', 'createTime', 'updateTime', 'previousUntilTime', 'kind'],
   ]);
   expect((await run('secret', 'delete', 'given', '--namespace', 'shop')).stdout).toBe('deleted shop/given\n');
   expect((await run('secret', 'delete', 'given')).stdout).toBe('there was no given\n');
@@ -62,6 +65,22 @@ it('signs a job by --signing-secret, and keeps its secret', async () => {
   const refused = await run('secret', 'delete', 'used');
   expect(refused).toMatchObject({ exitCode: 1, stdout: '' });
   expect(refused.stderr).toContain('SECRET_IN_USE');
+});
+
+it('takes a client certificate, tells when it expires, and has a job show it', async () => {
+  await writeFile(join(folder, 'bundle.pem'), firstBundle);
+  const put = ['secret', 'put', 'callee', '--value-file', join(folder, 'bundle.pem')];
+  const made = await run(...put, '--client-certificate');
+  expect(made).toMatchObject({ stdout: '', exitCode: 0 });
+  expect(made.stderr).toBe('made callee, the certificate expires at 2120-01-01T00:00:00.000Z\n');
+  expect((await run(...put)).stderr).toContain('changed callee, the certificate expires at');
+  expect((await run('secret', 'list')).stdout).toMatch(
+    /^callee +CLIENT_CERTIFICATE .* 2120-01-01T00:00:00\.000Z$/m,
+  );
+  const target = ['--grpc', '127.0.0.1:9', '--tls', '--tls-client-certificate', 'callee'];
+  await run('job', 'add', 'shows', ...target);
+  expect((await run('job', 'get', 'shows')).stdout).toContain('grpc 127.0.0.1:9 tls with certificate callee');
+  expect((await run('secret', 'delete', 'callee')).stderr).toContain('SECRET_IN_USE');
 });
 
 it.each([

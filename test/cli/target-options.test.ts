@@ -39,6 +39,10 @@ describe('a target on the command line', () => {
     ],
     [['--socket', 'callee.example:9000'], 'socket callee.example:9000'],
     [['--socket', '[::1]:9000', '--tls'], 'socket [::1]:9000 tls'],
+    [
+      ['--grpc', 'a:1', '--tls', '--tls-client-certificate', 'callee'],
+      'grpc a:1 tls with certificate callee',
+    ],
   ])('%j reads %s', (args, text) => {
     expect(shown(targetOf(...args))).toBe(text);
   });
@@ -46,6 +50,7 @@ describe('a target on the command line', () => {
   it('takes metadata and TLS options', () => {
     const metadata = ['--grpc-metadata', 'authorization=Bearer x=', '--grpc-metadata', 'x-a=b'];
     const tls = ['--tls', '--tls-server-name', 'other.example', '--tls-ca', import.meta.filename];
+    tls.push('--tls-client-certificate', 'callee');
     expect(targetOf('--grpc', 'a:1', ...metadata, ...tls)).toEqual({
       kind: {
         case: 'grpc',
@@ -57,6 +62,7 @@ describe('a target on the command line', () => {
             enabled: true,
             serverName: 'other.example',
             caPem: expect.stringContaining('takes metadata and TLS options'),
+            clientCertificateSecretName: 'callee',
           },
         },
       },
@@ -80,6 +86,7 @@ describe('a target on the command line', () => {
     [['--grpc', 'a:1', '--heartbeat-timeout', '1m'], 'error: --heartbeat-timeout belongs to --url, --socket'],
     [['--url', 'http://a', '--tls'], 'error: --tls belongs to --grpc, --socket'],
     [['--grpc', 'a:1', '--tls-server-name', 'b'], 'error: --tls-server-name belongs to --tls'],
+    [['--grpc', 'a:1', '--tls-client-certificate', 'b'], 'error: --tls-client-certificate belongs to --tls'],
     [['--socket', 'a:1', '--grpc-metadata', 'a=b'], 'error: --grpc-metadata belongs to --grpc'],
     [['--socket', 'a'], /It looks like callee\.example:9000 or \[::1\]:9000\./],
     [['--grpc', 'a:1', '--tls', '--tls-ca', '/nowhere/ca.pem'], /no such file/],

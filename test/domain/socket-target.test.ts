@@ -55,6 +55,8 @@ describe('TLS options', () => {
     { serverName: '127.0.0.1' },
     { caPem: pem },
     { caPem: pem + pem },
+    { clientCertificateSecretName: 'Zertifikat für Kunden' },
+    { clientCertificateSecretName: '🔑'.repeat(200) },
   ])('accepts %j', (tls) => {
     expect(violations({ tls })).toEqual([]);
   });
@@ -73,4 +75,16 @@ describe('TLS options', () => {
   ])('refuses %j', (tls, field, description) => {
     expect(violations({ tls })).toEqual([{ field: `job.target.socket.tls.${field}`, description }]);
   });
+
+  it.each(['', 'a\nb', 'a'.repeat(201)])(
+    'refuses the client certificate %j',
+    (clientCertificateSecretName) => {
+      expect(violations({ tls: { clientCertificateSecretName } })).toEqual([
+        {
+          field: 'job.target.socket.tls.client_certificate_secret_name',
+          description: 'must have 1 to 200 characters, none of them a control',
+        },
+      ]);
+    },
+  );
 });

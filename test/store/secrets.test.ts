@@ -16,23 +16,30 @@ beforeAll(() => {
 
 afterAll(() => database.close());
 
-const insertJob = (db: Parameters<typeof run>[0], name: string, secret: string): Promise<unknown> =>
+const signedBy = (secret: string): object => ({ kind: 'http', signingSecretName: secret });
+
+const insertJob = (
+  db: Parameters<typeof run>[0],
+  name: string,
+  secret: string,
+  target = signedBy(secret),
+): Promise<unknown> =>
   run(
     db,
     `insert into carillon.job (namespace, group_name, name, description, labels, schedules, target, parameters,
                                priority, overlap, misfire, retry, attempt_timeout_ms)
      values ('default', 'default', $1, '', '{}', '[]', $2::jsonb, '{}', 0, 'SKIP', '{}', '{}', 1000)`,
-    [name, JSON.stringify({ kind: 'http', signingSecretName: secret })],
+    [name, JSON.stringify(target)],
   );
 
 const insert = (name: string) =>
-  database.transaction((tx) => secrets.insert(tx, 'default', name, Buffer.of(1)));
+  database.transaction((tx) => secrets.insert(tx, 'default', name, { kind: 'SIGNING', value: Buffer.of(1) }));
 
 it('is not removed while a job begins to name it: whoever removes it waits and then leaves it', async () => {
   await insert('hook');
   let removal: ReturnType<PgSecretStore['remove']> | undefined;
   await database.transaction(async (tx) => {
-    expect(await secrets.use(tx, 'default', 'hook')).toBe(true);
+    expect(await secrets.use(tx, 'default', 'hook')).toBe('SIGNING');
     removal = database.transaction((other) => secrets.remove(other, 'default', 'hook'));
     await awaitThat('the removal waits', async () => {
       const waiting = await run(
@@ -58,16 +65,35 @@ it('names five of the jobs that use it, and counts all', async () => {
   expect(removal).toMatchObject({ kind: 'used', count: 6, jobs: { length: 5 } });
 });
 
-it('finds its jobs by job_signing_secret_idx', async () => {
+it.each([
+  ['job_signing_secret_idx', "j.target ->> 'signingSecretName'"],
+  ['job_client_certificate_idx', "j.target #>> '{tls,clientCertificateSecretName}'"],
+])('finds its jobs by %s', async (index, named) => {
   const plan = await database.transaction(async (tx) => {
     await run(tx, 'set local enable_seqscan = off');
     return run<{ 'QUERY PLAN': string }>(
       tx,
       `explain select id from carillon.job j
-        where j.namespace = 'default' and j.target ->> 'signingSecretName' = 'hook' and j.deleted_at is null`,
+        where j.namespace = 'default' and ${named} = 'hook' and j.deleted_at is null`,
     );
   });
-  expect(plan.map((row) => row['QUERY PLAN']).join('\n')).toContain('job_signing_secret_idx');
+  expect(plan.map((row) => row['QUERY PLAN']).join('\n')).toContain(index);
+});
+
+it('is used by the jobs that show it as their certificate, too', async () => {
+  await insert('shown');
+  for (const kind of ['grpc', 'socket']) {
+    await insertJob(database.db, `${kind} user`, 'shown', {
+      kind,
+      tls: { clientCertificateSecretName: 'shown' },
+    });
+  }
+  const removal = await database.transaction((tx) => secrets.remove(tx, 'default', 'shown'));
+  expect(removal).toMatchObject({
+    kind: 'used',
+    count: 2,
+    jobs: [{ name: 'grpc user' }, { name: 'socket user' }],
+  });
 });
 
 it('cannot be named once it is removed', async () => {
@@ -75,6 +101,6 @@ it('cannot be named once it is removed', async () => {
   expect(await database.transaction((tx) => secrets.remove(tx, 'default', 'gone'))).toEqual({
     kind: 'deleted',
   });
-  expect(await database.transaction((tx) => secrets.use(tx, 'default', 'gone'))).toBe(false);
+  expect(await database.transaction((tx) => secrets.use(tx, 'default', 'gone'))).toBeUndefined();
   expect(await database.transaction((tx) => secrets.lock(tx, 'default', 'gone'))).toBeUndefined();
 });

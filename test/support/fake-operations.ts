@@ -253,7 +253,13 @@ export class FakeOperations implements Operations {
       await this.#note('secrets.put', [request, caller], request.name);
       const { namespace, name, value } = request;
       const created = !this.storedSecrets.has(name);
-      const secret = { namespace, name, createdAt: fakeNow, updatedAt: fakeNow };
+      const secret: Secret = {
+        namespace,
+        name,
+        kind: request.kind ?? 'SIGNING',
+        createdAt: fakeNow,
+        updatedAt: fakeNow,
+      };
       this.storedSecrets.set(name, secret);
       return { secret, created, value: value === undefined ? 'whsec_generated' : undefined };
     },

@@ -8,7 +8,7 @@ import type { Namespace } from "./namespace_pb.js";
 import type { Duration, FieldMask } from "@bufbuild/protobuf/wkt";
 import type { Queue } from "./queue_pb.js";
 import type { Calendar } from "./calendar_pb.js";
-import type { Secret } from "./secret_pb.js";
+import type { Secret, SecretKind } from "./secret_pb.js";
 
 /**
  * Describes the file carillon/v1/admin_service.proto.
@@ -483,10 +483,10 @@ export declare type AdminServicePutSecretRequest = Message<"carillon.v1.AdminSer
   name: string;
 
   /**
-   * The value: whsec_ and 24 to 64 bytes in base64, as Standard Webhooks writes
-   * it, or the base64 alone. Default: 32 random bytes, which the response
-   * shows. Putting the value that it has changes nothing but the key that it is
-   * encrypted under: the first of CARILLON_SECRET_KEY.
+   * The value, as its kind says, up to 65,536 characters. Default: 32 random
+   * bytes for a SIGNING secret, which the response shows; a CLIENT_CERTIFICATE
+   * needs one. Putting the value that it has changes nothing but the key that it
+   * is encrypted under: the first of CARILLON_SECRET_KEY.
    *
    * @generated from field: string value = 3;
    */
@@ -496,11 +496,20 @@ export declare type AdminServicePutSecretRequest = Message<"carillon.v1.AdminSer
    * How long the value that is replaced goes on signing beside the new one, so
    * that callees can change over: 0 (not at all: it is known to others) to 30
    * days. A request then carries both signatures. Default: 24 hours. One
-   * earlier value is kept at most: a second change ends the one before.
+   * earlier value is kept at most: a second change ends the one before. Refused
+   * for a CLIENT_CERTIFICATE, of which none is kept.
    *
    * @generated from field: google.protobuf.Duration keep_previous = 4;
    */
   keepPrevious?: Duration | undefined;
+
+  /**
+   * What the secret is for. Default: what it was for before; SIGNING for a new
+   * one.
+   *
+   * @generated from field: carillon.v1.SecretKind kind = 5;
+   */
+  kind: SecretKind;
 };
 
 /**
@@ -757,9 +766,10 @@ export declare const AdminService: GenService<{
   },
   /**
    * Makes a secret, or gives the one of the same name another value. Targets
-   * name it (HttpTarget.signing_secret_name) and are signed with it. Every
-   * instance signs with the new value within five seconds. Errors:
-   * INVALID_ARGUMENT, SECRET_KEY_MISSING where the instance has no
+   * name it, and are signed with it (HttpTarget.signing_secret_name) or show it
+   * (TlsOptions.client_certificate_secret_name). Every instance uses the new
+   * value within five seconds. Errors: INVALID_ARGUMENT, also for another kind
+   * than the secret has; SECRET_KEY_MISSING where the instance has no
    * CARILLON_SECRET_KEY to keep it under.
    *
    * @generated from rpc carillon.v1.AdminService.PutSecret

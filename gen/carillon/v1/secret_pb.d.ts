@@ -2,7 +2,7 @@
 // @generated from file carillon/v1/secret.proto (package carillon.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 
@@ -13,7 +13,7 @@ export declare const file_carillon_v1_secret: GenFile;
 
 /**
  * A secret as it is shown: never with its value, which is kept encrypted under
- * CARILLON_SECRET_KEY and leaves Carillon only as what it signs.
+ * CARILLON_SECRET_KEY and leaves Carillon only as what it signs or proves.
  *
  * @generated from message carillon.v1.Secret
  */
@@ -53,6 +53,21 @@ export declare type Secret = Message<"carillon.v1.Secret"> & {
    * @generated from field: google.protobuf.Timestamp previous_until_time = 5;
    */
   previousUntilTime?: Timestamp | undefined;
+
+  /**
+   * What it is for. It stays the same.
+   *
+   * @generated from field: carillon.v1.SecretKind kind = 6;
+   */
+  kind: SecretKind;
+
+  /**
+   * When the certificate of a CLIENT_CERTIFICATE expires; absent for a SIGNING
+   * secret.
+   *
+   * @generated from field: google.protobuf.Timestamp expire_time = 7;
+   */
+  expireTime?: Timestamp | undefined;
 };
 
 /**
@@ -60,4 +75,43 @@ export declare type Secret = Message<"carillon.v1.Secret"> & {
  * Use `create(SecretSchema)` to create a new message.
  */
 export declare const SecretSchema: GenMessage<Secret>;
+
+/**
+ * What a secret is for, which says what its value looks like.
+ *
+ * @generated from enum carillon.v1.SecretKind
+ */
+export enum SecretKind {
+  /**
+   * In a request: the kind that the secret has; SIGNING for a new one.
+   *
+   * @generated from enum value: SECRET_KIND_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * Signs the requests of HTTP targets (HttpTarget.signing_secret_name). Its
+   * value is whsec_ and 24 to 64 bytes in base64, as Standard Webhooks writes
+   * it, or the base64 alone.
+   *
+   * @generated from enum value: SECRET_KIND_SIGNING = 1;
+   */
+  SIGNING = 1,
+
+  /**
+   * Proves to gRPC and SOCKET callees who calls
+   * (TlsOptions.client_certificate_secret_name). Its value is PEM: the
+   * certificate, up to nine certificates of the authorities between it and one
+   * that the callee trusts, and the private key, unencrypted. The first
+   * certificate must be the key's, and be valid when it is put.
+   *
+   * @generated from enum value: SECRET_KIND_CLIENT_CERTIFICATE = 2;
+   */
+  CLIENT_CERTIFICATE = 2,
+}
+
+/**
+ * Describes the enum carillon.v1.SecretKind.
+ */
+export declare const SecretKindSchema: GenEnum<SecretKind>;
 

@@ -2,14 +2,14 @@
 // @generated from file carillon/v1/secret.proto (package carillon.v1, syntax proto3)
 /* eslint-disable */
 
-import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc, tsEnum } from "@bufbuild/protobuf/codegenv2";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 
 /**
  * Describes the file carillon/v1/secret.proto.
  */
 export const file_carillon_v1_secret = /*@__PURE__*/
-  fileDesc("ChhjYXJpbGxvbi92MS9zZWNyZXQucHJvdG8SC2NhcmlsbG9uLnYxIsQBCgZTZWNyZXQSEQoJbmFtZXNwYWNlGAEgASgJEgwKBG5hbWUYAiABKAkSLwoLY3JlYXRlX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3VwZGF0ZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBI3ChNwcmV2aW91c191bnRpbF90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcGIGcHJvdG8z", [file_google_protobuf_timestamp]);
+  fileDesc("ChhjYXJpbGxvbi92MS9zZWNyZXQucHJvdG8SC2NhcmlsbG9uLnYxIpwCCgZTZWNyZXQSEQoJbmFtZXNwYWNlGAEgASgJEgwKBG5hbWUYAiABKAkSLwoLY3JlYXRlX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3VwZGF0ZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBI3ChNwcmV2aW91c191bnRpbF90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIlCgRraW5kGAYgASgOMhcuY2FyaWxsb24udjEuU2VjcmV0S2luZBIvCgtleHBpcmVfdGltZRgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAqZgoKU2VjcmV0S2luZBIbChdTRUNSRVRfS0lORF9VTlNQRUNJRklFRBAAEhcKE1NFQ1JFVF9LSU5EX1NJR05JTkcQARIiCh5TRUNSRVRfS0lORF9DTElFTlRfQ0VSVElGSUNBVEUQAmIGcHJvdG8z", [file_google_protobuf_timestamp]);
 
 /**
  * Describes the message carillon.v1.Secret.
@@ -17,4 +17,18 @@ export const file_carillon_v1_secret = /*@__PURE__*/
  */
 export const SecretSchema = /*@__PURE__*/
   messageDesc(file_carillon_v1_secret, 0);
+
+/**
+ * Describes the enum carillon.v1.SecretKind.
+ */
+export const SecretKindSchema = /*@__PURE__*/
+  enumDesc(file_carillon_v1_secret, 0);
+
+/**
+ * What a secret is for, which says what its value looks like.
+ *
+ * @generated from enum carillon.v1.SecretKind
+ */
+export const SecretKind = /*@__PURE__*/
+  tsEnum(SecretKindSchema);
 

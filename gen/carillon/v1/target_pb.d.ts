@@ -304,9 +304,9 @@ export declare const HttpTargetSchema: GenMessage<HttpTarget>;
  * ABORTED, INTERNAL, UNKNOWN and CANCELLED, and when the connection broke; it
  * does not after INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS,
  * PERMISSION_DENIED, UNAUTHENTICATED, FAILED_PRECONDITION, OUT_OF_RANGE,
- * UNIMPLEMENTED and DATA_LOSS, nor when the callee's certificate is refused. A
- * google.rpc.RetryInfo among the status details says how long to wait, up to
- * 24 hours.
+ * UNIMPLEMENTED and DATA_LOSS, nor when either side refuses the certificate of
+ * the other. A google.rpc.RetryInfo among the status details says how long to
+ * wait, up to 24 hours.
  *
  * @generated from message carillon.v1.GrpcTarget
  */
@@ -472,6 +472,19 @@ export declare type TlsOptions = Message<"carillon.v1.TlsOptions"> & {
    * @generated from field: string ca_pem = 3;
    */
   caPem: string;
+
+  /**
+   * The secret of the job's namespace, of kind CLIENT_CERTIFICATE
+   * (AdminService.PutSecret), whose certificate is shown to a callee that asks
+   * for one: a name of up to 200 characters, no control characters. It must
+   * exist when the job is stored. New connections show a changed one within
+   * five seconds, and connections that showed another one carry no new
+   * attempts from then on. An attempt that finds it gone fails without
+   * another. Default: none is shown.
+   *
+   * @generated from field: string client_certificate_secret_name = 4;
+   */
+  clientCertificateSecretName: string;
 };
 
 /**

@@ -1,17 +1,37 @@
 import { randomBytes } from 'node:crypto';
-import { DomainError } from '../../domain/errors.ts';
-import { type Secret, secretBytesFromText, secretBytesToText, secretLimits } from '../../domain/secret.ts';
+import { DomainError, invalidField } from '../../domain/errors.ts';
+import {
+  type Secret,
+  type SecretKind,
+  secretBytesFromText,
+  secretBytesToText,
+  secretLimits,
+} from '../../domain/secret.ts';
+import type { Clock } from '../../platform/clock.ts';
 import type { Store } from '../../store/store.ts';
 import type { Page, PutSecret, SecretOperations } from '../operations.ts';
 import { pageSize, pageTokenFrom, positionFromPageToken } from '../page-token.ts';
 import { secretInUse } from '../refusals.ts';
+import { certificateFromText } from './client-certificate.ts';
 import type { SecretBox, SecretName } from './secret-box.ts';
 
 export type SecretDeskOptions = {
   readonly store: Pick<Store, 'db' | 'transaction' | 'secrets' | 'namespaces'>;
   readonly box: SecretBox;
+  readonly clock: Clock;
   /** Told when a secret was changed or deleted here; other instances notice by themselves. */
   readonly onChange: (name: SecretName) => void;
+};
+
+/** What is kept of a value that was put. */
+type Kept = {
+  readonly kind: SecretKind;
+  readonly value: Buffer;
+  readonly expiresAt?: Date;
+  /** How long the value before goes on signing. */
+  readonly keepPreviousMs: number;
+  /** The value in words, where it was drawn here. */
+  readonly drawn?: string;
 };
 
 const isText = (value: unknown): value is string => typeof value === 'string';
@@ -26,21 +46,42 @@ export class SecretDesk implements SecretOperations {
 
   async put(request: PutSecret): Promise<{ secret: Secret; created: boolean; value?: string }> {
     const { store, box, onChange } = this.#options;
-    const { namespace, name, value: given } = request;
+    const { namespace, name } = request;
     if (!box.canSeal) throw keyMissing();
-    const value =
-      given === undefined ? randomBytes(secretLimits.generatedBytes) : secretBytesFromText(given, 'value');
+    const present = request.kind ? undefined : await store.secrets.find(store.db, namespace, name);
+    const kept = this.#keep(request.kind ?? present?.kind ?? 'SIGNING', request);
     const put = await store.transaction(async (tx) => {
-      await store.namespaces.ensure(tx, request.namespace);
-      const created = await store.secrets.insert(tx, namespace, name, box.seal(request, value));
+      await store.namespaces.ensure(tx, namespace);
+      const sealed = { ...kept, value: box.seal(request, kept.value) };
+      const created = await store.secrets.insert(tx, namespace, name, sealed);
       // A statement of its own: it sees what another transaction has put since the insert began.
-      if (!created) await this.#change(tx, request, value);
+      if (!created) await this.#change(tx, request, kept);
       const secret = await store.secrets.find(tx, namespace, name);
       if (!secret) throw new Error(`the secret ${JSON.stringify(name)} went away while it was put`);
       return { secret, created };
     });
     onChange({ namespace, name });
-    return { ...put, value: given === undefined ? secretBytesToText(value) : undefined };
+    return { ...put, value: kept.drawn };
+  }
+
+  /** Reads a value as its kind says, or draws one. */
+  #keep(kind: SecretKind, { value: given, keepPreviousMs }: PutSecret): Kept {
+    if (kind === 'SIGNING') {
+      const value =
+        given === undefined ? randomBytes(secretLimits.generatedBytes) : secretBytesFromText(given, 'value');
+      return {
+        kind,
+        value,
+        keepPreviousMs: keepPreviousMs ?? secretLimits.defaultKeepPreviousMs,
+        drawn: given === undefined ? secretBytesToText(value) : undefined,
+      };
+    }
+    if (given === undefined) throw invalidField('value', 'must be set; a certificate is not generated');
+    if (keepPreviousMs !== undefined) {
+      throw invalidField('keep_previous', 'is for secrets that sign; of a certificate none is kept');
+    }
+    const certificate = certificateFromText(given, this.#options.clock.now(), 'value');
+    return { kind, value: certificate.toBytes(), expiresAt: certificate.expiresAt, keepPreviousMs: 0 };
   }
 
   /**
@@ -49,22 +90,25 @@ export class SecretDesk implements SecretOperations {
    */
   async #change(
     tx: Parameters<Store['secrets']['lock']>[0],
-    { namespace, name, keepPreviousMs }: PutSecret,
-    value: Buffer,
+    { namespace, name, kind: asked }: PutSecret,
+    { kind, value, expiresAt, keepPreviousMs }: Kept,
   ): Promise<void> {
     const { store, box } = this.#options;
     const stored = await store.secrets.lock(tx, namespace, name);
-    if (!stored) {
+    if (stored && asked && stored.kind !== asked) {
+      throw invalidField('kind', `${namespace}/${name} is of kind ${stored.kind} and stays so`);
+    }
+    if (stored?.kind !== kind) {
       throw new DomainError('CONCURRENT_CHANGE', 'the secret was deleted meanwhile; try again', {
         retryAfterMs: 50,
       });
     }
     const sealed = box.seal({ namespace, name }, value);
-    const before = box.open({ namespace, name }, stored);
+    const before = box.open({ namespace, name }, stored.value);
     const previous = before?.equals(value)
       ? undefined
       : { value: before ? box.seal({ namespace, name }, before) : null, keepMs: keepPreviousMs };
-    await store.secrets.change(tx, namespace, name, { value: sealed, previous });
+    await store.secrets.change(tx, namespace, name, { value: sealed, expiresAt, previous });
   }
 
   async list(namespace: string, page: Page): Promise<{ secrets: readonly Secret[]; nextPageToken: string }> {

@@ -3,6 +3,7 @@ import { checkServerIdentity, connect as connectTls } from 'node:tls';
 import type { TlsOptions } from '../../domain/job.ts';
 import type { Clock } from '../../platform/clock.ts';
 import type { EgressPolicy } from '../../platform/egress-policy.ts';
+import type { ClientCertificate } from '../secrets/client-certificate.ts';
 import { judgedLookup } from './egress.ts';
 
 export type DialerOptions = {
@@ -26,6 +27,8 @@ export type Place = {
   readonly port: number;
   /** Absent: no TLS. */
   readonly tls?: TlsOptions;
+  /** What a callee that asks who calls is shown; for TLS. */
+  readonly identity?: ClientCertificate;
 };
 
 export type DialOptions = {
@@ -97,7 +100,7 @@ export class Dialer {
     });
   }
 
-  #connect({ host, port, tls }: Place, found: Found, alpn: string | undefined): Socket {
+  #connect({ host, port, tls, identity }: Place, found: Found, alpn: string | undefined): Socket {
     const [first] = found;
     const options = {
       // Of an address the socket asks no lookup.
@@ -121,6 +124,7 @@ export class Dialer {
       servername: isIP(name) === 0 ? name : '',
       checkServerIdentity: (_host, certificate) => checkServerIdentity(name, certificate),
       ca: tls.caPem ?? (typeof ca === 'object' ? [...ca] : ca),
+      ...identity?.credentials,
       ...(alpn !== undefined && { ALPNProtocols: [alpn] }),
     });
   }

@@ -1,11 +1,13 @@
 import type { GrpcTarget } from '../../domain/job.ts';
 import { type Clock, systemClock } from '../../platform/clock.ts';
+import type { FindClientCertificate } from '../secrets/client-certificates.ts';
 import { AttemptsInFlight } from './attempts-in-flight.ts';
+import { anonymous, identityOf, noClientCertificates } from './client-identity.ts';
 import { Dialer, type DialerOptions } from './dialer.ts';
 import { GrpcConnections } from './grpc/grpc-connections.ts';
 import { GrpcExchange, type GrpcExchangeEnvironment } from './grpc/grpc-exchange.ts';
 import { type GrpcRequest, requestFromDelivery } from './grpc/run-request.ts';
-import { failureFromUnusableTarget } from './http/failure.ts';
+import { aborted, failureFromUnusableTarget } from './http/failure.ts';
 import type { Delivery, DeliveryContext, DeliveryResult, TargetClient } from './target.ts';
 
 export type GrpcTargetClientOptions = {
@@ -54,6 +56,8 @@ export type GrpcTargetClientOptions = {
   readonly closeGraceMs?: number;
   readonly lookup?: DialerOptions['lookup'];
   readonly ca?: DialerOptions['ca'];
+  /** Finds the certificates that targets name. Default: none, and the attempts of such targets fail. */
+  readonly findClientCertificate?: FindClientCertificate;
 };
 
 /**
@@ -66,10 +70,12 @@ export class GrpcTargetClient implements TargetClient<GrpcTarget> {
   readonly #environment: GrpcExchangeEnvironment;
   readonly #attempts: AttemptsInFlight;
   readonly #userAgent: string;
+  readonly #findClientCertificate: FindClientCertificate;
 
   constructor(options: GrpcTargetClientOptions) {
     const { clock = systemClock, egress, lookup, ca } = options;
     this.#userAgent = `carillon/${options.version}`;
+    this.#findClientCertificate = options.findClientCertificate ?? noClientCertificates;
     this.#attempts = new AttemptsInFlight(clock, options.closeGraceMs ?? 1_000);
     this.#environment = {
       clock,
@@ -99,9 +105,15 @@ export class GrpcTargetClient implements TargetClient<GrpcTarget> {
     } catch (error) {
       return failureFromUnusableTarget(error);
     }
-    return this.#attempts.run(context, (signal) =>
-      new GrpcExchange(this.#environment, request, context, signal).run(),
-    );
+    return this.#attempts.run(context, async (signal) => {
+      const secret = target.tls?.clientCertificateSecretName;
+      const found =
+        secret === undefined ? anonymous : await identityOf(secret, delivery, this.#findClientCertificate);
+      if ('failure' in found) return found.failure;
+      if (signal.aborted) return aborted;
+      const place = { ...request.place, identity: found.identity };
+      return new GrpcExchange(this.#environment, { ...request, place }, context, signal).run();
+    });
   }
 
   /** Refuses new attempts, waits the grace for those in flight, then cuts them off and closes the connections. */

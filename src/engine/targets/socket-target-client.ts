@@ -3,7 +3,9 @@ import { invalidField } from '../../domain/errors.ts';
 import type { SocketTarget } from '../../domain/job.ts';
 import { validateSocketTarget } from '../../domain/socket-target.ts';
 import { type Clock, systemClock } from '../../platform/clock.ts';
+import type { FindClientCertificate } from '../secrets/client-certificates.ts';
 import { AttemptsInFlight } from './attempts-in-flight.ts';
+import { anonymous, identityOf, noClientCertificates } from './client-identity.ts';
 import { Dialer, type DialerOptions, errorWithCode } from './dialer.ts';
 import { aborted, failed, failureFromError, failureFromUnusableTarget } from './http/failure.ts';
 import { bodyFromDelivery } from './http/http-request.ts';
@@ -36,6 +38,8 @@ export type SocketTargetClientOptions = {
   readonly closeGraceMs?: number;
   readonly lookup?: DialerOptions['lookup'];
   readonly ca?: DialerOptions['ca'];
+  /** Finds the certificates that targets name. Default: none, and the attempts of such targets fail. */
+  readonly findClientCertificate?: FindClientCertificate;
 };
 
 /**
@@ -49,6 +53,7 @@ export class SocketTargetClient implements TargetClient<SocketTarget> {
   readonly #attempts: AttemptsInFlight;
   readonly #connectTimeoutMs: number;
   readonly #limits: SocketAnswerOptions;
+  readonly #findClientCertificate: FindClientCertificate;
 
   constructor(options: SocketTargetClientOptions) {
     const { clock = systemClock, egress, lookup, ca } = options;
@@ -56,6 +61,7 @@ export class SocketTargetClient implements TargetClient<SocketTarget> {
     this.#dialer = new Dialer({ clock, egress, lookup, ca });
     this.#attempts = new AttemptsInFlight(clock, options.closeGraceMs ?? 1_000);
     this.#connectTimeoutMs = options.connectTimeoutMs ?? 10_000;
+    this.#findClientCertificate = options.findClientCertificate ?? noClientCertificates;
     this.#limits = {
       maxLineBytes: options.maxLineBytes ?? 1_048_576,
       maxLogBytes: options.maxLogBytes ?? 16_777_216,
@@ -85,9 +91,15 @@ export class SocketTargetClient implements TargetClient<SocketTarget> {
     signal: AbortSignal,
   ): Promise<DeliveryResult> {
     const timeoutMs = target.connectTimeoutMs ?? this.#connectTimeoutMs;
+    const secret = target.tls?.clientCertificateSecretName;
+    const found =
+      secret === undefined ? anonymous : await identityOf(secret, delivery, this.#findClientCertificate);
+    if ('failure' in found) return found.failure;
+    if (signal.aborted) return aborted;
     let socket: Socket;
     try {
-      socket = await this.#dialer.dial(target, { timeoutMs, signal });
+      const { host, port, tls } = target;
+      socket = await this.#dialer.dial({ host, port, tls, identity: found.identity }, { timeoutMs, signal });
     } catch (error) {
       return failureFromError(error);
     }

@@ -9,6 +9,7 @@ import { LogOrder } from '../../../gen/carillon/v1/execution_service_pb.js';
 import * as job from '../../../gen/carillon/v1/job_pb.js';
 import { MissedPolicy, OnRunning } from '../../../gen/carillon/v1/job_service_pb.js';
 import * as schedule from '../../../gen/carillon/v1/schedule_pb.js';
+import { SecretKind as SecretKindMessage } from '../../../gen/carillon/v1/secret_pb.js';
 import { WorkerState as WorkerStateMessage } from '../../../gen/carillon/v1/worker_service_pb.js';
 import type {
   AttemptOutcome,
@@ -25,6 +26,7 @@ import type {
   GapPolicy,
   IntervalSchedule,
 } from '../../domain/schedule/schedule.ts';
+import type { SecretKind } from '../../domain/secret.ts';
 import type { ListedWorker } from '../../engine/operations.ts';
 
 type WorkerState = ListedWorker['state'];
@@ -187,4 +189,10 @@ export const workerStates = enumTable<WorkerState, WorkerStateMessage>({
   CONNECTED: WorkerStateMessage.CONNECTED,
   DISCONNECTED: WorkerStateMessage.DISCONNECTED,
   DRAINING: WorkerStateMessage.DRAINING,
+});
+
+/** What a secret is for. */
+export const secretKinds = enumTable<SecretKind, SecretKindMessage>({
+  SIGNING: SecretKindMessage.SIGNING,
+  CLIENT_CERTIFICATE: SecretKindMessage.CLIENT_CERTIFICATE,
 });

@@ -1,8 +1,9 @@
 import type * as adminPb from '../../../gen/carillon/v1/admin_service_pb.js';
 import type * as pb from '../../../gen/carillon/v1/secret_pb.js';
 import { jobDefaults } from '../../domain/job.ts';
-import { type Secret, secretLimits } from '../../domain/secret.ts';
+import type { Secret } from '../../domain/secret.ts';
 import type { PutSecret } from '../../engine/operations.ts';
+import { secretKinds } from './enums.ts';
 import { msOrDefault, optionalTimestamp, timestampFromDate } from './times.ts';
 
 /** The namespace of a request about secrets; an empty one is `default`. */
@@ -14,8 +15,9 @@ export function putSecretFromMessage(request: adminPb.AdminServicePutSecretReque
   return {
     namespace: secretNamespace(request.namespace),
     name: request.name,
+    kind: secretKinds.fromMessage(request.kind),
     value: request.value === '' ? undefined : request.value,
-    keepPreviousMs: msOrDefault(request.keepPrevious, secretLimits.defaultKeepPreviousMs),
+    keepPreviousMs: msOrDefault(request.keepPrevious, undefined),
   };
 }
 
@@ -25,8 +27,10 @@ export function secretToMessage(secret: Secret): pb.Secret {
     $typeName: 'carillon.v1.Secret',
     namespace: secret.namespace,
     name: secret.name,
+    kind: secretKinds.toMessage(secret.kind),
     createTime: timestampFromDate(secret.createdAt),
     updateTime: timestampFromDate(secret.updatedAt),
     previousUntilTime: optionalTimestamp(secret.previousUntilAt),
+    expireTime: optionalTimestamp(secret.expiresAt),
   };
 }

@@ -86,14 +86,15 @@ function socketTargetFromMessage(target: pb.SocketTarget, path: string): SocketT
 /** The options; absent where TLS is not enabled, which is refused when other options say something about it. */
 function tlsFromMessage(tls: pb.TlsOptions | undefined, path: string): TlsOptions | undefined {
   if (tls === undefined) return undefined;
-  const { enabled, serverName, caPem } = tls;
+  const { enabled, serverName, caPem, clientCertificateSecretName: secret } = tls;
   if (!enabled) {
-    if (serverName === '' && caPem === '') return undefined;
-    throw invalidField(`${path}.enabled`, 'must be true where server_name or ca_pem is set');
+    if (serverName === '' && caPem === '' && secret === '') return undefined;
+    throw invalidField(`${path}.enabled`, 'must be true where another TLS option is set');
   }
   return {
     serverName: serverName === '' ? undefined : serverName,
     caPem: caPem === '' ? undefined : caPem,
+    clientCertificateSecretName: secret === '' ? undefined : secret,
   };
 }
 
@@ -150,8 +151,14 @@ function socketTargetToMessage(target: SocketTarget): pb.SocketTarget {
 
 function tlsToMessage(tls: TlsOptions | undefined): pb.TlsOptions | undefined {
   if (tls === undefined) return undefined;
-  const { serverName = '', caPem = '' } = tls;
-  return { $typeName: 'carillon.v1.TlsOptions', enabled: true, serverName, caPem };
+  const { serverName = '', caPem = '', clientCertificateSecretName = '' } = tls;
+  return {
+    $typeName: 'carillon.v1.TlsOptions',
+    enabled: true,
+    serverName,
+    caPem,
+    clientCertificateSecretName,
+  };
 }
 
 const optionalDuration = (ms: number | undefined) => (ms === undefined ? undefined : durationFromMs(ms));

@@ -41,7 +41,7 @@ function instance(...keys: Buffer[]) {
     } as typeof store.secrets,
   };
   const signing = new SigningKeys({ store: counting, box, clock });
-  const desk = new SecretDesk({ store, box, onChange: (name) => signing.forget(name) });
+  const desk = new SecretDesk({ store, box, clock, onChange: (name) => signing.forget(name) });
   return {
     desk,
     clock,
@@ -63,14 +63,17 @@ describe('putting a secret', () => {
     const name = freshName();
     const reply = await put(name, textOf(7));
     expect(reply).toEqual({
-      secret: { namespace: 'default', name, createdAt: expect.any(Date), updatedAt: expect.any(Date) },
+      secret: {
+        ...{ namespace: 'default', name, kind: 'SIGNING' },
+        ...{ createdAt: expect.any(Date), updatedAt: expect.any(Date) },
+      },
       created: true,
       value: undefined,
     });
     await put(name, textOf(8));
     const { secrets } = await desk.list('default', { size: 50, token: '' });
     expect(Object.keys(secrets.find((each) => each.name === name)!).sort()).toEqual(
-      ['namespace', 'name', 'createdAt', 'updatedAt', 'previousUntilAt'].sort(),
+      ['namespace', 'name', 'kind', 'createdAt', 'updatedAt', 'previousUntilAt', 'expiresAt'].sort(),
     );
     const [row] = await jobs.rows<{ all: string; value: Buffer; previous: Buffer }>(
       `select s::text as all, value, previous_value as previous from carillon.secret s where name = '${name}'`,

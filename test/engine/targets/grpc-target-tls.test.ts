@@ -77,7 +77,13 @@ describe('TLS', () => {
     const callee = await startGrpcCallee((call) => call.end(), { tls });
     const target = grpcTarget(`localhost:${callee.port}`, { tls: { caPem: localhostCertificate } });
     const { result } = await deliverTo(target, { connectTimeoutMs: 60_000 });
-    expect(result).toMatchObject({ ...targetError, message: 'TLS handshake failed' });
+    // What was on its way to the callee may break the connection before the alert is read.
+    expect(result).toMatchObject({
+      ...targetError,
+      message: expect.stringMatching(
+        /^(callee asks for a client certificate|connection (reset|closed) by callee)/,
+      ),
+    });
   });
 
   it('is not used where the target does not ask for it', async () => {

@@ -75,7 +75,13 @@ const schedule: fc.Arbitrary<Schedule> = fc.record({
   calendars: optional(fc.uniqueArray(name, { minLength: 1, maxLength: 3 })),
 });
 
-const tls = optional(fc.record({ serverName: optional(name), caPem: optional(name) }));
+const tls = optional(
+  fc.record({
+    serverName: optional(name),
+    caPem: optional(name),
+    clientCertificateSecretName: optional(name),
+  }),
+);
 
 const target: fc.Arbitrary<Target> = fc.oneof(
   fc.record({

@@ -36,22 +36,25 @@ describe('TLS options', () => {
     [{}, undefined],
     [{ enabled: true }, {}],
     [
-      { enabled: true, serverName: 'a', caPem: 'b' },
-      { serverName: 'a', caPem: 'b' },
+      { enabled: true, serverName: 'a', caPem: 'b', clientCertificateSecretName: 'c' },
+      { serverName: 'a', caPem: 'b', clientCertificateSecretName: 'c' },
     ],
   ])('%j means %j', (tls, expected) => {
     const value = { host: 'a', port: 1, tls };
     expect(targetOf({ case: 'socket', value })).toMatchObject({ tls: expected });
   });
 
-  it.each([{ serverName: 'a' }, { caPem: 'b' }])('%j is refused without TLS', (tls) => {
-    expect(refusedFields({ case: 'socket', value: { host: 'a', port: 1, tls } })).toEqual([
-      'job.target.socket.tls.enabled',
-    ]);
-    expect(refusedFields({ case: 'grpc', value: { address: 'a:1', tls } })).toEqual([
-      'job.target.grpc.tls.enabled',
-    ]);
-  });
+  it.each([{ serverName: 'a' }, { caPem: 'b' }, { clientCertificateSecretName: 'c' }])(
+    '%j is refused without TLS',
+    (tls) => {
+      expect(refusedFields({ case: 'socket', value: { host: 'a', port: 1, tls } })).toEqual([
+        'job.target.socket.tls.enabled',
+      ]);
+      expect(refusedFields({ case: 'grpc', value: { address: 'a:1', tls } })).toEqual([
+        'job.target.grpc.tls.enabled',
+      ]);
+    },
+  );
 });
 
 it('is refused without a kind', () => {

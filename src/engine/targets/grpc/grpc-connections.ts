@@ -2,7 +2,9 @@
  * The connections to all gRPC callees.
  *
  * Purpose. Attempts to one callee share connections: HTTP/2 carries many calls
- * on one. A connection belongs to an address with its TLS options.
+ * on one. A connection belongs to an address with its TLS options and the
+ * certificate that was shown on it: when that is changed, the connections that
+ * showed the one before carry nothing new, and close when they have been idle.
  *
  * Invariants.
  * - A connection has at most `maxCalls` attempts, and no more than the callee's
@@ -46,7 +48,7 @@ export class GrpcConnections {
 
   /** Lends a connection, which may still be opening; give it back by `release`. */
   acquire(place: Place): GrpcConnection {
-    const key = JSON.stringify([place.host, place.port, place.tls]);
+    const key = JSON.stringify([place.host, place.port, place.tls, place.identity?.id]);
     const connections = this.#lendable.get(key) ?? new Set();
     this.#lendable.set(key, connections);
     for (const connection of connections) {

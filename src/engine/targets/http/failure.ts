@@ -38,6 +38,26 @@ export function failureFromUnusableTarget(error: unknown): DeliveryResult {
   };
 }
 
+/**
+ * The end of an attempt without the secret that its target names; `what` it is,
+ * in words. Without a key it may go well on another instance, or once it is set.
+ */
+export function failureFromMissingSecret(
+  what: string,
+  name: string,
+  missing: 'secret' | 'key',
+): DeliveryResult {
+  const quoted = JSON.stringify(neutralText(name, maxQuotedLength));
+  return missing === 'secret'
+    ? {
+        outcome: 'FAILED',
+        reason: 'INVALID_JOB',
+        message: `the ${what} ${quoted} does not exist; put it, or name another`,
+        retryable: false,
+      }
+    : failed(`the ${what} ${quoted} cannot be decrypted here; CARILLON_SECRET_KEY has not its key`, true);
+}
+
 /** The failure that the callee reported in words, in an answer that is otherwise fine; it says whether another attempt may help. */
 export function failureFromCallee(words: string, retryable = true, retryAfterMs?: number): DeliveryResult {
   return {
@@ -135,6 +155,10 @@ const notHttp = again('response is not valid HTTP');
 const otherCertificateCode =
   /^(?:CERT_|CRL_|ERROR_IN_C|UNABLE_TO_(?:GET_CRL|DECRYPT|DECODE)|INVALID_(?:CA|PURPOSE))/;
 
+// What a callee says of the certificate that it was shown, or was not: the alerts of RFC 8446, 6.2.
+const clientCertificateAlert =
+  /_ALERT_(?:BAD_CERTIFICATE|UNSUPPORTED_CERTIFICATE|CERTIFICATE_(?:REVOKED|EXPIRED|UNKNOWN|REQUIRED)|UNKNOWN_CA|ACCESS_DENIED)$/;
+
 /** The failure that an error of the connection means. Total: an error without a known code is a failure, too. */
 export function failureFromError(error: unknown): DeliveryResult {
   if (error instanceof EgressRefusal) return failed(neutralText(error.message, maxQuotedLength), false);
@@ -148,6 +172,8 @@ function faultFrom(code: string): Fault {
   const known = faults.get(code);
   if (known) return known;
   if (otherCertificateCode.test(code)) return certificate('it is not valid');
+  if (code.endsWith('_ALERT_CERTIFICATE_REQUIRED')) return never('callee asks for a client certificate');
+  if (clientCertificateAlert.test(code)) return never('client certificate not accepted by callee');
   if (code.startsWith('ERR_SSL_') || code.startsWith('ERR_TLS_') || code === 'EPROTO') {
     return again('TLS handshake failed');
   }

@@ -1,7 +1,6 @@
 import { createHmac, type KeyObject } from 'node:crypto';
 import type { DeliveryResult } from '../target.ts';
-import { neutralText } from './callee-text.ts';
-import { failed, maxQuotedLength } from './failure.ts';
+import { failureFromMissingSecret } from './failure.ts';
 
 /** What a request is signed with. */
 export type Signing = {
@@ -29,18 +28,6 @@ export function signatureHeaders({ keys, id, at }: Signing, body: string | null)
   return ['Webhook-Id', id, 'Webhook-Timestamp', timestamp, 'Webhook-Signature', signatures.join(' ')];
 }
 
-/** The end of an attempt that could not be signed. Without a key it may go well on another instance, or once it is set. */
-export function failureFromMissingKeys(name: string, missing: 'secret' | 'key'): DeliveryResult {
-  const quoted = JSON.stringify(neutralText(name, maxQuotedLength));
-  return missing === 'secret'
-    ? {
-        outcome: 'FAILED',
-        reason: 'INVALID_JOB',
-        message: `the signing secret ${quoted} does not exist; put it, or name another`,
-        retryable: false,
-      }
-    : failed(
-        `the signing secret ${quoted} cannot be decrypted here; CARILLON_SECRET_KEY has not its key`,
-        true,
-      );
-}
+/** The end of an attempt that could not be signed. */
+export const failureFromMissingKeys = (name: string, missing: 'secret' | 'key'): DeliveryResult =>
+  failureFromMissingSecret('signing secret', name, missing);

@@ -33,6 +33,26 @@ describe('Retry-After', () => {
   });
 });
 
+describe('an alert of the callee about the certificate that it was shown', () => {
+  it.each([
+    ['ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED', 'callee asks for a client certificate', false],
+    ['ERR_SSL_TLSV1_ALERT_UNKNOWN_CA', 'client certificate not accepted by callee', false],
+    ['ERR_SSL_SSLV3_ALERT_CERTIFICATE_EXPIRED', 'client certificate not accepted by callee', false],
+    ['ERR_SSL_SSLV3_ALERT_BAD_CERTIFICATE', 'client certificate not accepted by callee', false],
+    ['ERR_SSL_TLSV1_ALERT_ACCESS_DENIED', 'client certificate not accepted by callee', false],
+    ['ERR_SSL_SSLV3_ALERT_HANDSHAKE_FAILURE', 'TLS handshake failed', true],
+    ['ERR_SSL_TLSV1_ALERT_INTERNAL_ERROR', 'TLS handshake failed', true],
+  ])('%s reads %s; retryable: %s', (code, message, retryable) => {
+    const error = Object.assign(new Error(code), { code });
+    expect(failureFromError(error)).toEqual({
+      outcome: 'FAILED',
+      reason: 'TARGET_ERROR',
+      message,
+      retryable,
+    });
+  });
+});
+
 describe('a status', () => {
   it.each([
     [200, false, 'HTTP 200 OK (not a success code of this target)'],

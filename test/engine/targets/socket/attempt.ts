@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
-import { createServer as createTlsServer } from 'node:tls';
+import { createServer as createTlsServer, type TlsOptions as TlsServerOptions } from 'node:tls';
 import { onTestFinished } from 'vitest';
 import type { LogLine } from '../../../../src/domain/execution.ts';
 import type { SocketTarget } from '../../../../src/domain/job.ts';
@@ -23,7 +23,7 @@ export type SocketCallee = {
 /** Starts a callee that answers each line that it is sent. */
 export async function startSocketCallee(
   answer: (socket: Socket, line: string) => void,
-  tls?: { readonly key: string; readonly cert: string },
+  tls?: TlsServerOptions,
 ): Promise<SocketCallee> {
   const sockets: Socket[] = [];
   const received: string[] = [];
