@@ -20,7 +20,9 @@ export async function packCarillon(folder: string): Promise<string> {
   const copy = join(folder, 'checkout');
   for (const name of packed) await cp(join(root, name), join(copy, name), { recursive: true });
   await symlink(join(root, 'node_modules'), join(copy, 'node_modules'));
-  const { stdout } = await call('npm', ['pack', '--silent', '--pack-destination', folder], { cwd: copy });
+  // Whatever npm is configured to do with the scripts of others: these are ours.
+  const args = ['pack', '--silent', '--ignore-scripts=false', '--pack-destination', folder];
+  const { stdout } = await call('npm', args, { cwd: copy });
   return join(folder, stdout.trim().split('\n').at(-1)!);
 }
 
