@@ -99,7 +99,7 @@ export class SecretDesk implements SecretOperations {
       throw invalidField('kind', `${namespace}/${name} is of kind ${stored.kind} and stays so`);
     }
     if (stored?.kind !== kind) {
-      throw new DomainError('CONCURRENT_CHANGE', 'the secret was deleted meanwhile; try again', {
+      throw new DomainError('CONCURRENT_CHANGE', 'the secret was deleted or made anew meanwhile; try again', {
         retryAfterMs: 50,
       });
     }
