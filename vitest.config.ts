@@ -19,7 +19,7 @@ export default defineConfig({
     ...shared,
     // One Postgres for the whole run. The projects see what it provides because it belongs to the root.
     globalSetup: ['test/support/postgres-cluster.ts'],
-    maxWorkers: 2,
+    maxWorkers: 3,
     projects: [
       {
         test: {
@@ -27,7 +27,8 @@ export default defineConfig({
           name: 'parallel',
           include: ['test/**/*.test.ts'],
           exclude: alone,
-          maxWorkers: 2,
+          // One more than there are cores: most of them wait for leases, graces and processes now and then.
+          maxWorkers: 3,
           sequence: { groupOrder: 0 },
         },
       },

@@ -5,6 +5,9 @@
  * A migration that fails does not fail the run: test files that need no
  * database go on, the others get the error from `createTestDatabase`.
  */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import pg from 'pg';
 import type { TestProject } from 'vitest/node';
 import { migrate } from '../../src/store/migrate.ts';
@@ -29,13 +32,19 @@ export const templateName = 'carillon_template';
 /** Starts the cluster and makes the template; returns what ends it. A cluster with databases of red files stays on disk. */
 export async function setup(project: TestProject): Promise<() => Promise<void>> {
   await removeAbandonedClusters();
+  // Hundreds of Carillon processes are started: what the first ones compile, the others read.
+  const compileCache = await mkdtemp(join(tmpdir(), 'carillon-test-compile-cache-'));
+  process.env.NODE_COMPILE_CACHE = compileCache;
   const postgres = await startPostgres();
   const templateFailure = await createTemplate(postgres.url).then(
     () => undefined,
     (error: unknown) => describe(error),
   );
   project.provide('postgres', { adminUrl: postgres.url, templateFailure, dataDir: postgres.dataDir });
-  return () => end(postgres);
+  return async () => {
+    await end(postgres);
+    await rm(compileCache, { recursive: true, force: true });
+  };
 }
 
 async function end(postgres: TestPostgres): Promise<void> {

@@ -56,7 +56,7 @@ export class WorkerProcess {
   private constructor(options: WorkerProcessOptions) {
     this.#child = fork(mainPath, [JSON.stringify(options)], {
       execArgv: [],
-      env: { PATH: process.env.PATH },
+      env: { PATH: process.env.PATH, NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE },
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
     });
     this.ended = new Promise((resolve) => this.#child.once('exit', () => resolve()));
