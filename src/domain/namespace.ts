@@ -9,6 +9,9 @@ export type Namespace = {
   readonly updatedAt: Date;
 };
 
+/** A namespace as a user gives it. */
+export type NamespaceDraft = Pick<Namespace, 'name' | 'description' | 'limits'>;
+
 /** Where executions of one namespace wait for workers. */
 export type Queue = {
   readonly namespace: string;
@@ -17,3 +20,6 @@ export type Queue = {
   readonly createdAt: Date;
   readonly updatedAt: Date;
 };
+
+/** A queue as a user gives it. */
+export type QueueDraft = Pick<Queue, 'namespace' | 'name' | 'limits'>;

@@ -1,6 +1,6 @@
-import { backoffMs } from '../platform/backoff.ts';
 import { Batcher } from '../platform/batcher.ts';
 import type { Clock } from '../platform/clock.ts';
+import { writeUntilDone } from '../platform/kept-write.ts';
 import type { Logger } from '../platform/logger.ts';
 import type { AttemptEnd } from '../store/attempt-store.ts';
 import type { Notifier } from '../store/notifier.ts';
@@ -46,33 +46,25 @@ export class AttemptEnder {
 
   async #flush(ends: readonly AttemptEnd[]): Promise<undefined[]> {
     const { store, notifier, continuation, clock, logger, instanceId } = this.#options;
-    const { signal } = this.#stopping;
-    for (let n = 1; ; n++) {
-      try {
-        const written = await store.attempts.end(store.db, instanceId(), ends);
-        if (written.length < ends.length) {
-          logger.debug(
-            { refused: ends.length - written.length },
-            'late or repeated ends of attempts were refused',
-          );
-        }
-        notifier.notify('feed');
-        // A place within limits is free: any instance may have use for it.
-        if (written.some(({ isLimited }) => isLimited)) notifier.notify('pending');
-        continuation.look(written.filter(({ isFinal }) => isFinal).map(({ jobId }) => jobId));
-        break;
-      } catch (error) {
-        if (n === 1)
-          logger.warn({ error, attempts: ends.length }, 'ends of attempts not written, trying again');
-        if (signal.aborted) {
-          logger.error(
-            { error, attempts: ends.length },
-            'ends of attempts given up; the rescuer will find them',
-          );
-          break;
-        }
-        await clock.sleep(backoffMs({ initialMs: 50, maxMs: 2_000, multiplier: 2 }, n, 0.5), signal);
+    try {
+      const written = await writeUntilDone(() => store.attempts.end(store.db, instanceId(), ends), {
+        clock,
+        signal: this.#stopping.signal,
+        onFailure: (error) =>
+          logger.warn({ error, attempts: ends.length }, 'ends of attempts not written, trying again'),
+      });
+      if (written.length < ends.length) {
+        logger.debug(
+          { refused: ends.length - written.length },
+          'late or repeated ends of attempts were refused',
+        );
       }
+      notifier.notify('feed');
+      // A place within limits is free: any instance may have use for it.
+      if (written.some(({ isLimited }) => isLimited)) notifier.notify('pending');
+      continuation.look(written.filter(({ isFinal }) => isFinal).map(({ jobId }) => jobId));
+    } catch (error) {
+      logger.error({ error, attempts: ends.length }, 'ends of attempts given up; the rescuer will find them');
     }
     return ends.map(() => undefined);
   }

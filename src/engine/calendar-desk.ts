@@ -2,10 +2,8 @@ import type { Calendar, StoredCalendar } from '../domain/schedule/calendar.ts';
 import { compileCalendar } from '../domain/schedule/compiled-calendar.ts';
 import type { Store } from '../store/store.ts';
 import type { CalendarOperations, Page } from './operations.ts';
-import { pageSize, pageTokenFrom, positionFromPageToken } from './page-token.ts';
+import { pageByName } from './page-token.ts';
 import { calendarInUse, calendarNotFound } from './refusals.ts';
-
-const isText = (value: unknown): value is string => typeof value === 'string';
 
 /**
  * What the outside may ask of calendars. Nobody has to be told of a change:
@@ -37,14 +35,10 @@ export class CalendarDesk implements CalendarOperations {
     namespace: string,
     page: Page,
   ): Promise<{ calendars: readonly StoredCalendar[]; nextPageToken: string }> {
-    const list = ['calendars', namespace];
-    const after = positionFromPageToken(list, page.token, isText);
-    const size = pageSize(page.size);
-    const calendars = await this.#store.calendars.list(this.#store.db, { namespace, after, limit: size + 1 });
-    const shown = calendars.slice(0, size);
-    const last = shown.at(-1);
-    const nextPageToken = calendars.length > size && last ? pageTokenFrom(list, last.name) : '';
-    return { calendars: shown, nextPageToken };
+    const { items, nextPageToken } = await pageByName(['calendars', namespace], page, (after, limit) =>
+      this.#store.calendars.list(this.#store.db, { namespace, after, limit }),
+    );
+    return { calendars: items, nextPageToken };
   }
 
   async delete(namespace: string, name: string): Promise<{ existed: boolean }> {

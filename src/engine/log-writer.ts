@@ -10,9 +10,9 @@
  * and so do the callees, because nothing more is read from them.
  */
 import type { LogEntry, LogLine } from '../domain/execution.ts';
-import { backoffMs } from '../platform/backoff.ts';
 import { Batcher } from '../platform/batcher.ts';
 import type { Clock } from '../platform/clock.ts';
+import { writeUntilDone } from '../platform/kept-write.ts';
 import type { Logger } from '../platform/logger.ts';
 import type { Notifier } from '../store/notifier.ts';
 import type { Store } from '../store/store.ts';
@@ -67,20 +67,14 @@ export class LogWriter {
   async #flush(items: readonly (readonly LogEntry[])[]): Promise<ReadonlySet<number>[]> {
     const { store, notifier, clock, logger, instanceId } = this.#options;
     const entries = items.flat();
-    for (let n = 1; ; n++) {
-      try {
-        const stored = await store.logs.append(store.db, instanceId(), entries);
-        if (stored.size > 0) notifier.notify('feed');
-        return items.map(() => stored as Set<number>);
-      } catch (error) {
-        if (this.#stopping.signal.aborted) throw error;
-        if (n === 1) logger.warn({ error, lines: entries.length }, 'log lines not stored, trying again');
-        await clock.sleep(
-          backoffMs({ initialMs: 50, maxMs: 2_000, multiplier: 2 }, n, 0.5),
-          this.#stopping.signal,
-        );
-      }
-    }
+    const stored = await writeUntilDone(() => store.logs.append(store.db, instanceId(), entries), {
+      clock,
+      signal: this.#stopping.signal,
+      onFailure: (error) =>
+        logger.warn({ error, lines: entries.length }, 'log lines not stored, trying again'),
+    });
+    if (stored.size > 0) notifier.notify('feed');
+    return items.map(() => stored);
   }
 }
 

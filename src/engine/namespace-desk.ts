@@ -4,7 +4,7 @@ import type { Notifier } from '../store/notifier.ts';
 import type { Store } from '../store/store.ts';
 import type { LimitSettling } from './limit-settling.ts';
 import type { NamespaceDraft, NamespaceOperations, Page, QueueDraft } from './operations.ts';
-import { pageSize, pageTokenFrom, positionFromPageToken } from './page-token.ts';
+import { pageByName } from './page-token.ts';
 import { namespaceAlreadyExists, namespaceNotFound } from './refusals.ts';
 
 export type NamespaceDeskOptions = {
@@ -12,8 +12,6 @@ export type NamespaceDeskOptions = {
   readonly settling: Pick<LimitSettling, 'pass'>;
   readonly notifier: Pick<Notifier, 'notify'>;
 };
-
-const isText = (value: unknown): value is string => typeof value === 'string';
 
 /** What the outside may ask of namespaces and queues: what they are called, and their limits. */
 export class NamespaceDesk implements NamespaceOperations {
@@ -36,7 +34,7 @@ export class NamespaceDesk implements NamespaceOperations {
     page: Page,
   ): Promise<{ readonly namespaces: readonly Namespace[]; readonly nextPageToken: string }> {
     const { store } = this.#options;
-    const { items, nextPageToken } = await pageOf('namespaces', page, (after, limit) =>
+    const { items, nextPageToken } = await pageByName('namespaces', page, (after, limit) =>
       store.namespaces.list(store.db, after, limit),
     );
     return { namespaces: items, nextPageToken };
@@ -69,7 +67,7 @@ export class NamespaceDesk implements NamespaceOperations {
     page: Page,
   ): Promise<{ readonly queues: readonly Queue[]; readonly nextPageToken: string }> {
     const { store } = this.#options;
-    const { items, nextPageToken } = await pageOf(['queues', namespace], page, (after, limit) =>
+    const { items, nextPageToken } = await pageByName(['queues', namespace], page, (after, limit) =>
       store.namespaces.listQueues(store.db, namespace, after, limit),
     );
     return { queues: items, nextPageToken };
@@ -80,17 +78,4 @@ export class NamespaceDesk implements NamespaceOperations {
     await this.#options.settling.pass();
     this.#options.notifier.notify('pending');
   }
-}
-
-/** A page of what is listed by name. */
-async function pageOf<Item extends { readonly name: string }>(
-  list: unknown,
-  page: Page,
-  read: (after: string | undefined, limit: number) => Promise<readonly Item[]>,
-): Promise<{ readonly items: readonly Item[]; readonly nextPageToken: string }> {
-  const size = pageSize(page.size);
-  const found = await read(positionFromPageToken(list, page.token, isText), size + 1);
-  const items = found.slice(0, size);
-  const last = items.at(-1);
-  return { items, nextPageToken: found.length > size && last ? pageTokenFrom(list, last.name) : '' };
 }

@@ -1,20 +1,8 @@
-import type { Namespace, Queue } from '../domain/namespace.ts';
+import type { Namespace, NamespaceDraft, Queue, QueueDraft } from '../domain/namespace.ts';
 import type { RunLimits } from '../domain/run-limits.ts';
 import type { Caller, Page } from './operations.ts';
 
-/** A namespace as a user gives it. */
-export type NamespaceDraft = {
-  readonly name: string;
-  readonly description: string;
-  readonly limits: RunLimits;
-};
-
-/** A queue as a user gives it. */
-export type QueueDraft = {
-  readonly namespace: string;
-  readonly name: string;
-  readonly limits: RunLimits;
-};
+export type { NamespaceDraft, QueueDraft };
 
 /** What the outside may ask of namespaces and queues. */
 export type NamespaceOperations = {

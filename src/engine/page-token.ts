@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { DomainError } from '../domain/errors.ts';
+import type { Page } from './operations.ts';
 
 /** The most rows of a page. */
 const maxPageSize = 500;
@@ -47,4 +48,19 @@ function invalidPageToken(why: string): DomainError {
     metadata: { why },
     violations: [{ field: 'page_token', description: `${why}; use next_page_token of the page before` }],
   });
+}
+
+const isText = (value: unknown): value is string => typeof value === 'string';
+
+/** A page of what is listed by name. */
+export async function pageByName<Item extends { readonly name: string }>(
+  list: unknown,
+  page: Page,
+  read: (after: string | undefined, limit: number) => Promise<readonly Item[]>,
+): Promise<{ readonly items: readonly Item[]; readonly nextPageToken: string }> {
+  const size = pageSize(page.size);
+  const found = await read(positionFromPageToken(list, page.token, isText), size + 1);
+  const items = found.slice(0, size);
+  const last = items.at(-1);
+  return { items, nextPageToken: found.length > size && last ? pageTokenFrom(list, last.name) : '' };
 }

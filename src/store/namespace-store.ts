@@ -1,4 +1,4 @@
-import type { Namespace, Queue } from '../domain/namespace.ts';
+import type { Namespace, NamespaceDraft, Queue } from '../domain/namespace.ts';
 import type { RunLimits } from '../domain/run-limits.ts';
 import { type Db, run, type Tx } from './database.ts';
 import { laneOf } from './lanes.ts';
@@ -166,12 +166,6 @@ export class PgNamespaceStore {
 
 /** Namespaces as the engine sees them. */
 export type NamespaceStore = Pick<PgNamespaceStore, keyof PgNamespaceStore>;
-
-export type NamespaceDraft = {
-  readonly name: string;
-  readonly description: string;
-  readonly limits: RunLimits;
-};
 
 type LimitRow = {
   readonly maxRunning: number | null;

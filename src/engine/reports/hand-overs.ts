@@ -1,6 +1,6 @@
-import { backoffMs } from '../../platform/backoff.ts';
 import { Batcher } from '../../platform/batcher.ts';
 import type { Clock } from '../../platform/clock.ts';
+import { writeUntilDone } from '../../platform/kept-write.ts';
 import type { Logger } from '../../platform/logger.ts';
 import type { HandOver } from '../../store/report-store.ts';
 import type { Store } from '../../store/store.ts';
@@ -41,26 +41,19 @@ export class HandOvers {
 
   async #flush(handOvers: readonly HandOver[]): Promise<undefined[]> {
     const { store, clock, logger, instanceId } = this.#options;
-    const { signal } = this.#stopping;
     const count = handOvers.length;
-    for (let n = 1; ; n++) {
-      try {
-        const changed = await store.reports.handOver(store.db, instanceId(), handOvers);
-        if (changed.length < count) {
-          logger.debug(
-            { refused: count - changed.length },
-            'attempts had ended before they were handed over',
-          );
-        }
-        break;
-      } catch (error) {
-        if (n === 1) logger.warn({ error, attempts: count }, 'attempts not handed over, trying again');
-        if (signal.aborted) {
-          logger.error({ error, attempts: count }, 'hand-overs given up; the rescuer will find the attempts');
-          break;
-        }
-        await clock.sleep(backoffMs({ initialMs: 50, maxMs: 2_000, multiplier: 2 }, n, 0.5), signal);
+    try {
+      const changed = await writeUntilDone(() => store.reports.handOver(store.db, instanceId(), handOvers), {
+        clock,
+        signal: this.#stopping.signal,
+        onFailure: (error) =>
+          logger.warn({ error, attempts: count }, 'attempts not handed over, trying again'),
+      });
+      if (changed.length < count) {
+        logger.debug({ refused: count - changed.length }, 'attempts had ended before they were handed over');
       }
+    } catch (error) {
+      logger.error({ error, attempts: count }, 'hand-overs given up; the rescuer will find the attempts');
     }
     return handOvers.map(() => undefined);
   }

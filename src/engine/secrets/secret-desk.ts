@@ -10,7 +10,7 @@ import {
 import type { Clock } from '../../platform/clock.ts';
 import type { Store } from '../../store/store.ts';
 import type { Page, PutSecret, SecretOperations } from '../operations.ts';
-import { pageSize, pageTokenFrom, positionFromPageToken } from '../page-token.ts';
+import { pageByName } from '../page-token.ts';
 import { secretInUse } from '../refusals.ts';
 import { certificateFromText } from './client-certificate.ts';
 import type { SecretBox, SecretName } from './secret-box.ts';
@@ -33,8 +33,6 @@ type Kept = {
   /** The value in words, where it was drawn here. */
   readonly drawn?: string;
 };
-
-const isText = (value: unknown): value is string => typeof value === 'string';
 
 /** What the outside may ask of secrets. A value goes in, is sealed, and never comes out again. */
 export class SecretDesk implements SecretOperations {
@@ -113,16 +111,10 @@ export class SecretDesk implements SecretOperations {
 
   async list(namespace: string, page: Page): Promise<{ secrets: readonly Secret[]; nextPageToken: string }> {
     const { store } = this.#options;
-    const list = ['secrets', namespace];
-    const after = positionFromPageToken(list, page.token, isText);
-    const size = pageSize(page.size);
-    const secrets = await store.secrets.list(store.db, { namespace, after, limit: size + 1 });
-    const shown = secrets.slice(0, size);
-    const last = shown.at(-1);
-    return {
-      secrets: shown,
-      nextPageToken: secrets.length > size && last ? pageTokenFrom(list, last.name) : '',
-    };
+    const { items, nextPageToken } = await pageByName(['secrets', namespace], page, (after, limit) =>
+      store.secrets.list(store.db, { namespace, after, limit }),
+    );
+    return { secrets: items, nextPageToken };
   }
 
   async delete(namespace: string, name: string): Promise<{ existed: boolean }> {

@@ -1,17 +1,13 @@
 import type * as pb from '../../../gen/carillon/v1/calendar_pb.js';
-import { jobDefaults } from '../../domain/job.ts';
 import type { Calendar, StoredCalendar, Weekday } from '../../domain/schedule/calendar.ts';
 import { cronDialects, weekdays } from './enums.ts';
+import { namespaceFromMessage } from './job-key.ts';
 import { timestampFromDate } from './times.ts';
-
-/** The namespace of a request about calendars; an empty one is `default`. */
-export const calendarNamespace = (namespace: string): string =>
-  namespace === '' ? jobDefaults.namespace : namespace;
 
 /** A calendar with its defaults; what is output only is left out. */
 export function calendarFromMessage(calendar: pb.Calendar): Calendar {
   return {
-    namespace: calendarNamespace(calendar.namespace),
+    namespace: namespaceFromMessage(calendar.namespace),
     name: calendar.name,
     description: calendar.description,
     timeZone: calendar.timeZone === '' ? 'UTC' : calendar.timeZone,

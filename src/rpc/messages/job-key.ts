@@ -2,10 +2,14 @@ import type * as pb from '../../../gen/carillon/v1/job_key_pb.js';
 import { invalidField } from '../../domain/errors.ts';
 import { type JobKey, type JobRef, jobDefaults, type Selector } from '../../domain/job.ts';
 
+/** The namespace of a request; an empty one is `default`. */
+export const namespaceFromMessage = (namespace: string): string =>
+  namespace === '' ? jobDefaults.namespace : namespace;
+
 /** The key with its defaults: an empty namespace or group is `default`. */
 export function jobKeyFromMessage(key: pb.JobKey): JobKey {
   return {
-    namespace: key.namespace === '' ? jobDefaults.namespace : key.namespace,
+    namespace: namespaceFromMessage(key.namespace),
     group: key.group === '' ? jobDefaults.group : key.group,
     name: key.name,
   };

@@ -3,28 +3,24 @@ import type * as pb from '../../../gen/carillon/v1/namespace_pb.js';
 import type * as queuePb from '../../../gen/carillon/v1/queue_pb.js';
 import type { StartRate as StartRateMessage } from '../../../gen/carillon/v1/start_rate_pb.js';
 import { invalidField } from '../../domain/errors.ts';
-import { jobDefaults } from '../../domain/job.ts';
 import type { Namespace, Queue } from '../../domain/namespace.ts';
 import type { RunLimits } from '../../domain/run-limits.ts';
 import type { NamespaceDraft, QueueDraft } from '../../engine/operations.ts';
 import { cleanText } from '../error-details.ts';
+import { namespaceFromMessage } from './job-key.ts';
 import { durationFromMs, msOrDefault, timestampFromDate } from './times.ts';
 
 /** In how much time starts are counted where the message does not say. */
 const defaultPeriodMs = 1_000;
 
-/** The namespace of a request about queues; an empty one is `default`. */
-export const queueNamespace = (namespace: string): string =>
-  namespace === '' ? jobDefaults.namespace : namespace;
-
-export const namespaceFromMessage = ({ name, description, limits }: pb.Namespace): NamespaceDraft => ({
+export const namespaceDraftFromMessage = ({ name, description, limits }: pb.Namespace): NamespaceDraft => ({
   name,
   description,
   limits: limitsFromMessage(limits),
 });
 
-export const queueFromMessage = ({ namespace, name, limits }: queuePb.Queue): QueueDraft => ({
-  namespace: queueNamespace(namespace),
+export const queueDraftFromMessage = ({ namespace, name, limits }: queuePb.Queue): QueueDraft => ({
+  namespace: namespaceFromMessage(namespace),
   name,
   limits: limitsFromMessage(limits),
 });

@@ -1,9 +1,10 @@
 import { AdminService } from '../../../gen/carillon/v1/admin_service_pb.js';
 import { invalidField } from '../../domain/errors.ts';
 import type { CalendarOperations, NamespaceOperations, SecretOperations } from '../../engine/operations.ts';
-import { calendarFromMessage, calendarNamespace, calendarToMessage } from '../messages/calendar.ts';
+import { calendarFromMessage, calendarToMessage } from '../messages/calendar.ts';
+import { namespaceFromMessage } from '../messages/job-key.ts';
 import { pageFromMessage } from '../messages/pages.ts';
-import { putSecretFromMessage, secretNamespace, secretToMessage } from '../messages/secret.ts';
+import { putSecretFromMessage, secretToMessage } from '../messages/secret.ts';
 import { createNamespaceHandlers } from './namespace-handlers.ts';
 import { bindService, type Service } from './service.ts';
 
@@ -27,7 +28,7 @@ export function createAdminService(
     },
 
     async getCalendar(request) {
-      const calendar = await calendars.get(calendarNamespace(request.namespace), request.name);
+      const calendar = await calendars.get(namespaceFromMessage(request.namespace), request.name);
       return {
         $typeName: 'carillon.v1.AdminServiceGetCalendarResponse',
         calendar: calendarToMessage(calendar),
@@ -35,7 +36,7 @@ export function createAdminService(
     },
 
     async listCalendars(request) {
-      const page = await calendars.list(calendarNamespace(request.namespace), pageFromMessage(request));
+      const page = await calendars.list(namespaceFromMessage(request.namespace), pageFromMessage(request));
       return {
         $typeName: 'carillon.v1.AdminServiceListCalendarsResponse',
         calendars: page.calendars.map(calendarToMessage),
@@ -44,7 +45,7 @@ export function createAdminService(
     },
 
     async deleteCalendar(request, call) {
-      const namespace = calendarNamespace(request.namespace);
+      const namespace = namespaceFromMessage(request.namespace);
       const { existed } = await calendars.delete(namespace, request.name, call.caller);
       return { $typeName: 'carillon.v1.AdminServiceDeleteCalendarResponse', existed };
     },
@@ -60,7 +61,7 @@ export function createAdminService(
     },
 
     async listSecrets(request) {
-      const page = await secrets.list(secretNamespace(request.namespace), pageFromMessage(request));
+      const page = await secrets.list(namespaceFromMessage(request.namespace), pageFromMessage(request));
       return {
         $typeName: 'carillon.v1.AdminServiceListSecretsResponse',
         secrets: page.secrets.map(secretToMessage),
@@ -69,7 +70,7 @@ export function createAdminService(
     },
 
     async deleteSecret(request, call) {
-      const namespace = secretNamespace(request.namespace);
+      const namespace = namespaceFromMessage(request.namespace);
       const { existed } = await secrets.delete(namespace, request.name, call.caller);
       return { $typeName: 'carillon.v1.AdminServiceDeleteSecretResponse', existed };
     },

@@ -1,12 +1,12 @@
 import type { AdminService } from '../../../gen/carillon/v1/admin_service_pb.js';
 import { invalidField } from '../../domain/errors.ts';
 import type { NamespaceOperations } from '../../engine/operations.ts';
+import { namespaceFromMessage } from '../messages/job-key.ts';
 import {
   namespaceChangesFromMessage,
-  namespaceFromMessage,
+  namespaceDraftFromMessage,
   namespaceToMessage,
-  queueFromMessage,
-  queueNamespace,
+  queueDraftFromMessage,
   queueToMessage,
 } from '../messages/namespace.ts';
 import { pageFromMessage } from '../messages/pages.ts';
@@ -21,7 +21,7 @@ type NamespaceHandlers = Pick<
 export const createNamespaceHandlers = (namespaces: NamespaceOperations): NamespaceHandlers => ({
   async createNamespace({ namespace }, call) {
     if (namespace === undefined) throw invalidField('namespace', 'must be set');
-    const created = await namespaces.create(namespaceFromMessage(namespace), call.caller);
+    const created = await namespaces.create(namespaceDraftFromMessage(namespace), call.caller);
     return {
       $typeName: 'carillon.v1.AdminServiceCreateNamespaceResponse',
       namespace: namespaceToMessage(created),
@@ -49,12 +49,15 @@ export const createNamespaceHandlers = (namespaces: NamespaceOperations): Namesp
 
   async putQueue({ queue }, call) {
     if (queue === undefined) throw invalidField('queue', 'must be set');
-    const put = await namespaces.putQueue(queueFromMessage(queue), call.caller);
+    const put = await namespaces.putQueue(queueDraftFromMessage(queue), call.caller);
     return { $typeName: 'carillon.v1.AdminServicePutQueueResponse', queue: queueToMessage(put) };
   },
 
   async listQueues(request) {
-    const page = await namespaces.listQueues(queueNamespace(request.namespace), pageFromMessage(request));
+    const page = await namespaces.listQueues(
+      namespaceFromMessage(request.namespace),
+      pageFromMessage(request),
+    );
     return {
       $typeName: 'carillon.v1.AdminServiceListQueuesResponse',
       queues: page.queues.map(queueToMessage),
