@@ -9,7 +9,10 @@ export type NamespaceOperations = {
   /** Refuses a name that is taken. */
   create(draft: NamespaceDraft, caller: Caller): Promise<Namespace>;
   /** By name. */
-  list(page: Page): Promise<{ readonly namespaces: readonly Namespace[]; readonly nextPageToken: string }>;
+  list(
+    page: Page,
+    caller: Caller,
+  ): Promise<{ readonly namespaces: readonly Namespace[]; readonly nextPageToken: string }>;
   /** Changes what is given. */
   update(
     name: string,
@@ -22,5 +25,6 @@ export type NamespaceOperations = {
   listQueues(
     namespace: string,
     page: Page,
+    caller: Caller,
   ): Promise<{ readonly queues: readonly Queue[]; readonly nextPageToken: string }>;
 };

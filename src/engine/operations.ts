@@ -4,6 +4,7 @@
  * operation, and converts the answer. Every operation that changes something
  * is one transaction; every failure is a DomainError.
  */
+import type { Access, Permission } from '../domain/access.ts';
 import type { Execution, ExecutionCause, ExecutionState, LogEntry, LogLevel } from '../domain/execution.ts';
 import type {
   Job,
@@ -23,8 +24,19 @@ import type { NamespaceOperations } from './namespace-operations.ts';
 import type { AttemptOperations } from './reports/report-messages.ts';
 import type { WorkerOperations } from './workers/worker-operations.ts';
 
-/** Who asks: for pauses, the audit and the log. */
-export type Caller = { readonly actor: string; readonly requestId: string };
+/** Who asks, for what, and from where: for what it may, for pauses, the audit and the log. */
+export type Caller = {
+  /** Who it is, in a word for people: the name of a token, the subject of a JWT, `anonymous`. */
+  readonly actor: string;
+  readonly access: Access;
+  readonly requestId: string;
+  /** The RPC, such as `carillon.v1.JobService/Trigger`. */
+  readonly method: string;
+  /** What the RPC needs the caller to be allowed, in the namespace that the call is about. */
+  readonly permission: Permission;
+  /** The address that the call came from. */
+  readonly peer: string;
+};
 
 /** One job or many. */
 export type JobChoice = { readonly job: JobRef } | { readonly selector: Selector };
@@ -109,11 +121,12 @@ export type PreviewFireTime = {
 
 export type JobOperations = {
   add(request: AddJob, caller: Caller): Promise<{ job: Job; created: boolean; warnings: readonly string[] }>;
-  get(job: JobRef): Promise<{ job: Job; lastExecution?: Execution }>;
+  get(job: JobRef, caller: Caller): Promise<{ job: Job; lastExecution?: Execution }>;
   list(
     filter: JobFilter,
     page: Page,
     order: JobOrder,
+    caller: Caller,
   ): Promise<{ jobs: readonly Job[]; nextPageToken: string; totalSize: number }>;
   update(request: UpdateJob, caller: Caller): Promise<Job>;
   pause(
@@ -149,6 +162,7 @@ export type JobOperations = {
   preview(
     what: { readonly job: JobRef } | { readonly schedules: readonly ScheduleDraft[]; readonly key?: JobKey },
     options: { readonly from?: Date; readonly count: number },
+    caller: Caller,
   ): Promise<{ fireTimes: readonly PreviewFireTime[]; warnings: readonly string[] }>;
 };
 
@@ -207,11 +221,12 @@ export type ListLogs = {
 };
 
 export type ExecutionOperations = {
-  get(executionId: number): Promise<Execution>;
+  get(executionId: number, caller: Caller): Promise<Execution>;
   list(
     filter: ExecutionFilter,
     page: Page,
     order: 'create_time' | 'create_time desc',
+    caller: Caller,
   ): Promise<{ executions: readonly Execution[]; nextPageToken: string }>;
   cancel(
     choice: CancelChoice,
@@ -223,23 +238,28 @@ export type ExecutionOperations = {
     alreadyFinished: readonly number[];
     jobsNotFound: readonly JobRef[];
   }>;
-  listLogs(request: ListLogs, page: Page): Promise<{ entries: readonly LogEntry[]; nextPageToken: string }>;
+  listLogs(
+    request: ListLogs,
+    page: Page,
+    caller: Caller,
+  ): Promise<{ entries: readonly LogEntry[]; nextPageToken: string }>;
   /**
    * Ends by itself after the final state of a single execution, or when there
    * is nothing more to replay and follow is false. Ends with UNAVAILABLE when
    * the instance stops. Returning from the iterator lets go of everything.
    */
-  stream(request: StreamRequest, signal: AbortSignal): AsyncIterable<StreamMessage>;
+  stream(request: StreamRequest, signal: AbortSignal, caller: Caller): AsyncIterable<StreamMessage>;
 };
 
 export type CalendarOperations = {
   /** Makes a calendar, or replaces the one of the same name. */
   put(calendar: Calendar, caller: Caller): Promise<{ calendar: StoredCalendar; created: boolean }>;
-  get(namespace: string, name: string): Promise<StoredCalendar>;
+  get(namespace: string, name: string, caller: Caller): Promise<StoredCalendar>;
   /** By name. */
   list(
     namespace: string,
     page: Page,
+    caller: Caller,
   ): Promise<{ calendars: readonly StoredCalendar[]; nextPageToken: string }>;
   /** Refuses while a job uses it. */
   delete(namespace: string, name: string, caller: Caller): Promise<{ existed: boolean }>;
@@ -266,6 +286,7 @@ export type SecretOperations = {
   list(
     namespace: string,
     page: Page,
+    caller: Caller,
   ): Promise<{ readonly secrets: readonly Secret[]; readonly nextPageToken: string }>;
   /** Refuses while a job names it. */
   delete(namespace: string, name: string, caller: Caller): Promise<{ existed: boolean }>;

@@ -10,6 +10,7 @@
  * while its handler still waits.
  */
 import type { Message } from '@bufbuild/protobuf';
+import { type Access, unrestricted } from '../domain/access.ts';
 import type { Caller } from '../engine/operations.ts';
 import type { ErrorDescription } from './errors.ts';
 import type { LiveCalls } from './live-calls.ts';
@@ -25,6 +26,12 @@ export type Interceptor = {
   /** Runs when the call has settled, if its `open` ran. Must not throw. */
   close?(call: Call): void;
 };
+
+/** Who calls, and what it may. */
+export type Principal = Pick<Caller, 'actor'> & { readonly access: Access };
+
+/** Whoever calls where access control is off. */
+export const anonymous: Principal = { actor: 'anonymous', access: unrestricted };
 
 /** What the calls of one server share. */
 export type CallContext = { readonly chain: readonly Interceptor[]; readonly live: LiveCalls };
@@ -43,8 +50,8 @@ export abstract class Call {
 
   /** The id that the caller gave or that was made; set by the first interceptor. */
   requestId = '';
-  /** Who calls, for pauses, the audit and the log. */
-  actor = 'anonymous';
+  /** Who calls. Everybody may everything until the authentication says otherwise. */
+  principal: Principal = anonymous;
   /** When the call began and ended, on the clock that never jumps. */
   startedMs = 0;
   endedMs = 0;
@@ -87,7 +94,9 @@ export abstract class Call {
   }
 
   get caller(): Caller {
-    return { actor: this.actor, requestId: this.requestId };
+    const { actor, access } = this.principal;
+    const { name: method, permission } = this.method;
+    return { actor, access, requestId: this.requestId, method, permission, peer: this.peer() };
   }
 
   /**

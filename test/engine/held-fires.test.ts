@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { OverlapPolicy } from '../../src/domain/job.ts';
 import type { Schedule } from '../../src/domain/schedule/schedule.ts';
 import { PauseCommands } from '../../src/engine/pause-commands.ts';
+import { caller } from '../support/caller.ts';
 import { type StoredJob, useStoredJobs } from './stored-jobs.ts';
 
 const stored = useStoredJobs();
@@ -29,7 +30,7 @@ async function heldJob(overlap: OverlapPolicy, more: StoredJob = {}) {
     newPauseId: () => `p${jobId}`,
   });
   const choice = { job: { id: jobId } };
-  await commands.pause(choice, { reason: 'held' }, { actor: 'somebody', requestId: '' });
+  await commands.pause(choice, { reason: 'held' }, caller);
   for (let n = 0; n < 5; n++) {
     await stored.rows(
       `insert into carillon.execution (id, job_id, fire_at, created_at, finished_at, term, priority, cause, state, reason,

@@ -15,7 +15,10 @@ import { TriggerCommand } from '../../src/engine/trigger-command.ts';
 import { systemClock } from '../../src/platform/clock.ts';
 import { silentLogger } from '../../src/platform/logger.ts';
 import { noMetrics } from '../../src/platform/metrics.ts';
+import { caller } from '../support/caller.ts';
 import { useStoredJobs } from './stored-jobs.ts';
+
+export { caller };
 
 export const hour = 3_600_000;
 
@@ -28,8 +31,6 @@ export const hourly: Schedule = {
   repeatCount: 0,
   spec: { kind: 'interval', everyMs: hour, mode: 'FIXED_RATE', anchorMs: base },
 };
-
-export const caller = { actor: 'ann', requestId: 'r' };
 
 const draft: JobDraft = {
   description: '',

@@ -1,5 +1,5 @@
 import type { ListedWorker } from '../../store/worker-store.ts';
-import type { Page } from '../operations.ts';
+import type { Caller, Page } from '../operations.ts';
 import type { WorkerHello, WorkerSession, WorkerStream } from './worker-messages.ts';
 
 export type { ListedWorker };
@@ -9,9 +9,10 @@ export type WorkerFilter = { readonly namespace?: string; readonly queue?: strin
 /** What the outside may ask of workers. */
 export type WorkerOperations = {
   /** Takes a worker in; what it says from then on goes into the session. */
-  connect(hello: WorkerHello, stream: WorkerStream): Promise<WorkerSession>;
+  connect(hello: WorkerHello, stream: WorkerStream, caller: Caller): Promise<WorkerSession>;
   list(
     filter: WorkerFilter,
     page: Page,
+    caller: Caller,
   ): Promise<{ workers: readonly ListedWorker[]; nextPageToken: string }>;
 };

@@ -8,9 +8,11 @@ import * as execution from '../../../gen/carillon/v1/execution_pb.js';
 import { LogOrder } from '../../../gen/carillon/v1/execution_service_pb.js';
 import * as job from '../../../gen/carillon/v1/job_pb.js';
 import { MissedPolicy, OnRunning } from '../../../gen/carillon/v1/job_service_pb.js';
+import { Permission as PermissionMessage } from '../../../gen/carillon/v1/permission_pb.js';
 import * as schedule from '../../../gen/carillon/v1/schedule_pb.js';
 import { SecretKind as SecretKindMessage } from '../../../gen/carillon/v1/secret_pb.js';
 import { WorkerState as WorkerStateMessage } from '../../../gen/carillon/v1/worker_service_pb.js';
+import type { Permission } from '../../domain/access.ts';
 import type {
   AttemptOutcome,
   ExecutionCause,
@@ -195,4 +197,14 @@ export const workerStates = enumTable<WorkerState, WorkerStateMessage>({
 export const secretKinds = enumTable<SecretKind, SecretKindMessage>({
   SIGNING: SecretKindMessage.SIGNING,
   CLIENT_CERTIFICATE: SecretKindMessage.CLIENT_CERTIFICATE,
+});
+
+/** What a call needs its caller to be allowed. */
+export const permissions = enumTable<Permission, PermissionMessage>({
+  VIEW: PermissionMessage.VIEW,
+  OPERATE: PermissionMessage.OPERATE,
+  EDIT: PermissionMessage.EDIT,
+  ADMINISTER: PermissionMessage.ADMINISTER,
+  WORK: PermissionMessage.WORK,
+  ATTEMPT_TOKEN: PermissionMessage.ATTEMPT_TOKEN,
 });

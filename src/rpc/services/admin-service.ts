@@ -27,16 +27,24 @@ export function createAdminService(
       };
     },
 
-    async getCalendar(request) {
-      const calendar = await calendars.get(namespaceFromMessage(request.namespace), request.name);
+    async getCalendar(request, call) {
+      const calendar = await calendars.get(
+        namespaceFromMessage(request.namespace),
+        request.name,
+        call.caller,
+      );
       return {
         $typeName: 'carillon.v1.AdminServiceGetCalendarResponse',
         calendar: calendarToMessage(calendar),
       };
     },
 
-    async listCalendars(request) {
-      const page = await calendars.list(namespaceFromMessage(request.namespace), pageFromMessage(request));
+    async listCalendars(request, call) {
+      const page = await calendars.list(
+        namespaceFromMessage(request.namespace),
+        pageFromMessage(request),
+        call.caller,
+      );
       return {
         $typeName: 'carillon.v1.AdminServiceListCalendarsResponse',
         calendars: page.calendars.map(calendarToMessage),
@@ -60,8 +68,12 @@ export function createAdminService(
       };
     },
 
-    async listSecrets(request) {
-      const page = await secrets.list(namespaceFromMessage(request.namespace), pageFromMessage(request));
+    async listSecrets(request, call) {
+      const page = await secrets.list(
+        namespaceFromMessage(request.namespace),
+        pageFromMessage(request),
+        call.caller,
+      );
       return {
         $typeName: 'carillon.v1.AdminServiceListSecretsResponse',
         secrets: page.secrets.map(secretToMessage),

@@ -19,18 +19,18 @@ import { bindService, type Service } from './service.ts';
 /** carillon.v1.ExecutionService over the operations on executions. */
 export function createExecutionService(executions: ExecutionOperations): Service {
   return bindService(ExecutionService, {
-    async get(request) {
-      const execution = await executions.get(Number(request.executionId));
+    async get(request, call) {
+      const execution = await executions.get(Number(request.executionId), call.caller);
       return {
         $typeName: 'carillon.v1.ExecutionServiceGetResponse',
         execution: executionToMessage(execution),
       };
     },
 
-    async list(request) {
+    async list(request, call) {
       const filter = executionFilterFromMessage(request.filter);
       const order = executionOrderFromMessage(request);
-      const page = await executions.list(filter, pageFromMessage(request), order);
+      const page = await executions.list(filter, pageFromMessage(request), order, call.caller);
       return {
         $typeName: 'carillon.v1.ExecutionServiceListResponse',
         executions: page.executions.map(executionToMessage),
@@ -55,6 +55,7 @@ export function createExecutionService(executions: ExecutionOperations): Service
       for await (const { cursor, event } of executions.stream(
         streamRequestFromMessage(request),
         call.signal,
+        call.caller,
       )) {
         yield {
           $typeName: 'carillon.v1.ExecutionServiceStreamResponse',
@@ -64,8 +65,12 @@ export function createExecutionService(executions: ExecutionOperations): Service
       }
     },
 
-    async listLogs(request) {
-      const page = await executions.listLogs(listLogsFromMessage(request), pageFromMessage(request));
+    async listLogs(request, call) {
+      const page = await executions.listLogs(
+        listLogsFromMessage(request),
+        pageFromMessage(request),
+        call.caller,
+      );
       return {
         $typeName: 'carillon.v1.ExecutionServiceListLogsResponse',
         entries: page.entries.map(logEntryToMessage),

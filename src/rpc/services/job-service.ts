@@ -33,14 +33,19 @@ export function createJobService(jobs: JobOperations): Service {
       };
     },
 
-    async get(request) {
-      const { job, lastExecution } = await jobs.get(jobRefFromMessage(request.job, 'job'));
+    async get(request, call) {
+      const { job, lastExecution } = await jobs.get(jobRefFromMessage(request.job, 'job'), call.caller);
       return { $typeName: 'carillon.v1.JobServiceGetResponse', job: jobToMessage(job, lastExecution) };
     },
 
-    async list(request) {
+    async list(request, call) {
       const filter = jobFilterFromMessage(request.filter);
-      const page = await jobs.list(filter, pageFromMessage(request), jobOrderFromMessage(request));
+      const page = await jobs.list(
+        filter,
+        pageFromMessage(request),
+        jobOrderFromMessage(request),
+        call.caller,
+      );
       return {
         $typeName: 'carillon.v1.JobServiceListResponse',
         jobs: page.jobs.map((job) => jobToMessage(job)),
@@ -106,10 +111,11 @@ export function createJobService(jobs: JobOperations): Service {
       };
     },
 
-    async preview(request) {
+    async preview(request, call) {
       const { fireTimes, warnings } = await jobs.preview(
         previewFromMessage(request),
         previewOptionsFromMessage(request),
+        call.caller,
       );
       return {
         $typeName: 'carillon.v1.JobServicePreviewResponse',

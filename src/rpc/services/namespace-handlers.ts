@@ -28,8 +28,8 @@ export const createNamespaceHandlers = (namespaces: NamespaceOperations): Namesp
     };
   },
 
-  async listNamespaces(request) {
-    const page = await namespaces.list(pageFromMessage(request));
+  async listNamespaces(request, call) {
+    const page = await namespaces.list(pageFromMessage(request), call.caller);
     return {
       $typeName: 'carillon.v1.AdminServiceListNamespacesResponse',
       namespaces: page.namespaces.map(namespaceToMessage),
@@ -53,10 +53,11 @@ export const createNamespaceHandlers = (namespaces: NamespaceOperations): Namesp
     return { $typeName: 'carillon.v1.AdminServicePutQueueResponse', queue: queueToMessage(put) };
   },
 
-  async listQueues(request) {
+  async listQueues(request, call) {
     const page = await namespaces.listQueues(
       namespaceFromMessage(request.namespace),
       pageFromMessage(request),
+      call.caller,
     );
     return {
       $typeName: 'carillon.v1.AdminServiceListQueuesResponse',

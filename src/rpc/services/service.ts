@@ -1,6 +1,16 @@
 /** The services as both servers see them: a table of methods with their handlers. */
-import type { DescMessage, DescMethod, DescService, Message, MessageShape } from '@bufbuild/protobuf';
+import {
+  type DescMessage,
+  type DescMethod,
+  type DescService,
+  getOption,
+  type Message,
+  type MessageShape,
+} from '@bufbuild/protobuf';
+import { permission as permissionOption } from '../../../gen/carillon/v1/permission_pb.js';
+import type { Permission } from '../../domain/access.ts';
 import type { Call } from '../call.ts';
+import { permissions } from '../messages/enums.ts';
 
 /** Answers one request with one response. */
 export type UnaryHandler<Request extends Message = Message, Response extends Message = Message> = (
@@ -60,27 +70,29 @@ export type Handlers<Service extends DescService> = {
 /** One method; its name is `carillon.v1.JobService/Trigger`. */
 export type Method = UnaryMethod | StreamMethod | BidiMethod;
 
-/** A method with one response. */
-export type UnaryMethod = {
-  readonly kind: 'unary';
+/** What every method has. */
+type MethodHead = {
   readonly name: string;
   readonly desc: DescMethod;
+  /** What it needs its caller to be allowed; as its proto says. */
+  readonly permission: Permission;
+};
+
+/** A method with one response. */
+export type UnaryMethod = MethodHead & {
+  readonly kind: 'unary';
   readonly handle: UnaryHandler;
 };
 
 /** A method with a stream of responses. */
-export type StreamMethod = {
+export type StreamMethod = MethodHead & {
   readonly kind: 'server_streaming';
-  readonly name: string;
-  readonly desc: DescMethod;
   readonly handle: StreamHandler;
 };
 
 /** A method with a stream each way. */
-export type BidiMethod = {
+export type BidiMethod = MethodHead & {
   readonly kind: 'bidi_streaming';
-  readonly name: string;
-  readonly desc: DescMethod;
   readonly handle: BidiHandler;
 };
 
@@ -99,16 +111,24 @@ export function bindService<Desc extends DescService>(desc: Desc, handlers: Hand
     // The type of Handlers holds what the erased types here cannot say.
     const handle: unknown = handlers[method.localName as keyof Handlers<Desc>];
     const name = `${desc.typeName}/${method.name}`;
+    const head = { name, desc: method, permission: permissionOf(method) };
     switch (method.methodKind) {
       case 'unary':
-        return { kind: 'unary', name, desc: method, handle: handle as UnaryHandler };
+        return { ...head, kind: 'unary', handle: handle as UnaryHandler };
       case 'server_streaming':
-        return { kind: 'server_streaming', name, desc: method, handle: handle as StreamHandler };
+        return { ...head, kind: 'server_streaming', handle: handle as StreamHandler };
       case 'bidi_streaming':
-        return { kind: 'bidi_streaming', name, desc: method, handle: handle as BidiHandler };
+        return { ...head, kind: 'bidi_streaming', handle: handle as BidiHandler };
       default:
         throw new Error(`${name} answers a stream with one response, which the servers do not do`);
     }
   });
   return { desc, methods };
+}
+
+function permissionOf(method: DescMethod): Permission {
+  const permission = permissions.fromMessage(getOption(method, permissionOption));
+  if (permission === undefined)
+    throw new Error(`${method.toString()} does not say what it needs its caller to be allowed`);
+  return permission;
 }

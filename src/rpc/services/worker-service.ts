@@ -4,7 +4,7 @@ import {
   type WorkerServiceConnectResponse,
 } from '../../../gen/carillon/v1/worker_service_pb.js';
 import { invalidField } from '../../domain/errors.ts';
-import type { WorkerOperations, WorkerSession } from '../../engine/operations.ts';
+import type { WorkerEvent, WorkerOperations, WorkerSession } from '../../engine/operations.ts';
 import type { Call } from '../call.ts';
 import { pageFromMessage } from '../messages/pages.ts';
 import {
@@ -25,10 +25,11 @@ export function createWorkerService(workers: WorkerOperations): Service {
       const { message } = first.value;
       if (message.case !== 'hello') throw invalidField('message', 'the first message must be hello');
       const outgoing = new OutgoingMessages<WorkerServiceConnectResponse>();
-      const session = await workers.connect(workerHelloFromMessage(message.value), {
-        send: (event) => outgoing.push(workerEventToMessage(event)),
-        fail: (error) => call.fail(error),
-      });
+      const stream = {
+        send: (event: WorkerEvent) => outgoing.push(workerEventToMessage(event)),
+        fail: (error: unknown) => call.fail(error),
+      };
+      const session = await workers.connect(workerHelloFromMessage(message.value), stream, call.caller);
       call.onStopping(() => {
         // What the worker runs, it takes along to another instance.
         outgoing.push(workerEventToMessage({ kind: 'drain' }));
@@ -42,10 +43,11 @@ export function createWorkerService(workers: WorkerOperations): Service {
       }
     },
 
-    async list({ filter, ...request }) {
+    async list({ filter, ...request }, call) {
       const { workers: listed, nextPageToken } = await workers.list(
         { namespace: filter?.namespace || undefined, queue: filter?.queue || undefined },
         pageFromMessage(request),
+        call.caller,
       );
       return {
         $typeName: 'carillon.v1.WorkerServiceListResponse',
