@@ -73,6 +73,7 @@ const operations: Operations = {
   calendars: {} as Operations['calendars'],
   secrets: {} as Operations['secrets'],
   namespaces: {} as Operations['namespaces'],
+  tokens: {} as Operations['tokens'],
   workers: {} as Operations['workers'],
   attempts: {} as Operations['attempts'],
   ready: () => Promise.resolve(),

@@ -8,10 +8,11 @@
  * leader resigns, the instance takes its row away, the pool closes, the
  * embedded Postgres stops.
  */
+import { createAccessControl } from './access-parts.ts';
 import type { Config } from './config/config.ts';
 import { listenAddressToText } from './config/listen-address.ts';
-import type { Operations } from './engine/operations.ts';
-import { createEngine } from './engine-parts.ts';
+import { createAdminToken } from './engine/access/first-token.ts';
+import { createEngine, type Engine } from './engine-parts.ts';
 import type { Clock } from './platform/clock.ts';
 import type { Logger } from './platform/logger.ts';
 import { noMetrics } from './platform/metrics.ts';
@@ -23,7 +24,7 @@ import { createServices } from './rpc/services/services.ts';
 import { Database } from './store/database.ts';
 import { EmbeddedPostgres } from './store/embedded-postgres/embedded-postgres.ts';
 import { migrate } from './store/migrate.ts';
-import { createStore } from './store/store.ts';
+import { createStore, type Store } from './store/store.ts';
 
 export type AppOptions = {
   readonly config: Config;
@@ -49,6 +50,7 @@ export class App implements Service {
   #starting: Promise<void> | undefined;
   #stopping: Promise<void> | undefined;
   #addresses: Addresses | undefined;
+  #firstToken: string | undefined;
 
   constructor(options: AppOptions) {
     this.#options = options;
@@ -58,6 +60,11 @@ export class App implements Service {
   get addresses(): Addresses {
     if (!this.#addresses) throw new Error('the instance has not been started');
     return this.#addresses;
+  }
+
+  /** The token of an administrator, where this start has made the first one of the database; shown once, kept nowhere. */
+  get firstToken(): string | undefined {
+    return this.#firstToken;
   }
 
   start(): Promise<void> {
@@ -119,7 +126,7 @@ export class App implements Service {
     await store.feed.renewEpochIfForeign(store.db);
     const engine = createEngine({ config, clock, logger, version, database, store });
     for (const part of engine.parts) await this.#run(part);
-    const servers = config.roles.includes('api') ? await this.#startServers(engine.operations) : {};
+    const servers = config.roles.includes('api') ? await this.#startServers(engine, store) : {};
     this.#addresses = { ...servers, embeddedDatabase: config.databaseUrl === undefined };
   }
 
@@ -130,10 +137,20 @@ export class App implements Service {
     return embedded.url;
   }
 
-  async #startServers(operations: Operations): Promise<{ readonly grpc: string; readonly http: string }> {
+  async #startServers(
+    engine: Engine,
+    store: Store,
+  ): Promise<{ readonly grpc: string; readonly http: string }> {
     const { config, clock, logger } = this.#options;
+    const access = config.access.control
+      ? createAccessControl({ config, clock, logger, store, ...engine })
+      : undefined;
+    for (const part of access?.parts ?? []) await this.#run(part);
+    if (access) this.#firstToken = await createAdminToken(store, { name: 'first', onlyFirst: true });
+    const operations = access?.operations ?? engine.operations;
     const services = createServices(operations);
-    const chain = createChain({ clock, logger, metrics: noMetrics, services });
+    const { authentication } = access ?? {};
+    const chain = createChain({ clock, logger, metrics: noMetrics, services, authentication });
     const ready = operations.ready;
     const grpc = new GrpcServer({
       address: listenAddressToText(config.grpc.address),

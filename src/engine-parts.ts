@@ -4,6 +4,7 @@
  */
 import { hostname } from 'node:os';
 import type { Config } from './config/config.ts';
+import { TokenDesk } from './engine/access/token-desk.ts';
 import { AttemptEnder } from './engine/attempt-ender.ts';
 import { BackfillCommand } from './engine/backfill-command.ts';
 import { CalendarCache } from './engine/calendar-cache.ts';
@@ -67,6 +68,8 @@ export type Engine = {
   readonly parts: readonly Service[];
   /** What the outside may ask, on an instance that serves calls. */
   readonly operations: Operations;
+  /** Wake-ups between instances. */
+  readonly notifier: Notifier;
 };
 
 /** Something that only has to be stopped. */
@@ -240,6 +243,7 @@ export function createEngine({ config, clock, logger, version, database, store }
     calendars: guarded(new CalendarDesk({ store })),
     secrets: guarded(new SecretDesk({ store, box, clock, onChange: forgetSecret })),
     namespaces: guarded(new NamespaceDesk({ store, settling, notifier })),
+    tokens: guarded(new TokenDesk({ store, notifier })),
     executions: guarded(new LedgerOperations({ store, continuation, notifier, feed })),
     workers: guarded(new WorkerDesk({ store, hub: has('dispatcher') ? workers : undefined })),
     attempts: guarded(
@@ -258,5 +262,5 @@ export function createEngine({ config, clock, logger, version, database, store }
       workers,
     );
   if (has('api')) parts.push(feed);
-  return { parts, operations };
+  return { parts, operations, notifier };
 }

@@ -78,5 +78,11 @@ function banner(app: App, config: Config): string {
   if (grpc) lines.push(`  gRPC      ${grpc}          grpcurl -plaintext ${grpc} list`);
   if (http) lines.push(`  HTTP      http://${http}    Connect, gRPC-Web, JSON; /healthz /readyz`);
   lines.push(`  database  ${database}`);
+  if (app.firstToken !== undefined) {
+    lines.push(
+      `  token     ${app.firstToken}`,
+      '            of an administrator; it is shown this once: keep it',
+    );
+  }
   return `${lines.join('\n')}\n`;
 }

@@ -1,12 +1,18 @@
+import { readFileSync } from 'node:fs';
 import { ConnectError } from '@connectrpc/connect';
-import { type Command, InvalidArgumentError } from 'commander';
+import { type Command, CommanderError, InvalidArgumentError } from 'commander';
+import { readClientEnvironment } from '../config/env.ts';
 import { listenAddressFromText, listenAddressToText } from '../config/listen-address.ts';
 import { type CarillonClient, createCarillonClient } from './client.ts';
 import { errorLines } from './error-lines.ts';
 import { Output } from './output.ts';
 
 /** What every command that calls the service takes. */
-export type ClientOptions = { readonly address: string; readonly json?: boolean };
+export type ClientOptions = {
+  readonly address: string;
+  readonly tokenFile?: string;
+  readonly json?: boolean;
+};
 
 /** What a command works with. */
 export type ClientCall = Omit<CarillonClient, 'close'> & {
@@ -32,6 +38,10 @@ export function clientCommand(group: Command, usage: string, summary: string): C
       },
       '127.0.0.1:50051',
     )
+    .option(
+      '--token-file <path>',
+      'a file with the token to show; else CARILLON_TOKEN has it, or none is shown',
+    )
     .option('--json', 'print proto JSON, one object a line');
 }
 
@@ -41,11 +51,11 @@ const signalExitCodes = { SIGINT: 130, SIGTERM: 143 } as const;
  * Runs a command against the service and sets the exit code: what `run` sets, else 0, 1 when a call failed, 130 or 143 when a signal ended it.
  */
 export async function callService(
-  { address, json }: ClientOptions,
+  { address, tokenFile, json }: ClientOptions,
   run: (call: ClientCall) => Promise<void>,
 ): Promise<void> {
   const output = new Output({ isJson: json === true });
-  const { close, ...services } = createCarillonClient(address);
+  const { close, ...services } = createCarillonClient(address, tokenToShow(tokenFile));
   const aborting = new AbortController();
   let exitCode: number | undefined;
   const stopWith = (code: number): void => {
@@ -77,5 +87,19 @@ export async function callService(
     process.off('SIGINT', onSignal).off('SIGTERM', onSignal);
     close();
     process.exitCode = exitCode;
+  }
+}
+
+/** The token of a file, else that of the environment. Never an argument: those are for every process to see. */
+export function tokenToShow(file: string | undefined): string | undefined {
+  if (file === undefined) return readClientEnvironment().CARILLON_TOKEN;
+  try {
+    return readFileSync(file, 'utf8').trim();
+  } catch (error) {
+    throw new CommanderError(
+      2,
+      'carillon.tokenFile',
+      `--token-file: ${error instanceof Error ? error.message : String(error)}`,
+    );
   }
 }

@@ -1,4 +1,4 @@
-import { type Client, createClient } from '@connectrpc/connect';
+import { type Client, createClient, type Interceptor } from '@connectrpc/connect';
 import { createGrpcTransport, Http2SessionManager } from '@connectrpc/connect-node';
 import { AdminService } from '../../gen/carillon/v1/admin_service_pb.js';
 import { ExecutionService } from '../../gen/carillon/v1/execution_service_pb.js';
@@ -21,11 +21,16 @@ const defaultTimeoutMs = 30_000;
 /** A connection that is silent is asked for a sign of life this often; so a server that vanished is noticed. */
 const pingIntervalMs = 20_000;
 
-/** Makes a client of the gRPC port at `address` (host:port). It connects with the first call. */
-export function createCarillonClient(address: string): CarillonClient {
+/** Makes a client of the gRPC port at `address` (host:port), with a token or not. It connects with the first call. */
+export function createCarillonClient(address: string, token?: string): CarillonClient {
   const baseUrl = `http://${address}`;
   const sessionManager = new Http2SessionManager(baseUrl, { pingIntervalMs });
-  const transport = createGrpcTransport({ baseUrl, sessionManager, defaultTimeoutMs });
+  const transport = createGrpcTransport({
+    baseUrl,
+    sessionManager,
+    defaultTimeoutMs,
+    interceptors: token === undefined ? [] : [showToken(token)],
+  });
   return {
     jobs: createClient(JobService, transport),
     executions: createClient(ExecutionService, transport),
@@ -34,3 +39,11 @@ export function createCarillonClient(address: string): CarillonClient {
     close: () => sessionManager.abort(),
   };
 }
+
+const showToken =
+  (token: string): Interceptor =>
+  (next) =>
+  (request) => {
+    request.header.set('authorization', `Bearer ${token}`);
+    return next(request);
+  };

@@ -6,6 +6,7 @@ import { declareNamespaceCommands } from './namespace-commands.ts';
 import { plainText } from './plain-text.ts';
 import { declareMigrate, declareServe } from './process-commands.ts';
 import { declareSecretCommands } from './secret-commands.ts';
+import { declareTokenCommands } from './token-commands.ts';
 import { declareWorkerCommands } from './worker-commands.ts';
 
 /** The exit code of a command line that cannot be understood. */
@@ -28,6 +29,7 @@ export function createProgram(version: string): Command {
   declareCalendarCommands(program);
   declareSecretCommands(program);
   declareNamespaceCommands(program);
+  declareTokenCommands(program);
   declareWorkerCommands(program);
   return program;
 }

@@ -3,6 +3,7 @@ import { durationMs } from '@bufbuild/protobuf/wkt';
 import { Command, InvalidArgumentError } from 'commander';
 import { listenAddressFromText, listenAddressToText } from '../config/listen-address.ts';
 import { Worker, type WorkerLogger, WorkerRefusedError } from '../worker/index.ts';
+import { tokenToShow } from './client-command.ts';
 import { ExecHandler } from './exec-handler.ts';
 import {
   durationFromText,
@@ -19,6 +20,7 @@ type Options = {
   readonly exec: string;
   readonly address?: readonly string[];
   readonly namespace?: string;
+  readonly tokenFile?: string;
   readonly label?: readonly Pair[];
   readonly capacity: number;
   readonly id?: string;
@@ -51,6 +53,10 @@ export function declareWorkerRun(group: Command): void {
       'the gRPC port of an instance; repeatable (default: 127.0.0.1:50051)',
       repeated(addressFromText),
     )
+    .option(
+      '--token-file <path>',
+      'a file with the token to show, read for each connection; else CARILLON_TOKEN',
+    )
     .option('--namespace <namespace>', 'the namespace whose jobs it runs (default: default)')
     .option('--label <name=value>', 'a label that jobs can ask for; repeatable', repeated(pairFromText('=')))
     .option('--capacity <n>', 'how many commands at once', integerFromText(1), 1)
@@ -66,7 +72,18 @@ export function declareWorkerRun(group: Command): void {
 
 /** Runs the worker until a signal; the exit code is 0 when it left in order, 1 when Carillon does not take it. */
 async function runWorker(options: Options, command: Command): Promise<void> {
-  const { exec, shell, jsonResult = false, queue, label, capacity, id, namespace, grace } = options;
+  const {
+    exec,
+    shell,
+    jsonResult = false,
+    queue,
+    label,
+    capacity,
+    id,
+    namespace,
+    grace,
+    tokenFile,
+  } = options;
   const handler = new ExecHandler({ command: exec, shell, jsonResult });
   let worker: Worker;
   try {
@@ -78,6 +95,7 @@ async function runWorker(options: Options, command: Command): Promise<void> {
       namespace,
       workerId: id,
       graceMs: grace && durationMs(grace),
+      token: tokenToShow(tokenFile) === undefined ? undefined : () => tokenToShow(tokenFile) ?? '',
       handler: handler.handle,
       logger: remarks,
     });

@@ -13,12 +13,61 @@ import type { ListenAddress } from './listen-address.ts';
 /** A part of the work that an instance can take on. */
 export type Role = 'api' | 'scheduler' | 'dispatcher';
 
+/**
+ * What JWTs have to be that callers may show in place of an API token: all of it comes from here, and nothing from the
+ * token itself. Default: none are taken. Needs `access.control`, and all of `issuer`, `audience` and one source of keys.
+ */
+export type JwtConfig = {
+  /** Who issues them: the claim `iss`, exactly. Default none: no JWTs are taken. */
+  readonly issuer: string | undefined;
+  /** For whom they are: one of the claim `aud`, exactly. Not a value that other services share. */
+  readonly audience: string | undefined;
+  /**
+   * Where the public keys are that they are signed with: a JWKS behind a fixed URL (https; http on loopback only). It is
+   * fetched again after ten minutes, and at most every 30 s for a key that is not in it.
+   */
+  readonly jwksUrl: URL | undefined;
+  /** A file with a JWKS, in place of the URL; read at the start. */
+  readonly keysFile: string | undefined;
+  /** The algorithms that are taken. Default RS256,PS256,ES256,EdDSA. Only asymmetric ones exist here. */
+  readonly algorithms: readonly JwtAlgorithm[];
+  /** The type in the header. Default at+jwt (RFC 9068). `JWT` for issuers that write no other: then set an audience of Carillon's own. */
+  readonly type: string;
+  /**
+   * How far the issuer's clock and this one may be apart, in milliseconds. Default 30,000, at most 60,000. Shorter
+   * refuses tokens that are new; longer takes those that have expired.
+   */
+  readonly clockToleranceMs: number;
+  /**
+   * The claim that says what the bearer may. Default carillon. An object {"namespace": "role"} or a list of
+   * "role:namespace"; roles are viewer, operator, editor, admin, worker; the namespace * is every one.
+   */
+  readonly claim: string;
+};
+
+/** The algorithms that JWTs may be signed with. */
+export const jwtAlgorithms = [
+  'RS256',
+  'RS384',
+  'RS512',
+  'PS256',
+  'PS384',
+  'PS512',
+  'ES256',
+  'ES384',
+  'ES512',
+  'EdDSA',
+  'Ed25519',
+] as const;
+
+export type JwtAlgorithm = (typeof jwtAlgorithms)[number];
+
 /** Every option, checked. */
 export type Config = {
   readonly grpc: {
     /**
      * Where native gRPC listens. Default 127.0.0.1:50051. Port 0 takes a free one. Anything but a loopback address
-     * (127.0.0.0/8, ::1, localhost) lets other machines call without credentials and needs `insecure`.
+     * (127.0.0.0/8, ::1, localhost) needs `access.control`, or `insecure`.
      */
     readonly address: ListenAddress;
   };
@@ -38,6 +87,17 @@ export type Config = {
    * `--insecure` does the same.
    */
   readonly insecure: boolean;
+  readonly access: {
+    /**
+     * Whether callers need credentials: an API token, a JWT (`jwt`) or a client certificate. Default false, which only
+     * loopback addresses take without `insecure`. The first start on an empty database prints the token of an
+     * administrator; `carillon token init` makes another. Bearer tokens travel in every call: use TLS, here or in a
+     * proxy, wherever they cross a network. See docs/access.md.
+     */
+    readonly control: boolean;
+  };
+  /** JWTs that callers may show in place of an API token. */
+  readonly jwt: JwtConfig;
   /**
    * The Postgres (14 or newer) to use, as postgres://user:password@host:port/database. Default none: Carillon starts
    * an embedded one. Several instances share their work by sharing this. Never logged.

@@ -4,6 +4,15 @@ export const variableNames = [
   'CARILLON_HTTP_ADDRESS',
   'CARILLON_HTTP_CORS_ORIGINS',
   'CARILLON_INSECURE',
+  'CARILLON_ACCESS_CONTROL',
+  'CARILLON_JWT_ISSUER',
+  'CARILLON_JWT_AUDIENCE',
+  'CARILLON_JWT_JWKS_URL',
+  'CARILLON_JWT_KEYS_FILE',
+  'CARILLON_JWT_ALGORITHMS',
+  'CARILLON_JWT_TYPE',
+  'CARILLON_JWT_CLOCK_TOLERANCE_MS',
+  'CARILLON_JWT_CLAIM',
   'DATABASE_URL',
   'CARILLON_DATA_DIR',
   'CARILLON_SECRET_KEY',
@@ -33,6 +42,18 @@ export const variableNames = [
 /** The name of a variable that Carillon reads. */
 export type VariableName = (typeof variableNames)[number];
 
+/** The names of the variables that the command line reads as a client; a service that finds them passes them over. */
+const clientVariableNames = ['CARILLON_TOKEN'] as const;
+
+/** What the command line reads as a client; a variable that is set to nothing counts as not set. */
+export function readClientEnvironment(
+  source: Readonly<Record<string, string | undefined>> = process.env,
+): Readonly<Partial<Record<(typeof clientVariableNames)[number], string>>> {
+  return Object.fromEntries(
+    clientVariableNames.flatMap((name) => (source[name]?.trim() ? [[name, source[name].trim()]] : [])),
+  );
+}
+
 /** What was set, as text. A variable that is set to nothing counts as not set. */
 export type Environment = {
   readonly values: Readonly<Partial<Record<VariableName, string>>>;
@@ -54,12 +75,14 @@ export function readEnvironment(
   for (const [name, value] of Object.entries(source)) {
     if (isKnown(name)) {
       if (value?.trim()) values[name] = value.trim();
-    } else if (name.startsWith('CARILLON_') && !isServiceLink(name, value ?? '')) {
+    } else if (name.startsWith('CARILLON_') && !isOfClients(name) && !isServiceLink(name, value ?? '')) {
       problems.push(`${name} is not a variable of Carillon; did you mean ${nearestName(name)}?`);
     }
   }
   return { values, problems };
 }
+
+const isOfClients = (name: string): boolean => clientVariableNames.some((known) => known === name);
 
 const knownNames: ReadonlySet<string> = new Set(variableNames);
 
@@ -73,7 +96,7 @@ const isServiceLink = (name: string, value: string): boolean =>
   serviceLinkName.test(name) || (name.endsWith('_PORT') && /^(tcp|udp|sctp):\/\//.test(value));
 
 function nearestName(name: string): VariableName {
-  const distance = (known: VariableName): number => editDistance(name, known);
+  const distance = (known: VariableName): number => editDistance(name.toUpperCase(), known);
   return variableNames.reduce((best, known) => (distance(known) < distance(best) ? known : best));
 }
 

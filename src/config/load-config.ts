@@ -2,6 +2,7 @@ import { resolve } from 'node:path';
 import { type EgressRule, egressRuleFromText } from '../platform/egress-policy.ts';
 import type { Config } from './config.ts';
 import { type Environment, readEnvironment, type VariableName } from './env.ts';
+import { checkJwtConfig, readJwtConfig } from './jwt-options.ts';
 import { isLoopbackHost, type ListenAddress, listenAddressToText } from './listen-address.ts';
 import { OptionReader } from './option-reader.ts';
 
@@ -36,6 +37,8 @@ export function loadConfig(
       ),
     },
     insecure: flags.insecure || read.flag('CARILLON_INSECURE', false),
+    access: { control: read.flag('CARILLON_ACCESS_CONTROL', false) },
+    jwt: readJwtConfig(read),
     databaseUrl,
     dataDir: resolve(read.text('CARILLON_DATA_DIR') ?? '.carillon'),
     secretKey: read.list(
@@ -106,18 +109,18 @@ function egressRules(read: OptionReader, fallback: string): readonly EgressRule[
 }
 
 /** What no option can be judged on alone. */
-function checkRelations({ grpc, http, insecure, databaseUrl, engine }: Config, read: OptionReader): void {
+function checkRelations(config: Config, read: OptionReader): void {
+  const { grpc, http, insecure, access, jwt, databaseUrl, engine } = config;
   const listeners: [VariableName, ListenAddress][] = [
     ['CARILLON_GRPC_ADDRESS', grpc.address],
     ['CARILLON_HTTP_ADDRESS', http.address],
   ];
-  for (const [name, address] of insecure ? [] : listeners) {
+  for (const [name, address] of insecure || access.control ? [] : listeners) {
     if (isLoopbackHost(address.host)) continue;
     const reason = 'because callers from other machines would need no credentials';
-    read.refuse(
-      name,
-      `name a loopback address ${reason}; CARILLON_INSECURE=true (--insecure) allows it all the same`,
-    );
+    const ways =
+      'CARILLON_ACCESS_CONTROL=true asks for them, CARILLON_INSECURE=true (--insecure) does without';
+    read.refuse(name, `name a loopback address ${reason}; ${ways}`);
   }
   if (
     grpc.address.port !== 0 &&
@@ -130,6 +133,7 @@ function checkRelations({ grpc, http, insecure, databaseUrl, engine }: Config, r
       listenAddressToText(http.address),
     );
   }
+  checkJwtConfig(jwt, access.control, read);
   if (databaseUrl !== undefined && !isPostgresUrl(databaseUrl)) {
     read.refuse('DATABASE_URL', 'have the form postgres://user:password@host:port/database');
   }

@@ -15,6 +15,7 @@ export type ErrorReason =
   | 'QUOTA_EXCEEDED'
   | 'CURSOR_EXPIRED'
   | 'UNAUTHENTICATED'
+  | 'PERMISSION_DENIED'
   | 'UNAVAILABLE'
   | 'INTERNAL'
   | 'DEADLINE_EXCEEDED'
@@ -29,7 +30,9 @@ export type ErrorReason =
   | 'NAMESPACE_ALREADY_EXISTS'
   | 'ATTEMPT_ENDED'
   | 'ATTEMPT_NOT_ACCEPTED'
-  | 'LOG_OFFSET_TOO_HIGH';
+  | 'LOG_OFFSET_TOO_HIGH'
+  | 'TOKEN_NOT_FOUND'
+  | 'TOKEN_ALREADY_EXISTS';
 
 /** One field that breaks its rule: path in proto names (`job.schedules[0].cron.expression`) and what would be right. */
 export type FieldViolation = { readonly field: string; readonly description: string };
@@ -39,7 +42,7 @@ export type DomainErrorDetails = {
   readonly metadata?: Readonly<Record<string, string>>;
   readonly violations?: readonly FieldViolation[];
   readonly resource?: {
-    readonly type: 'job' | 'execution' | 'calendar' | 'secret' | 'namespace';
+    readonly type: 'job' | 'execution' | 'calendar' | 'secret' | 'namespace' | 'token';
     readonly name: string;
   };
   readonly precondition?: { readonly type: string; readonly subject: string; readonly description: string };

@@ -12,6 +12,8 @@ export type Selector = {
   readonly group?: string;
   readonly labels?: Readonly<Record<string, string>>;
   readonly namePrefix?: string;
+  /** Where the caller may choose; absent: everywhere. Access control sets it, no caller does. */
+  readonly within?: readonly string[];
 };
 
 export type JobState = 'ACTIVE' | 'PAUSED' | 'FINISHED';

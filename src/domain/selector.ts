@@ -5,7 +5,8 @@ export function selects(
   selector: Selector,
   job: { readonly key: JobKey; readonly labels: Readonly<Record<string, string>> },
 ): boolean {
-  const { namespace, group, namePrefix, labels } = selector;
+  const { namespace, group, namePrefix, labels, within } = selector;
+  if (within !== undefined && !within.includes(job.key.namespace)) return false;
   if (namespace !== undefined && namespace !== job.key.namespace) return false;
   if (group !== undefined && group !== job.key.group) return false;
   if (namePrefix !== undefined && !job.key.name.startsWith(namePrefix)) return false;

@@ -31,11 +31,12 @@ export class NamespaceDesk implements NamespaceOperations {
   }
 
   async list(
+    { within }: { readonly within?: readonly string[] },
     page: Page,
   ): Promise<{ readonly namespaces: readonly Namespace[]; readonly nextPageToken: string }> {
     const { store } = this.#options;
-    const { items, nextPageToken } = await pageByName('namespaces', page, (after, limit) =>
-      store.namespaces.list(store.db, after, limit),
+    const { items, nextPageToken } = await pageByName(['namespaces', within ?? null], page, (after, limit) =>
+      store.namespaces.list(store.db, within, after, limit),
     );
     return { namespaces: items, nextPageToken };
   }

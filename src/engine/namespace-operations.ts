@@ -8,8 +8,9 @@ export type { NamespaceDraft, QueueDraft };
 export type NamespaceOperations = {
   /** Refuses a name that is taken. */
   create(draft: NamespaceDraft, caller: Caller): Promise<Namespace>;
-  /** By name. */
+  /** By name. `within` absent: all. */
   list(
+    filter: { readonly within?: readonly string[] },
     page: Page,
     caller: Caller,
   ): Promise<{ readonly namespaces: readonly Namespace[]; readonly nextPageToken: string }>;

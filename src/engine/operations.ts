@@ -20,6 +20,7 @@ import type {
 import type { Calendar, StoredCalendar } from '../domain/schedule/calendar.ts';
 import type { Schedule } from '../domain/schedule/schedule.ts';
 import type { Secret, SecretKind } from '../domain/secret.ts';
+import type { TokenOperations } from './access/token-operations.ts';
 import type { NamespaceOperations } from './namespace-operations.ts';
 import type { AttemptOperations } from './reports/report-messages.ts';
 import type { WorkerOperations } from './workers/worker-operations.ts';
@@ -100,6 +101,8 @@ export type Backfill = {
 
 export type JobFilter = {
   readonly namespace?: string;
+  /** Where the caller may look; absent: everywhere. Access control sets it, as in the other filters. */
+  readonly within?: readonly string[];
   readonly group?: string;
   readonly namePrefix?: string;
   readonly labels?: Readonly<Record<string, string>>;
@@ -169,6 +172,7 @@ export type JobOperations = {
 export type ExecutionFilter = {
   readonly job?: JobRef;
   readonly namespace?: string;
+  readonly within?: readonly string[];
   readonly group?: string;
   readonly states?: readonly ExecutionState[];
   readonly causes?: readonly ExecutionCause[];
@@ -292,6 +296,12 @@ export type SecretOperations = {
   delete(namespace: string, name: string, caller: Caller): Promise<{ existed: boolean }>;
 };
 
+export type {
+  AuthenticationOperations,
+  Credentials,
+  Principal,
+} from './access/authentication-operations.ts';
+export type { TokenOperations } from './access/token-operations.ts';
 export type { NamespaceDraft, NamespaceOperations, QueueDraft } from './namespace-operations.ts';
 export type { AttemptOperations, EndReport, LogReceipt, LogReport } from './reports/report-messages.ts';
 export type {
@@ -310,6 +320,7 @@ export type Operations = {
   readonly calendars: CalendarOperations;
   readonly secrets: SecretOperations;
   readonly namespaces: NamespaceOperations;
+  readonly tokens: TokenOperations;
   readonly executions: ExecutionOperations;
   readonly workers: WorkerOperations;
   readonly attempts: AttemptOperations;

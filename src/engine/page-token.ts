@@ -43,7 +43,8 @@ export function positionFromPageToken<T>(
   return parsed[1];
 }
 
-function invalidPageToken(why: string): DomainError {
+/** Refuses a page token. */
+export function invalidPageToken(why: string): DomainError {
   return new DomainError('INVALID_PAGE_TOKEN', `page_token: ${why}; use next_page_token of the page before`, {
     metadata: { why },
     violations: [{ field: 'page_token', description: `${why}; use next_page_token of the page before` }],

@@ -1,5 +1,7 @@
+import { everyNamespace } from '../domain/access.ts';
 import { DomainError } from '../domain/errors.ts';
 import type { JobKey, JobRef } from '../domain/job.ts';
+import type { Caller } from './operations.ts';
 
 /** How a reference reads in messages: the id, or namespace/group/name. */
 export const nameOfRef = (ref: JobRef): string =>
@@ -147,4 +149,33 @@ export function jobAlreadyExists(key: JobKey): DomainError {
     metadata: { job: name },
     resource: { type: 'job', name },
   });
+}
+
+/** Refuses what a caller's roles do not allow, in a namespace that it sees. `*`: in every one. */
+export function permissionDenied({ permission }: Pick<Caller, 'permission'>, namespace: string): DomainError {
+  const where = namespace === everyNamespace ? 'every namespace' : `namespace ${namespace}`;
+  return new DomainError('PERMISSION_DENIED', `this needs the permission ${permission} in ${where}`, {
+    metadata: { permission, namespace },
+  });
+}
+
+/** Refuses an id that names no token. */
+export function tokenNotFound(tokenId: number): DomainError {
+  const token = String(tokenId);
+  return new DomainError('TOKEN_NOT_FOUND', `no token ${token}`, {
+    metadata: { token },
+    resource: { type: 'token', name: token },
+  });
+}
+
+/** Refuses a second token for a certificate. */
+export function tokenAlreadyExists(certificateName: string): DomainError {
+  return new DomainError(
+    'TOKEN_ALREADY_EXISTS',
+    `a token for the certificate ${certificateName} exists; revoke it first`,
+    {
+      metadata: { certificate_name: certificateName },
+      resource: { type: 'token', name: certificateName },
+    },
+  );
 }

@@ -142,3 +142,16 @@ function embeddedIpv4(address: Address): Address | undefined {
   const isEmbedded = address.range() === 'ipv4Mapped' || isWithin(address, nat64);
   return isEmbedded ? ipaddr.fromByteArray(address.toByteArray().slice(12)) : undefined;
 }
+
+/**
+ * What belongs to one caller of an address and port, as text to count by: an
+ * IPv4 address, or the 64 leading bits of an IPv6 one, of which every household
+ * has 2^64. Anything else stays as it is.
+ */
+export function addressBlock(peer: string): string {
+  const host = isIP(peer) ? peer : peer.replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1');
+  if (isIP(host) === 0) return host;
+  const address = ipaddr.process(host);
+  if (address.kind() === 'ipv4') return address.toString();
+  return `${ipaddr.IPv6.networkAddressFromCIDR(`${address.toString()}/64`).toString()}/64`;
+}

@@ -10,8 +10,8 @@
  * while its handler still waits.
  */
 import type { Message } from '@bufbuild/protobuf';
-import { type Access, unrestricted } from '../domain/access.ts';
-import type { Caller } from '../engine/operations.ts';
+import { unrestricted } from '../domain/access.ts';
+import type { Caller, Principal } from '../engine/operations.ts';
 import type { ErrorDescription } from './errors.ts';
 import type { LiveCalls } from './live-calls.ts';
 import type { Method } from './services/service.ts';
@@ -26,9 +26,6 @@ export type Interceptor = {
   /** Runs when the call has settled, if its `open` ran. Must not throw. */
   close?(call: Call): void;
 };
-
-/** Who calls, and what it may. */
-export type Principal = Pick<Caller, 'actor'> & { readonly access: Access };
 
 /** Whoever calls where access control is off. */
 export const anonymous: Principal = { actor: 'anonymous', access: unrestricted };
@@ -75,6 +72,10 @@ export abstract class Call {
   abstract setHeader(name: string, value: string): void;
   /** The caller's address and port. */
   abstract peer(): string;
+  /** The names in the verified client certificate of the connection, the most telling first; none without one. */
+  certificateNames(): readonly string[] {
+    return [];
+  }
   /** How long until the caller's own deadline, in milliseconds; undefined without one. */
   abstract remainingMs(): number | undefined;
   /** The response as it is carried away; throws where it cannot be. */

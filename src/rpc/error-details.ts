@@ -105,6 +105,7 @@ const resourceNames = {
   calendar: 'Calendar',
   secret: 'Secret',
   namespace: 'Namespace',
+  token: 'Token',
 } as const;
 
 /** Names the resource that the error is about, by type and name. */

@@ -121,6 +121,8 @@ export function jobRefCondition(ref: JobRef): Expression<SqlBool> {
 /** SQL that fits the jobs which a selector chooses, on the alias j. */
 export function selectorCondition(selector: Selector): Expression<SqlBool> {
   const conditions = [sql<SqlBool>`true`];
+  if (selector.within !== undefined)
+    conditions.push(sql<SqlBool>`j.namespace = any (${selector.within}::text[])`);
   if (selector.namespace !== undefined) conditions.push(sql<SqlBool>`j.namespace = ${selector.namespace}`);
   if (selector.group !== undefined) conditions.push(sql<SqlBool>`j.group_name = ${selector.group}`);
   if (selector.namePrefix !== undefined) {

@@ -17,6 +17,8 @@ import { calleeId } from './report-store.ts';
 export type LedgerQuery = {
   readonly jobId?: number;
   readonly namespace?: string;
+  /** Absent: every namespace. */
+  readonly within?: readonly string[];
   readonly group?: string;
   readonly labels?: Readonly<Record<string, string>>;
   readonly states?: readonly ExecutionState[];
@@ -93,9 +95,9 @@ export class PgLedgerStore {
     if (query.backfillId !== undefined) rows = rows.where('e.backfill_id', '=', query.backfillId);
     if (query.startFireAt) rows = rows.where('e.fire_at', '>=', query.startFireAt);
     if (query.endFireAt) rows = rows.where('e.fire_at', '<', query.endFireAt);
-    const { namespace, group, labels } = query;
-    if (namespace !== undefined || group !== undefined || labels !== undefined) {
-      rows = rows.where(selectorCondition({ namespace, group, labels }));
+    const { namespace, group, labels, within } = query;
+    if ([namespace, group, labels, within].some((condition) => condition !== undefined)) {
+      rows = rows.where(selectorCondition({ namespace, group, labels, within }));
     }
     return (await rows.execute()).map(executionFromRow);
   }

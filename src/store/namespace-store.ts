@@ -66,11 +66,18 @@ export class PgNamespaceStore {
   }
 
   /** Namespaces whose names come after one, in the order of the names. */
-  async list(db: Db, after: string | undefined, limit: number): Promise<readonly Namespace[]> {
+  async list(
+    db: Db,
+    within: readonly string[] | undefined,
+    after: string | undefined,
+    limit: number,
+  ): Promise<readonly Namespace[]> {
     const rows = await run<NamespaceRow>(
       db,
-      `/* list_namespaces */ ${selectNamespace} where $1::text is null or name > $1 order by name limit $2`,
-      [after ?? null, limit],
+      `/* list_namespaces */
+       ${selectNamespace} where ($1::text is null or name > $1) and ($3::text[] is null or name = any ($3))
+        order by name limit $2`,
+      [after ?? null, limit, within ?? null],
     );
     return rows.map(namespaceFromRow);
   }

@@ -20,8 +20,8 @@ import type { Logger } from '../platform/logger.ts';
 import type { Service } from '../platform/service.ts';
 import type { Database } from './database.ts';
 
-/** What may have changed: timers, waiting executions, when the next retry is due, the feed, wishes to cancel. */
-export const topics = ['timers', 'pending', 'retry', 'feed', 'cancel'] as const;
+/** What may have changed: timers, waiting executions, when the next retry is due, the feed, wishes to cancel, tokens. */
+export const topics = ['timers', 'pending', 'retry', 'feed', 'cancel', 'tokens'] as const;
 
 export type Topic = (typeof topics)[number];
 

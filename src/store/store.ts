@@ -17,7 +17,9 @@ import { PgQueueStore } from './queue-store.ts';
 import { PgReportStore } from './report-store.ts';
 import { PgRequestStore } from './request-store.ts';
 import { PgSecretStore } from './secret-store.ts';
+import { PgTenancyStore } from './tenancy-store.ts';
 import { PgTimerStore } from './timer-store.ts';
+import { PgTokenStore } from './token-store.ts';
 import { PgTriggerStore } from './trigger-store.ts';
 import { PgWorkerStore } from './worker-store.ts';
 
@@ -50,7 +52,9 @@ export function createStore(database: Database) {
     reports: new PgReportStore(),
     requests: new PgRequestStore(),
     secrets: new PgSecretStore(),
+    tenancy: new PgTenancyStore(),
     timers: new PgTimerStore(),
+    tokens: new PgTokenStore(),
     triggers: new PgTriggerStore(),
     workers: new PgWorkerStore(),
   };

@@ -81,7 +81,7 @@ export class PgWorkerStore {
   /** A page of workers by namespace and id. */
   async list(
     db: Db,
-    filter: { readonly namespace?: string; readonly queue?: string },
+    filter: { readonly namespace?: string; readonly within?: readonly string[]; readonly queue?: string },
     after: { readonly namespace: string; readonly workerId: string } | undefined,
     limit: number,
   ): Promise<readonly ListedWorker[]> {
@@ -92,6 +92,7 @@ export class PgWorkerStore {
          from carillon.worker w join carillon.instance i on i.id = w.instance_id
         where ($1::text is null or w.namespace = $1) and ($2::text is null or $2 = any (w.queues))
           and ($3::text is null or (w.namespace, w.worker_id) > ($3, $4))
+          and ($6::text[] is null or w.namespace = any ($6))
         order by w.namespace, w.worker_id limit $5`,
       [
         filter.namespace ?? null,
@@ -99,6 +100,7 @@ export class PgWorkerStore {
         after?.namespace ?? null,
         after?.workerId ?? null,
         limit,
+        filter.within ?? null,
       ],
     );
   }

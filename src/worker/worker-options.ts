@@ -57,6 +57,11 @@ export type WorkerOptions = {
   readonly version?: string;
   /** TLS towards Carillon. Default: none. */
   readonly tls?: WorkerTls;
+  /**
+   * What proves who it is, where Carillon wants to know: an API token or a JWT, or a function that returns the present
+   * one, which is called for each connection. Default: none.
+   */
+  readonly token?: string | (() => string);
   /** Where it tells about itself. Default: nowhere. */
   readonly logger?: WorkerLogger;
   /**
@@ -78,6 +83,7 @@ export type WorkerSettings = {
   readonly workerId: string;
   readonly version: string;
   readonly tls: WorkerTls;
+  readonly token: () => string | undefined;
   readonly logger: WorkerLogger;
   readonly graceMs: number;
 };
@@ -98,7 +104,7 @@ const noLogger: WorkerLogger = {
 export function settingsFrom(options: WorkerOptions): WorkerSettings {
   const addresses = typeof options.address === 'string' ? [options.address] : [...options.address];
   const queues = [...(options.queue === undefined ? [] : [options.queue]), ...(options.queues ?? [])];
-  const { capacity = 10, graceMs = 30_000 } = options;
+  const { capacity = 10, graceMs = 30_000, token } = options;
   for (const address of addresses) {
     if (!/^(\[[0-9a-fA-F:.%]+\]|[^\s:[\]]+):\d{1,5}$/.test(address)) {
       throw new TypeError(`address: "${address}" is not of the form host:port`);
@@ -121,6 +127,7 @@ export function settingsFrom(options: WorkerOptions): WorkerSettings {
     workerId: options.workerId ?? `${hostname()}:${process.pid}:${randomBytes(4).toString('hex')}`,
     version: options.version ?? '',
     tls: options.tls ?? false,
+    token: typeof token === 'function' ? token : () => token,
     logger: options.logger ?? noLogger,
     graceMs,
   };

@@ -8,6 +8,8 @@ export class WorkerRefusedError extends Error {
 
 const refusals: ReadonlySet<number> = new Set([
   status.INVALID_ARGUMENT,
+  // No such namespace.
+  status.NOT_FOUND,
   status.UNIMPLEMENTED,
   status.UNAUTHENTICATED,
   status.PERMISSION_DENIED,

@@ -8,7 +8,7 @@
  */
 import { fromBinary, toBinary } from '@bufbuild/protobuf';
 import { durationMs } from '@bufbuild/protobuf/wkt';
-import { Client, type ClientDuplexStream, credentials, type Metadata, status } from '@grpc/grpc-js';
+import { Client, type ClientDuplexStream, credentials, Metadata, status } from '@grpc/grpc-js';
 import {
   type WorkerHello,
   WorkerService,
@@ -41,6 +41,8 @@ export type ServerMessage = WorkerServiceConnectResponse['message'];
 export type WorkerStreamOptions = {
   readonly address: string;
   readonly tls: WorkerTls;
+  /** Shown as `authorization: Bearer`; undefined: nothing is. */
+  readonly token: string | undefined;
   readonly hello: WorkerHello;
   readonly clock: Clock;
   /** Told of each message behind the welcome. */
@@ -87,14 +89,14 @@ export class WorkerStream implements Channel {
 
   constructor(options: WorkerStreamOptions) {
     this.#options = options;
-    const { address, tls, hello, clock } = options;
+    const { address, tls, token, hello, clock } = options;
     this.#client = new Client(address, credentialsFrom(tls), {
       ...channelOptions,
       ...(typeof tls === 'object' && tls.serverName !== undefined
         ? { 'grpc.ssl_target_name_override': tls.serverName, 'grpc.default_authority': tls.serverName }
         : {}),
     });
-    this.#call = this.#client.makeBidiStreamRequest(path, encode, decode);
+    this.#call = this.#client.makeBidiStreamRequest(path, encode, decode, metadataWith(token));
     this.#call.on('data', (response: WorkerServiceConnectResponse) => this.#receive(response.message));
     // The status says the same, and says it of a stream that ended well, too.
     this.#call.on('error', () => undefined);
@@ -198,4 +200,10 @@ function reasonFrom(metadata: Metadata): string | undefined {
     // Details that are no details say nothing.
   }
   return undefined;
+}
+
+function metadataWith(token: string | undefined): Metadata {
+  const metadata = new Metadata();
+  if (token !== undefined) metadata.set('authorization', `Bearer ${token}`);
+  return metadata;
 }

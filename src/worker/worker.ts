@@ -177,12 +177,13 @@ export class Worker {
 
   /** Holds one stream; resolves when it is gone. */
   #serve(address: string): Promise<StreamEnd> {
-    const { tls, logger } = this.#settings;
+    const { tls, token, logger } = this.#settings;
     this.#isDraining = false;
     return new Promise((resolve) => {
       const stream = new WorkerStream({
         address,
         tls,
+        token: token(),
         hello: this.#hello(),
         clock: this.#clock,
         onMessage: (message) => this.#receive(message),

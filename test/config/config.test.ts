@@ -26,6 +26,17 @@ describe('loadConfig', () => {
       grpc: { address: { host: '127.0.0.1', port: 50_051 } },
       http: { address: { host: '127.0.0.1', port: 8_080 }, corsOrigins: [] },
       insecure: false,
+      access: { control: false },
+      jwt: {
+        issuer: undefined,
+        audience: undefined,
+        jwksUrl: undefined,
+        keysFile: undefined,
+        algorithms: ['RS256', 'PS256', 'ES256', 'EdDSA'],
+        type: 'at+jwt',
+        clockToleranceMs: 30_000,
+        claim: 'carillon',
+      },
       databaseUrl: undefined,
       dataDir: resolve('.carillon'),
       secretKey: [],
@@ -198,10 +209,36 @@ describe('loadConfig', () => {
       const variables = { CARILLON_HTTP_ADDRESS: address };
       expect(problemsOf(variables)).toEqual([
         `CARILLON_HTTP_ADDRESS is "${address}" but must name a loopback address because callers from other machines ` +
-          'would need no credentials; CARILLON_INSECURE=true (--insecure) allows it all the same',
+          'would need no credentials; CARILLON_ACCESS_CONTROL=true asks for them, CARILLON_INSECURE=true (--insecure) ' +
+          'does without',
       ]);
+      expect(problemsOf({ ...variables, CARILLON_ACCESS_CONTROL: 'true' })).toEqual([]);
       expect(problemsOf({ ...variables, CARILLON_INSECURE: 'true' })).toEqual([]);
       expect(problemsOf(variables, { insecure: true })).toEqual([]);
     },
   );
+
+  it.each([
+    [{ ISSUER: 'https://id.example' }, ['ACCESS_CONTROL', 'JWT_AUDIENCE', 'JWT_JWKS_URL']],
+    [{ JWKS_URL: 'https://id.example/jwks' }, ['ACCESS_CONTROL', 'JWT_ISSUER', 'JWT_AUDIENCE']],
+    [{ JWKS_URL: 'http://id.example/jwks' }, ['JWT_JWKS_URL']],
+    [{ JWKS_URL: 'https://me:pw@id.example/jwks' }, ['JWT_JWKS_URL']],
+    [{ ALGORITHMS: 'HS256' }, ['JWT_ALGORITHMS']],
+    [{ ALGORITHMS: 'none' }, ['JWT_ALGORITHMS']],
+    [{ CLOCK_TOLERANCE_MS: '60001' }, ['JWT_CLOCK_TOLERANCE_MS']],
+  ])('refuses half of what JWTs need, and what is not safe: %j', (jwt, refused) => {
+    const variables = Object.entries(jwt).map(([name, value]) => [`CARILLON_JWT_${name}`, value]);
+    const problems = problemsOf(Object.fromEntries(variables));
+    expect(problems.map((problem) => problem.replace(/^CARILLON_(\w+).*$/s, '$1'))).toEqual(refused);
+  });
+
+  it('takes JWTs where all that they need is there', () => {
+    const { jwt } = load({
+      CARILLON_ACCESS_CONTROL: 'true',
+      CARILLON_JWT_ISSUER: 'https://id.example',
+      CARILLON_JWT_AUDIENCE: 'carillon',
+      CARILLON_JWT_JWKS_URL: 'http://127.0.0.1:9/jwks',
+    });
+    expect(jwt).toMatchObject({ issuer: 'https://id.example', jwksUrl: new URL('http://127.0.0.1:9/jwks') });
+  });
 });

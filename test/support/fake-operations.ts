@@ -15,6 +15,7 @@ import type { Namespace, Queue } from '../../src/domain/namespace.ts';
 import type { StoredCalendar } from '../../src/domain/schedule/calendar.ts';
 import type { Schedule } from '../../src/domain/schedule/schedule.ts';
 import type { Secret } from '../../src/domain/secret.ts';
+import type { Token } from '../../src/domain/token.ts';
 import type {
   AttemptOperations,
   CalendarOperations,
@@ -27,6 +28,7 @@ import type {
   ScheduleDraft,
   SecretOperations,
   StreamMessage,
+  TokenOperations,
   WorkerOperations,
 } from '../../src/engine/operations.ts';
 
@@ -57,6 +59,7 @@ export class FakeOperations implements Operations {
   readonly storedCalendars = new Map<string, StoredCalendar>();
   readonly storedSecrets = new Map<string, Secret>();
   readonly storedNamespaces = new Map<string, Namespace>();
+  readonly storedTokens = new Map<number, Token>();
   readonly storedQueues = new Map<string, Queue>();
   readonly logs: LogEntry[] = [];
   /** What a stream replays before it follows. */
@@ -281,7 +284,7 @@ export class FakeOperations implements Operations {
       this.storedNamespaces.set(draft.name, namespace);
       return namespace;
     },
-    list: async (page) => {
+    list: async (_filter, page) => {
       await this.#note('namespaces.list', [page]);
       const namespaces = [...this.storedNamespaces.values()].slice(0, page.size);
       return { namespaces, nextPageToken: namespaces.length < this.storedNamespaces.size ? 'more' : '' };
@@ -304,6 +307,29 @@ export class FakeOperations implements Operations {
       await this.#note('queues.list', [namespace, page]);
       const queues = [...this.storedQueues.values()].slice(0, page.size);
       return { queues, nextPageToken: queues.length < this.storedQueues.size ? 'more' : '' };
+    },
+  };
+
+  readonly tokens: TokenOperations = {
+    create: async (draft, caller) => {
+      await this.#note('tokens.create', [draft, caller], draft.name);
+      const id = this.#nextId++;
+      const token = { ...draft, id, prefix: 'carillon_abcd', creator: caller.actor, createdAt: fakeNow };
+      this.storedTokens.set(id, token);
+      return { token, text: draft.certificateName === undefined ? 'carillon_text' : undefined };
+    },
+    list: async (options, page) => {
+      await this.#note('tokens.list', [options, page]);
+      const tokens = [...this.storedTokens.values()].slice(0, page.size);
+      return { tokens, nextPageToken: tokens.length < this.storedTokens.size ? 'more' : '' };
+    },
+    revoke: async (tokenId, caller) => {
+      await this.#note('tokens.revoke', [tokenId, caller]);
+      const token = this.storedTokens.get(tokenId);
+      if (token === undefined) throw refusal('TOKEN_NOT_FOUND');
+      const revoked = { ...token, revokedAt: fakeNow };
+      this.storedTokens.set(tokenId, revoked);
+      return revoked;
     },
   };
 

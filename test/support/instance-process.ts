@@ -5,7 +5,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { type Client, createClient } from '@connectrpc/connect';
+import { type Client, createClient, type Interceptor } from '@connectrpc/connect';
 import { createGrpcTransport, Http2SessionManager } from '@connectrpc/connect-node';
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll } from 'vitest';
@@ -152,10 +152,16 @@ export class InstanceProcess implements InstanceClient {
     return this.#client.attempts;
   }
 
-  /** Opens clients on a connection of their own. */
-  connect(): InstanceClient {
+  /** The token of an administrator that its first start has printed. */
+  get firstToken(): string {
+    return /token +(carillon_\S+)/.exec(this.#output.stdout)?.[1] ?? '';
+  }
+
+  /** Opens clients on a connection of their own, which show a token or none. */
+  connect(token?: string): InstanceClient {
     const sessionManager = new Http2SessionManager(`http://${this.grpc}`);
-    const transport = createGrpcTransport({ baseUrl: `http://${this.grpc}`, sessionManager });
+    const interceptors: Interceptor[] = token === undefined ? [] : [showToken(token)];
+    const transport = createGrpcTransport({ baseUrl: `http://${this.grpc}`, sessionManager, interceptors });
     const client = {
       jobs: createClient(JobService, transport),
       executions: createClient(ExecutionService, transport),
@@ -186,6 +192,14 @@ export class InstanceProcess implements InstanceClient {
     this.kill('SIGKILL');
   }
 }
+
+const showToken =
+  (token: string): Interceptor =>
+  (next) =>
+  (request) => {
+    request.header.set('authorization', `Bearer ${token}`);
+    return next(request);
+  };
 
 /** The environment without what would change the instance. */
 function inheritedEnv(): Record<string, string> {

@@ -9,6 +9,7 @@ import type { Duration, FieldMask } from "@bufbuild/protobuf/wkt";
 import type { Queue } from "./queue_pb.js";
 import type { Calendar } from "./calendar_pb.js";
 import type { Secret, SecretKind } from "./secret_pb.js";
+import type { Token } from "./token_pb.js";
 
 /**
  * Describes the file carillon/v1/admin_service.proto.
@@ -663,6 +664,156 @@ export declare type AdminServiceDeleteSecretResponse = Message<"carillon.v1.Admi
 export declare const AdminServiceDeleteSecretResponseSchema: GenMessage<AdminServiceDeleteSecretResponse>;
 
 /**
+ * Asks for a token to be made.
+ *
+ * @generated from message carillon.v1.AdminServiceCreateTokenRequest
+ */
+export declare type AdminServiceCreateTokenRequest = Message<"carillon.v1.AdminServiceCreateTokenRequest"> & {
+  /**
+   * The token; output-only fields are ignored.
+   *
+   * @generated from field: carillon.v1.Token token = 1;
+   */
+  token?: Token | undefined;
+};
+
+/**
+ * Describes the message carillon.v1.AdminServiceCreateTokenRequest.
+ * Use `create(AdminServiceCreateTokenRequestSchema)` to create a new message.
+ */
+export declare const AdminServiceCreateTokenRequestSchema: GenMessage<AdminServiceCreateTokenRequest>;
+
+/**
+ * Answers CreateToken.
+ *
+ * @generated from message carillon.v1.AdminServiceCreateTokenResponse
+ */
+export declare type AdminServiceCreateTokenResponse = Message<"carillon.v1.AdminServiceCreateTokenResponse"> & {
+  /**
+   * The token as it is stored.
+   *
+   * @generated from field: carillon.v1.Token token = 1;
+   */
+  token?: Token | undefined;
+
+  /**
+   * Its text, to be sent as `authorization: Bearer <text>`. It is shown this
+   * once; empty for a certificate.
+   *
+   * @generated from field: string text = 2;
+   */
+  text: string;
+};
+
+/**
+ * Describes the message carillon.v1.AdminServiceCreateTokenResponse.
+ * Use `create(AdminServiceCreateTokenResponseSchema)` to create a new message.
+ */
+export declare const AdminServiceCreateTokenResponseSchema: GenMessage<AdminServiceCreateTokenResponse>;
+
+/**
+ * Asks for a page of tokens.
+ *
+ * @generated from message carillon.v1.AdminServiceListTokensRequest
+ */
+export declare type AdminServiceListTokensRequest = Message<"carillon.v1.AdminServiceListTokensRequest"> & {
+  /**
+   * Lists also those that are revoked or have expired. Default: false.
+   *
+   * @generated from field: bool include_ended = 1;
+   */
+  includeEnded: boolean;
+
+  /**
+   * How many at most. 0 takes 50; above 500 is cut to 500.
+   *
+   * @generated from field: int32 page_size = 2;
+   */
+  pageSize: number;
+
+  /**
+   * Where to go on: next_page_token of the page before, with the same
+   * include_ended.
+   *
+   * @generated from field: string page_token = 3;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message carillon.v1.AdminServiceListTokensRequest.
+ * Use `create(AdminServiceListTokensRequestSchema)` to create a new message.
+ */
+export declare const AdminServiceListTokensRequestSchema: GenMessage<AdminServiceListTokensRequest>;
+
+/**
+ * Answers ListTokens.
+ *
+ * @generated from message carillon.v1.AdminServiceListTokensResponse
+ */
+export declare type AdminServiceListTokensResponse = Message<"carillon.v1.AdminServiceListTokensResponse"> & {
+  /**
+   * The tokens of this page.
+   *
+   * @generated from field: repeated carillon.v1.Token tokens = 1;
+   */
+  tokens: Token[];
+
+  /**
+   * Where the next page begins; empty on the last one.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message carillon.v1.AdminServiceListTokensResponse.
+ * Use `create(AdminServiceListTokensResponseSchema)` to create a new message.
+ */
+export declare const AdminServiceListTokensResponseSchema: GenMessage<AdminServiceListTokensResponse>;
+
+/**
+ * Asks for a token to be revoked.
+ *
+ * @generated from message carillon.v1.AdminServiceRevokeTokenRequest
+ */
+export declare type AdminServiceRevokeTokenRequest = Message<"carillon.v1.AdminServiceRevokeTokenRequest"> & {
+  /**
+   * The id of the token.
+   *
+   * @generated from field: int64 token_id = 1;
+   */
+  tokenId: bigint;
+};
+
+/**
+ * Describes the message carillon.v1.AdminServiceRevokeTokenRequest.
+ * Use `create(AdminServiceRevokeTokenRequestSchema)` to create a new message.
+ */
+export declare const AdminServiceRevokeTokenRequestSchema: GenMessage<AdminServiceRevokeTokenRequest>;
+
+/**
+ * Answers RevokeToken.
+ *
+ * @generated from message carillon.v1.AdminServiceRevokeTokenResponse
+ */
+export declare type AdminServiceRevokeTokenResponse = Message<"carillon.v1.AdminServiceRevokeTokenResponse"> & {
+  /**
+   * The token as it is stored.
+   *
+   * @generated from field: carillon.v1.Token token = 1;
+   */
+  token?: Token | undefined;
+};
+
+/**
+ * Describes the message carillon.v1.AdminServiceRevokeTokenResponse.
+ * Use `create(AdminServiceRevokeTokenResponseSchema)` to create a new message.
+ */
+export declare const AdminServiceRevokeTokenResponseSchema: GenMessage<AdminServiceRevokeTokenResponse>;
+
+/**
  * Keeps what jobs share. Every reply means that the change is committed; every
  * error means that nothing changed.
  *
@@ -800,6 +951,42 @@ export declare const AdminService: GenService<{
     methodKind: "unary";
     input: typeof AdminServiceDeleteSecretRequestSchema;
     output: typeof AdminServiceDeleteSecretResponseSchema;
+  },
+  /**
+   * Makes a token. A caller can only grant what it administers: roles in
+   * namespaces where it is an admin; in every namespace, and to a certificate,
+   * if it is one of every namespace. Errors: NAMESPACE_NOT_FOUND,
+   * PERMISSION_DENIED, TOKEN_ALREADY_EXISTS for a certificate that has one.
+   *
+   * @generated from rpc carillon.v1.AdminService.CreateToken
+   */
+  createToken: {
+    methodKind: "unary";
+    input: typeof AdminServiceCreateTokenRequestSchema;
+    output: typeof AdminServiceCreateTokenResponseSchema;
+  },
+  /**
+   * Lists the tokens whose grants all lie in namespaces that the caller
+   * administers, newest first. Errors: INVALID_PAGE_TOKEN.
+   *
+   * @generated from rpc carillon.v1.AdminService.ListTokens
+   */
+  listTokens: {
+    methodKind: "unary";
+    input: typeof AdminServiceListTokensRequestSchema;
+    output: typeof AdminServiceListTokensResponseSchema;
+  },
+  /**
+   * Revokes a token for good. Every instance refuses it within seconds, and ends
+   * the streams that were opened with it. Revoking it again changes nothing.
+   * Errors: TOKEN_NOT_FOUND.
+   *
+   * @generated from rpc carillon.v1.AdminService.RevokeToken
+   */
+  revokeToken: {
+    methodKind: "unary";
+    input: typeof AdminServiceRevokeTokenRequestSchema;
+    output: typeof AdminServiceRevokeTokenResponseSchema;
   },
 }>;
 

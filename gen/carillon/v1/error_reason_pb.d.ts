@@ -130,6 +130,13 @@ export enum ErrorReason {
   UNAUTHENTICATED = 15,
 
   /**
+   * PERMISSION_DENIED: the caller may not do this here.
+   *
+   * @generated from enum value: ERROR_REASON_PERMISSION_DENIED = 16;
+   */
+  PERMISSION_DENIED = 16,
+
+  /**
    * UNAVAILABLE: shutting down, or the database is away; try again.
    *
    * @generated from enum value: ERROR_REASON_UNAVAILABLE = 17;
@@ -235,6 +242,20 @@ export enum ErrorReason {
    * @generated from enum value: ERROR_REASON_LOG_OFFSET_TOO_HIGH = 31;
    */
   LOG_OFFSET_TOO_HIGH = 31,
+
+  /**
+   * NOT_FOUND: no such token.
+   *
+   * @generated from enum value: ERROR_REASON_TOKEN_NOT_FOUND = 32;
+   */
+  TOKEN_NOT_FOUND = 32,
+
+  /**
+   * ALREADY_EXISTS: a token for this certificate exists.
+   *
+   * @generated from enum value: ERROR_REASON_TOKEN_ALREADY_EXISTS = 33;
+   */
+  TOKEN_ALREADY_EXISTS = 33,
 }
 
 /**

@@ -4,7 +4,12 @@ import type { WorkerHello, WorkerSession, WorkerStream } from './worker-messages
 
 export type { ListedWorker };
 
-export type WorkerFilter = { readonly namespace?: string; readonly queue?: string };
+export type WorkerFilter = {
+  readonly namespace?: string;
+  /** Where the caller may look; absent: everywhere. */
+  readonly within?: readonly string[];
+  readonly queue?: string;
+};
 
 /** What the outside may ask of workers. */
 export type WorkerOperations = {

@@ -11,8 +11,9 @@ import { MissedPolicy, OnRunning } from '../../../gen/carillon/v1/job_service_pb
 import { Permission as PermissionMessage } from '../../../gen/carillon/v1/permission_pb.js';
 import * as schedule from '../../../gen/carillon/v1/schedule_pb.js';
 import { SecretKind as SecretKindMessage } from '../../../gen/carillon/v1/secret_pb.js';
+import { Role as RoleMessage } from '../../../gen/carillon/v1/token_pb.js';
 import { WorkerState as WorkerStateMessage } from '../../../gen/carillon/v1/worker_service_pb.js';
-import type { Permission } from '../../domain/access.ts';
+import type { Permission, Role } from '../../domain/access.ts';
 import type {
   AttemptOutcome,
   ExecutionCause,
@@ -207,4 +208,13 @@ export const permissions = enumTable<Permission, PermissionMessage>({
   ADMINISTER: PermissionMessage.ADMINISTER,
   WORK: PermissionMessage.WORK,
   ATTEMPT_TOKEN: PermissionMessage.ATTEMPT_TOKEN,
+});
+
+/** What a caller is in a namespace. */
+export const roles = enumTable<Role, RoleMessage>({
+  VIEWER: RoleMessage.VIEWER,
+  OPERATOR: RoleMessage.OPERATOR,
+  EDITOR: RoleMessage.EDITOR,
+  ADMIN: RoleMessage.ADMIN,
+  WORKER: RoleMessage.WORKER,
 });

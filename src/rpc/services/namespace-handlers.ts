@@ -29,7 +29,7 @@ export const createNamespaceHandlers = (namespaces: NamespaceOperations): Namesp
   },
 
   async listNamespaces(request, call) {
-    const page = await namespaces.list(pageFromMessage(request), call.caller);
+    const page = await namespaces.list({}, pageFromMessage(request), call.caller);
     return {
       $typeName: 'carillon.v1.AdminServiceListNamespacesResponse',
       namespaces: page.namespaces.map(namespaceToMessage),
