@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { ConnectError } from '@connectrpc/connect';
-import { type Command, CommanderError, InvalidArgumentError } from 'commander';
+import { type Command, InvalidArgumentError } from 'commander';
 import { readClientEnvironment } from '../config/env.ts';
 import { listenAddressFromText, listenAddressToText } from '../config/listen-address.ts';
 import { type CarillonClient, createCarillonClient } from './client.ts';
@@ -41,6 +41,7 @@ export function clientCommand(group: Command, usage: string, summary: string): C
     .option(
       '--token-file <path>',
       'a file with the token to show; else CARILLON_TOKEN has it, or none is shown',
+      tokenFileFromText,
     )
     .option('--json', 'print proto JSON, one object a line');
 }
@@ -92,14 +93,15 @@ export async function callService(
 
 /** The token of a file, else that of the environment. Never an argument: those are for every process to see. */
 export function tokenToShow(file: string | undefined): string | undefined {
-  if (file === undefined) return readClientEnvironment().CARILLON_TOKEN;
+  return file === undefined ? readClientEnvironment().CARILLON_TOKEN : readFileSync(file, 'utf8').trim();
+}
+
+/** Reads the path of a file that has a token. */
+export function tokenFileFromText(file: string): string {
   try {
-    return readFileSync(file, 'utf8').trim();
+    tokenToShow(file);
   } catch (error) {
-    throw new CommanderError(
-      2,
-      'carillon.tokenFile',
-      `--token-file: ${error instanceof Error ? error.message : String(error)}`,
-    );
+    throw new InvalidArgumentError(error instanceof Error ? error.message : String(error));
   }
+  return file;
 }

@@ -3,7 +3,7 @@ import { durationMs } from '@bufbuild/protobuf/wkt';
 import { Command, InvalidArgumentError } from 'commander';
 import { listenAddressFromText, listenAddressToText } from '../config/listen-address.ts';
 import { Worker, type WorkerLogger, WorkerRefusedError } from '../worker/index.ts';
-import { tokenToShow } from './client-command.ts';
+import { tokenFileFromText, tokenToShow } from './client-command.ts';
 import { ExecHandler } from './exec-handler.ts';
 import {
   durationFromText,
@@ -56,6 +56,7 @@ export function declareWorkerRun(group: Command): void {
     .option(
       '--token-file <path>',
       'a file with the token to show, read for each connection; else CARILLON_TOKEN',
+      tokenFileFromText,
     )
     .option('--namespace <namespace>', 'the namespace whose jobs it runs (default: default)')
     .option('--label <name=value>', 'a label that jobs can ask for; repeatable', repeated(pairFromText('=')))

@@ -26,10 +26,17 @@ export const binaryPath = join(import.meta.dirname, '..', '..', 'bin', 'carillon
 const running = new Set<ChildProcess>();
 
 /** Starts the binary under a Node, by default this one, with the test run's own variables taken away. */
-export function startCommand(args: readonly string[], { node = process.execPath } = {}): RunningCommand {
-  const env = Object.fromEntries(
-    Object.entries(process.env).filter(([name]) => !/^(CARILLON_|VITEST|NODE_OPTIONS$)/.test(name)),
+export function startCommand(
+  args: readonly string[],
+  {
+    node = process.execPath,
+    env: more = {},
+  }: { readonly node?: string; readonly env?: Readonly<Record<string, string>> } = {},
+): RunningCommand {
+  const inherited = Object.entries(process.env).filter(
+    ([name]) => !/^(CARILLON_|VITEST|NODE_OPTIONS$)/.test(name),
   );
+  const env = { ...Object.fromEntries(inherited), ...more };
   const child = spawn(node, [binaryPath, ...args], { env, stdio: ['ignore', 'pipe', 'pipe'] });
   running.add(child);
   const output = { stdout: '', stderr: '' };
