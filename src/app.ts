@@ -10,8 +10,7 @@
  */
 import type { Config } from './config/config.ts';
 import { listenAddressToText } from './config/listen-address.ts';
-import type { Operations } from './engine/operations.ts';
-import { createEngine } from './engine-parts.ts';
+import { createEngine, type Engine } from './engine-parts.ts';
 import type { Clock } from './platform/clock.ts';
 import type { Logger } from './platform/logger.ts';
 import { noMetrics } from './platform/metrics.ts';
@@ -119,7 +118,7 @@ export class App implements Service {
     await store.feed.renewEpochIfForeign(store.db);
     const engine = createEngine({ config, clock, logger, version, database, store });
     for (const part of engine.parts) await this.#run(part);
-    const servers = config.roles.includes('api') ? await this.#startServers(engine.operations) : {};
+    const servers = config.roles.includes('api') ? await this.#startServers(engine) : {};
     this.#addresses = { ...servers, embeddedDatabase: config.databaseUrl === undefined };
   }
 
@@ -130,10 +129,13 @@ export class App implements Service {
     return embedded.url;
   }
 
-  async #startServers(operations: Operations): Promise<{ readonly grpc: string; readonly http: string }> {
+  async #startServers({
+    operations,
+    refusals,
+  }: Engine): Promise<{ readonly grpc: string; readonly http: string }> {
     const { config, clock, logger } = this.#options;
     const services = createServices(operations);
-    const chain = createChain({ clock, logger, metrics: noMetrics, services });
+    const chain = createChain({ clock, logger, metrics: noMetrics, services, refusals });
     const ready = operations.ready;
     const grpc = new GrpcServer({
       address: listenAddressToText(config.grpc.address),

@@ -1,7 +1,9 @@
+import type { RefusalRecorder } from '../engine/operations.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Logger } from '../platform/logger.ts';
 import type { Metrics } from '../platform/metrics.ts';
 import type { Interceptor } from './call.ts';
+import { recordRefusals } from './interceptors/audit.ts';
 import { limitTime } from './interceptors/deadline.ts';
 import { mapErrors } from './interceptors/error-mapping.ts';
 import { logCalls } from './interceptors/logging.ts';
@@ -17,6 +19,8 @@ export type ChainOptions = {
   readonly metrics: Metrics;
   /** The services that the chain is for. */
   readonly services: readonly Service[];
+  /** Takes refused calls into the audit. */
+  readonly refusals: RefusalRecorder;
   /**
    * How long a unary call may take on the server, in milliseconds, whatever
    * the caller's deadline. Default 30,000. Below about 1,000 slow batches and
@@ -31,7 +35,7 @@ export type ChainOptions = {
  * this one chain. The order is asserted by a test.
  */
 export function createChain(options: ChainOptions): readonly Interceptor[] {
-  const { clock, logger, metrics, services, maxUnaryMs = 30_000 } = options;
+  const { clock, logger, metrics, services, refusals, maxUnaryMs = 30_000 } = options;
   return [
     // First, because the log line and the error of every refusal further in name it.
     identifyRequests(),
@@ -42,6 +46,9 @@ export function createChain(options: ChainOptions): readonly Interceptor[] {
     measureCalls(clock, metrics),
     // Outside whatever throws; only the two above need its result.
     mapErrors(),
+    // Outside whatever refuses because of who calls, so that it is recorded, and
+    // outside the validation, so that it knows what a bad request named.
+    recordRefusals(refusals),
     // Here is the place of authentication: its refusals are logged, counted and
     // mapped, and nobody without credentials gets a timer, a check or a handler.
     // Before the validation, because time runs from the arrival and not from the

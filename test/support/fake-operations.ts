@@ -17,6 +17,8 @@ import type { Schedule } from '../../src/domain/schedule/schedule.ts';
 import type { Secret } from '../../src/domain/secret.ts';
 import type {
   AttemptOperations,
+  AuditEvent,
+  AuditOperations,
   CalendarOperations,
   ExecutionOperations,
   JobChoice,
@@ -59,6 +61,7 @@ export class FakeOperations implements Operations {
   readonly storedNamespaces = new Map<string, Namespace>();
   readonly storedQueues = new Map<string, Queue>();
   readonly logs: LogEntry[] = [];
+  readonly storedEvents: AuditEvent[] = [];
   /** What a stream replays before it follows. */
   streamMessages: readonly StreamMessage[] = [];
   /** What a stream ends with behind its messages; undefined follows until it is let go. */
@@ -304,6 +307,14 @@ export class FakeOperations implements Operations {
       await this.#note('queues.list', [namespace, page]);
       const queues = [...this.storedQueues.values()].slice(0, page.size);
       return { queues, nextPageToken: queues.length < this.storedQueues.size ? 'more' : '' };
+    },
+  };
+
+  readonly audit: AuditOperations = {
+    list: async (filter, page, caller) => {
+      await this.#note('audit.list', [filter, page, caller], filter.objectName);
+      const events = this.storedEvents.slice(0, page.size);
+      return { events, nextPageToken: events.length < this.storedEvents.length ? 'more' : '' };
     },
   };
 

@@ -1,10 +1,16 @@
 import { AdminService } from '../../../gen/carillon/v1/admin_service_pb.js';
 import { invalidField } from '../../domain/errors.ts';
-import type { CalendarOperations, NamespaceOperations, SecretOperations } from '../../engine/operations.ts';
+import type {
+  AuditOperations,
+  CalendarOperations,
+  NamespaceOperations,
+  SecretOperations,
+} from '../../engine/operations.ts';
 import { calendarFromMessage, calendarToMessage } from '../messages/calendar.ts';
 import { namespaceFromMessage } from '../messages/job-key.ts';
 import { pageFromMessage } from '../messages/pages.ts';
 import { putSecretFromMessage, secretToMessage } from '../messages/secret.ts';
+import { createAuditHandlers } from './audit-handlers.ts';
 import { createNamespaceHandlers } from './namespace-handlers.ts';
 import { bindService, type Service } from './service.ts';
 
@@ -13,9 +19,11 @@ export function createAdminService(
   calendars: CalendarOperations,
   secrets: SecretOperations,
   namespaces: NamespaceOperations,
+  audit: AuditOperations,
 ): Service {
   return bindService(AdminService, {
     ...createNamespaceHandlers(namespaces),
+    ...createAuditHandlers(audit),
 
     async putCalendar(request, call) {
       if (request.calendar === undefined) throw invalidField('calendar', 'must be set');

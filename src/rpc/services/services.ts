@@ -11,7 +11,7 @@ export function createServices(operations: Operations): readonly Service[] {
   return [
     createJobService(operations.jobs),
     createExecutionService(operations.executions),
-    createAdminService(operations.calendars, operations.secrets, operations.namespaces),
+    createAdminService(operations.calendars, operations.secrets, operations.namespaces, operations.audit),
     createWorkerService(operations.workers),
     createAttemptService(operations.attempts),
   ];
