@@ -67,7 +67,8 @@ const services = [
 /** What our servers are made with. */
 function options() {
   const logger = createLogger({ level: 'info' });
-  const chain = createChain({ clock: systemClock, logger, metrics: noMetrics, services });
+  const refusals = { record: () => undefined };
+  const chain = createChain({ clock: systemClock, logger, metrics: noMetrics, services, refusals });
   const ready = (): Promise<void> => Promise.resolve();
   return { address: '127.0.0.1:0', services, chain, ready, clock: systemClock, logger };
 }

@@ -64,6 +64,9 @@ const response: JobServiceTriggerResponse = {
   replayed: false,
 };
 
+/** Nothing is refused. */
+const refusals = { record: () => undefined };
+
 /** Operations that answer a Trigger at once; nothing else is asked. */
 const operations: Operations = {
   jobs: {
@@ -76,6 +79,7 @@ const operations: Operations = {
   tokens: {} as Operations['tokens'],
   workers: {} as Operations['workers'],
   attempts: {} as Operations['attempts'],
+  audit: {} as Operations['audit'],
   ready: () => Promise.resolve(),
 };
 
@@ -105,7 +109,7 @@ const servers: Readonly<Record<string, () => Promise<number>>> = {
   async ours() {
     const services = createServices(operations);
     const logger = createLogger({ level: 'info' });
-    const chain = createChain({ clock: systemClock, logger, metrics: noMetrics, services });
+    const chain = createChain({ clock: systemClock, logger, metrics: noMetrics, services, refusals });
     const { ready } = operations;
     const server = new GrpcServer({ address: '127.0.0.1:0', services, chain, ready, clock: systemClock });
     await server.start();
@@ -211,7 +215,7 @@ function median(values: readonly number[]): number {
 function timeValidation(): number {
   const services = createServices(operations);
   const logger = createLogger({ level: 'silent' });
-  const chain = createChain({ clock: systemClock, logger, metrics: noMetrics, services });
+  const chain = createChain({ clock: systemClock, logger, metrics: noMetrics, services, refusals });
   const method = services[0]?.methods.find(({ name }) => path.endsWith(name));
   const call = { method } as Parameters<NonNullable<(typeof chain)[number]['check']>>[0];
   const repeat = (times: number): void => {

@@ -64,6 +64,8 @@ export function createAccessControl(options: AccessOptions): AccessControl {
       secrets: guarded(checked.secrets),
       namespaces: guarded(checked.namespaces),
       workers: guarded(checked.workers),
+      tokens: guarded(checked.tokens),
+      audit: guarded(checked.audit),
     },
   };
 }

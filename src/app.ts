@@ -150,7 +150,8 @@ export class App implements Service {
     const operations = access?.operations ?? engine.operations;
     const services = createServices(operations);
     const { authentication } = access ?? {};
-    const chain = createChain({ clock, logger, metrics: noMetrics, services, authentication });
+    const { refusals } = engine;
+    const chain = createChain({ clock, logger, metrics: noMetrics, services, refusals, authentication });
     const ready = operations.ready;
     const grpc = new GrpcServer({
       address: listenAddressToText(config.grpc.address),

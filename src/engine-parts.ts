@@ -6,6 +6,8 @@ import { hostname } from 'node:os';
 import type { Config } from './config/config.ts';
 import { TokenDesk } from './engine/access/token-desk.ts';
 import { AttemptEnder } from './engine/attempt-ender.ts';
+import { AuditDesk } from './engine/audit/audit-desk.ts';
+import { RefusedCalls } from './engine/audit/refused-calls.ts';
 import { BackfillCommand } from './engine/backfill-command.ts';
 import { CalendarCache } from './engine/calendar-cache.ts';
 import { CalendarDesk } from './engine/calendar-desk.ts';
@@ -22,7 +24,7 @@ import { LimitSettling } from './engine/limit-settling.ts';
 import { LogWriter } from './engine/log-writer.ts';
 import { Membership } from './engine/membership.ts';
 import { NamespaceDesk } from './engine/namespace-desk.ts';
-import type { Operations } from './engine/operations.ts';
+import type { Operations, RefusalRecorder } from './engine/operations.ts';
 import { PauseCommands } from './engine/pause-commands.ts';
 import { AttemptTokens } from './engine/reports/attempt-tokens.ts';
 import { CalleeSweep } from './engine/reports/callee-sweep.ts';
@@ -70,6 +72,8 @@ export type Engine = {
   readonly operations: Operations;
   /** Wake-ups between instances. */
   readonly notifier: Notifier;
+  /** Takes calls that were refused into the audit. */
+  readonly refusals: RefusalRecorder;
 };
 
 /** Something that only has to be stopped. */
@@ -229,6 +233,8 @@ export function createEngine({ config, clock, logger, version, database, store }
     bufferBytes: config.stream.bufferBytes,
   });
 
+  const refusals = new RefusedCalls({ store, clock, logger });
+
   const operations: Operations = {
     jobs: guarded(
       new JobDesk({
@@ -249,6 +255,7 @@ export function createEngine({ config, clock, logger, version, database, store }
     attempts: guarded(
       new ReportDesk({ store, jobs, tokens, continuation, notifier, clock, random, maxLogBytes }),
     ),
+    audit: guarded(new AuditDesk({ store, refusals })),
     ready: () => database.ping(),
   };
 
@@ -261,6 +268,6 @@ export function createEngine({ config, clock, logger, version, database, store }
       dispatcher,
       workers,
     );
-  if (has('api')) parts.push(feed);
-  return { parts, operations, notifier };
+  if (has('api')) parts.push(refusals, feed);
+  return { parts, operations, notifier, refusals };
 }

@@ -32,6 +32,11 @@ export function jobKeyToText(key: JobKey | undefined): string {
   return group ? `${group}/${name}` : name;
 }
 
+/** Writes a job's name with all its parts, as the service does in words. */
+export function jobKeyToFullText({ namespace, group, name }: JobKey): string {
+  return `${namespace || 'default'}/${group || 'default'}/${name}`;
+}
+
 /** The option that stands in for a name. */
 export type JobOptions = { readonly id?: bigint };
 

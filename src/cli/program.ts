@@ -1,4 +1,5 @@
 import { Command, CommanderError } from 'commander';
+import { declareAuditCommands } from './audit-commands.ts';
 import { declareCalendarCommands } from './calendar-commands.ts';
 import { declareExecutionCommands } from './execution-commands.ts';
 import { declareJobCommands } from './job-commands.ts';
@@ -31,6 +32,7 @@ export function createProgram(version: string): Command {
   declareNamespaceCommands(program);
   declareTokenCommands(program);
   declareWorkerCommands(program);
+  declareAuditCommands(program);
   return program;
 }
 

@@ -47,6 +47,8 @@ export type DomainErrorDetails = {
   };
   readonly precondition?: { readonly type: string; readonly subject: string; readonly description: string };
   readonly quota?: { readonly subject: string; readonly description: string };
+  /** That it may be there, but not for this caller. For the audit; no caller is told. */
+  readonly deniedAccess?: boolean;
   /** When trying again makes sense, in milliseconds. */
   readonly retryAfterMs?: number;
   readonly cause?: unknown;

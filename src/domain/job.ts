@@ -167,6 +167,26 @@ export type Job = JobDefinition & {
   readonly revision: number;
 };
 
+/** What a user can set of a stored job. */
+export function definitionOf(job: Job): JobDefinition {
+  const { description, labels, schedules, target, parameters, priority, overlap, misfire, retry } = job;
+  const { attemptTimeoutMs, queueTimeoutMs, maxRunning } = job;
+  return {
+    description,
+    labels,
+    schedules,
+    target,
+    parameters,
+    priority,
+    overlap,
+    misfire,
+    retry,
+    attemptTimeoutMs,
+    queueTimeoutMs,
+    maxRunning,
+  };
+}
+
 /** What a definition takes where the user says nothing. */
 export const jobDefaults = {
   namespace: 'default',

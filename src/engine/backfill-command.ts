@@ -19,16 +19,17 @@ import type { Tx } from '../store/database.ts';
 import type { Notifier } from '../store/notifier.ts';
 import type { Store } from '../store/store.ts';
 import type { BackfillRow } from '../store/trigger-store.ts';
+import { auditRow } from './audit/audit-rows.ts';
 import type { CalendarCache } from './calendar-cache.ts';
 import type { JobCache } from './job-cache.ts';
 import type { JobContinuation } from './job-continuation.ts';
-import type { Backfill, JobOperations } from './operations.ts';
-import { jobNotFound, requestIdReused } from './refusals.ts';
+import type { Backfill, Caller, JobOperations } from './operations.ts';
+import { jobNotFound, nameOfRef, requestIdReused } from './refusals.ts';
 
 export type BackfillCommandOptions = {
   readonly store: Pick<
     Store,
-    'transaction' | 'jobs' | 'timers' | 'ledger' | 'triggers' | 'cancels' | 'requests' | 'feed'
+    'transaction' | 'jobs' | 'audits' | 'timers' | 'ledger' | 'triggers' | 'cancels' | 'requests' | 'feed'
   >;
   readonly jobs: JobCache;
   readonly calendars: CalendarCache;
@@ -48,14 +49,16 @@ export class BackfillCommand {
     this.#options = options;
   }
 
-  async backfill(request: Backfill): Promise<Reply> {
+  async backfill(request: Backfill, caller: Caller): Promise<Reply> {
     const { store, notifier, continuation } = this.#options;
     const { reply, jobId, cancels } = await store.transaction(async (tx) => {
       const id = await store.jobs.lock(tx, request.job);
       const job = id === undefined ? undefined : await store.jobs.find(tx, { id });
       if (!job) throw jobNotFound(request.job);
       const earlier = await this.#earlier(tx, job, request);
-      return earlier ? { reply: earlier, jobId: job.id, cancels: false } : this.#run(tx, job, request);
+      return earlier
+        ? { reply: earlier, jobId: job.id, cancels: false }
+        : this.#run(tx, job, request, caller);
     });
     if (reply.backfillId !== undefined && !reply.replayed) {
       for (const topic of ['pending', 'feed'] as const) notifier.notify(topic);
@@ -80,6 +83,7 @@ export class BackfillCommand {
     tx: Tx,
     job: Job,
     request: Backfill,
+    caller: Caller,
   ): Promise<{ readonly reply: Reply; readonly jobId: number; readonly cancels: boolean }> {
     const { store, jobs, calendars } = this.#options;
     const { now } = await store.feed.readPosition(tx);
@@ -99,13 +103,22 @@ export class BackfillCommand {
     if (request.dryRun) return { reply, jobId: job.id, cancels: false };
     const [backfillId] = rows.length === 0 ? [undefined] : await store.triggers.drawIds(tx, 1);
     await this.#useRequestId(tx, job, request, backfillId ?? 0);
+    const { id, priority, queueTimeoutMs = null, key } = job;
+    const { startAt, endAt, overlap } = request;
+    await store.audits.insert(tx, [
+      auditRow(caller, {
+        namespace: key.namespace,
+        object: { type: 'job', id, name: nameOfRef({ key }) },
+        after: { backfillId, startAt, endAt, overlap },
+        details: { changed: fireTimes.length },
+      }),
+    ]);
     if (backfillId === undefined) return { reply, jobId: job.id, cancels: false };
     const message = `replaced by backfill ${backfillId}`;
     const canceled = await store.cancels.cancelReplaced(
       tx,
       cancelsOthers ? [{ jobId: job.id, message }] : [],
     );
-    const { id, priority, queueTimeoutMs = null } = job;
     await store.triggers.insertBackfill(tx, { id, priority, queueTimeoutMs }, backfillId, rows);
     return {
       reply: { ...reply, backfillId },

@@ -1,9 +1,12 @@
 import type { Calendar, StoredCalendar } from '../domain/schedule/calendar.ts';
 import { compileCalendar } from '../domain/schedule/compiled-calendar.ts';
 import type { Store } from '../store/store.ts';
-import type { CalendarOperations, Page } from './operations.ts';
+import { auditRow, changesBetween } from './audit/audit-rows.ts';
+import type { CalendarOperations, Caller, Page } from './operations.ts';
 import { pageByName } from './page-token.ts';
 import { calendarInUse, calendarNotFound } from './refusals.ts';
+
+type CalendarDeskStore = Pick<Store, 'db' | 'transaction' | 'calendars' | 'namespaces' | 'audits'>;
 
 /**
  * What the outside may ask of calendars. Nobody has to be told of a change:
@@ -11,17 +14,26 @@ import { calendarInUse, calendarNotFound } from './refusals.ts';
  * no next fire time depends on them.
  */
 export class CalendarDesk implements CalendarOperations {
-  readonly #store: Pick<Store, 'db' | 'transaction' | 'calendars' | 'namespaces'>;
+  readonly #store: CalendarDeskStore;
 
-  constructor({ store }: { readonly store: Pick<Store, 'db' | 'transaction' | 'calendars' | 'namespaces'> }) {
+  constructor({ store }: { readonly store: CalendarDeskStore }) {
     this.#store = store;
   }
 
-  async put(calendar: Calendar): Promise<{ calendar: StoredCalendar; created: boolean }> {
+  async put(calendar: Calendar, caller: Caller): Promise<{ calendar: StoredCalendar; created: boolean }> {
     const { timeZone } = compileCalendar(calendar);
+    const { namespace, name } = calendar;
     return this.#store.transaction(async (tx) => {
-      await this.#store.namespaces.ensure(tx, calendar.namespace);
-      return this.#store.calendars.put(tx, { ...calendar, timeZone });
+      await this.#store.namespaces.ensure(tx, namespace);
+      const { before, ...put } = await this.#store.calendars.put(tx, { ...calendar, timeZone });
+      const after = definitionOf(put.calendar);
+      const change = before
+        ? changesBetween(definitionOf(before), after)
+        : { after, details: { changed: 1 } };
+      await this.#store.audits.insert(tx, [
+        auditRow(caller, { namespace, object: { type: 'calendar', name }, ...change }),
+      ]);
+      return put;
     });
   }
 
@@ -41,9 +53,26 @@ export class CalendarDesk implements CalendarOperations {
     return { calendars: items, nextPageToken };
   }
 
-  async delete(namespace: string, name: string): Promise<{ existed: boolean }> {
-    const removal = await this.#store.transaction((tx) => this.#store.calendars.remove(tx, namespace, name));
-    if (removal.kind === 'used') throw calendarInUse(namespace, name, removal);
-    return { existed: removal.kind === 'deleted' };
+  async delete(namespace: string, name: string, caller: Caller): Promise<{ existed: boolean }> {
+    return this.#store.transaction(async (tx) => {
+      const removal = await this.#store.calendars.remove(tx, namespace, name);
+      if (removal.kind === 'used') throw calendarInUse(namespace, name, removal);
+      const existed = removal.kind === 'deleted';
+      await this.#store.audits.insert(tx, [
+        auditRow(caller, {
+          namespace,
+          object: { type: 'calendar', name },
+          before: removal.kind === 'deleted' ? definitionOf(removal.before) : undefined,
+          details: { changed: existed ? 1 : 0 },
+        }),
+      ]);
+      return { existed };
+    });
   }
+}
+
+/** What a user gives of a calendar, but for its name. */
+function definitionOf(calendar: StoredCalendar): Omit<Calendar, 'namespace' | 'name'> {
+  const { description, timeZone, dates, dateRanges, weekdays, yearlyDays, crons } = calendar;
+  return { description, timeZone, dates, dateRanges, weekdays, yearlyDays, crons };
 }

@@ -3,9 +3,12 @@ import type { JobRef } from '../domain/job.ts';
 import { refusalOf } from '../domain/run-limits.ts';
 import type { Notifier } from '../store/notifier.ts';
 import type { Store } from '../store/store.ts';
+import { auditRow } from './audit/audit-rows.ts';
+import { auditedCancel } from './audit/audited-cancel.ts';
 import type { ExecutionFeed } from './execution-feed.ts';
 import type { JobContinuation } from './job-continuation.ts';
 import type {
+  Caller,
   CancelChoice,
   ExecutionFilter,
   ExecutionOperations,
@@ -21,7 +24,16 @@ import { waitingText } from './workers/waiting-text.ts';
 export type LedgerOperationsOptions = {
   readonly store: Pick<
     Store,
-    'db' | 'transaction' | 'ledger' | 'logs' | 'cancels' | 'triggers' | 'workers' | 'limits'
+    | 'db'
+    | 'transaction'
+    | 'jobs'
+    | 'audits'
+    | 'ledger'
+    | 'logs'
+    | 'cancels'
+    | 'triggers'
+    | 'workers'
+    | 'limits'
   >;
   readonly continuation: Pick<JobContinuation, 'look'>;
   readonly notifier: Pick<Notifier, 'notify'>;
@@ -85,6 +97,7 @@ export class LedgerOperations implements ExecutionOperations {
   async cancel(
     choice: CancelChoice,
     reason: string,
+    caller: Caller,
   ): Promise<{
     canceled: readonly number[];
     notFound: readonly number[];
@@ -103,14 +116,21 @@ export class LedgerOperations implements ExecutionOperations {
     else if ('backfillId' in choice) target = choice;
     else target = { selector: { namespace: choice.namespace } };
 
-    const touchedRows = await store.transaction((tx) => store.cancels.cancel(tx, target, reason));
-    const canceled = touchedRows.map(({ id }) => id);
+    const { touchedRows, canceled, others, known } = await store.transaction(async (tx) => {
+      const touchedRows = await store.cancels.cancel(tx, target, reason);
+      const canceled = touchedRows.map(({ id }) => id);
+      const touched = new Set(canceled);
+      const others = 'executionIds' in target ? target.executionIds.filter((id) => !touched.has(id)) : [];
+      const known = await store.ledger.listKnownIds(tx, others);
+      const jobIds = new Set([...touchedRows.map(({ jobId }) => jobId), ...known.values()]);
+      const found = { canceled, jobIds: 'jobIds' in target ? target.jobIds : [...jobIds] };
+      const change = await auditedCancel(tx, store, choice, reason, found);
+      await store.audits.insert(tx, [auditRow(caller, change)]);
+      return { touchedRows, canceled, others, known };
+    });
     if (canceled.length > 0) notifier.notify('feed');
     if (touchedRows.some(({ marked }) => marked)) notifier.notify('cancel');
     continuation.look(touchedRows.filter(({ marked }) => !marked).map(({ jobId }) => jobId));
-    const touched = new Set(canceled);
-    const others = 'executionIds' in target ? target.executionIds.filter((id) => !touched.has(id)) : [];
-    const known = others.length > 0 ? await store.ledger.listKnownIds(store.db, others) : new Set<number>();
     return {
       canceled,
       notFound: others.filter((id) => !known.has(id)),

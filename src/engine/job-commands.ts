@@ -8,13 +8,15 @@
  * Update tells by its etag; Delete may simply be repeated.
  */
 import { DomainError } from '../domain/errors.ts';
-import type { Job, JobDefinition } from '../domain/job.ts';
+import { definitionOf, type Job, type JobDefinition, type JobKey } from '../domain/job.ts';
 import type { Schedule } from '../domain/schedule/schedule.ts';
 import type { Tx } from '../store/database.ts';
 import type { Timing } from '../store/job-store.ts';
 import type { Notifier } from '../store/notifier.ts';
 import type { Store } from '../store/store.ts';
 import type { LockedTimer } from '../store/timer-store.ts';
+import { auditedChoice, auditedSave, auditRow } from './audit/audit-rows.ts';
+import { maskedDefinition } from './audit/masked-definition.ts';
 import { lockChosen } from './chosen-jobs.ts';
 import { anchorSchedules, checkDefinition, definitionFromDraft } from './definition-check.ts';
 import type { Fired, FirePlanning, LateFires } from './fire-planning.ts';
@@ -31,6 +33,7 @@ export type JobCommandsOptions = {
     | 'db'
     | 'transaction'
     | 'jobs'
+    | 'audits'
     | 'timers'
     | 'leases'
     | 'ledger'
@@ -83,21 +86,24 @@ export class JobCommands {
         if (repeated) return repeated;
         if (!request.replace) throw jobAlreadyExists(key);
       }
-      const saved = inserted ?? (await this.#replace(tx, request));
+      const before = inserted ? undefined : await this.#lockBefore(tx, key);
+      const saved = inserted ?? (await this.#replace(tx, before!, request));
       if (requestId) {
         const [earlier] = await store.requests.use(tx, [
           { namespace: key.namespace, method: 'Add', requestId, digest, subjectId: saved.id },
         ]);
         if (earlier) throw requestIdReused(requestId);
       }
-      return { job: await this.#get(tx, saved.id), created: inserted !== undefined, fired: saved.fired };
+      const job = await this.#get(tx, saved.id);
+      await store.audits.insert(tx, [auditedSave(caller, before, job)]);
+      return { job, created: inserted !== undefined, fired: saved.fired };
     });
     for (const topic of ['timers', 'pending'] as const) notifier.notify(topic);
     for (const fired of result.fired) continuation.announce(fired);
     return { job: result.job, created: result.created };
   }
 
-  async update(request: UpdateJob): Promise<Job> {
+  async update(request: UpdateJob, caller: Caller): Promise<Job> {
     const { store, notifier, continuation } = this.#options;
     const { job, fired } = await store.transaction(async (tx) => {
       const id = await store.jobs.lock(tx, request.job);
@@ -117,7 +123,9 @@ export class JobCommands {
           ? anchorSchedules(changes.schedules, before.schedules, nowMs)
           : before.schedules,
       }));
-      return { job: await this.#get(tx, id), fired: saved.fired };
+      const job = await this.#get(tx, id);
+      await store.audits.insert(tx, [auditedSave(caller, before, job)]);
+      return { job, fired: saved.fired };
     });
     for (const topic of ['timers', 'pending'] as const) notifier.notify(topic);
     for (const each of fired) continuation.announce(each);
@@ -127,10 +135,20 @@ export class JobCommands {
   async delete(
     choice: JobChoice,
     onRunning: 'LEAVE' | 'CANCEL' | 'FAIL_IF_RUNNING',
+    caller: Caller,
   ): Promise<{ deleted: number; existed: boolean }> {
     const { store, notifier } = this.#options;
     const deleted = await store.transaction(async (tx) => {
       const ids = await lockChosen(tx, store, choice, { mayBeMissing: true });
+      const chosen = await auditedChoice(tx, store, choice, ids);
+      const before = 'job' in choice ? await store.jobs.find(tx, choice.job) : undefined;
+      await store.audits.insert(tx, [
+        auditRow(caller, {
+          ...chosen,
+          before: before && maskedDefinition(definitionOf(before)),
+          details: { ...chosen.details, changed: ids.length, onRunning },
+        }),
+      ]);
       if (ids.length === 0) return 0;
       if (onRunning === 'FAIL_IF_RUNNING') {
         const [open] = await store.ledger.listOpen(tx, { jobIds: ids }, 1);
@@ -179,17 +197,20 @@ export class JobCommands {
     return { id, fired: fired ? [fired] : [] };
   }
 
-  async #replace(tx: Tx, request: AddJob): Promise<Saved> {
-    const { store } = this.#options;
-    const id = await store.jobs.lock(tx, { key: request.key });
+  /** Locks the job that is to be replaced, and reads it. */
+  async #lockBefore(tx: Tx, key: JobKey): Promise<Job> {
+    const id = await this.#options.store.jobs.lock(tx, { key });
     // The job was deleted since the insert found it: another change came in between.
     if (id === undefined)
       throw new DomainError('CONCURRENT_CHANGE', 'the job was deleted meanwhile; try again', {
         retryAfterMs: 50,
       });
-    const before = await this.#get(tx, id);
+    return this.#get(tx, id);
+  }
+
+  #replace(tx: Tx, before: Job, { draft }: AddJob): Promise<Saved> {
     return this.#save(tx, before, (nowMs) =>
-      definitionFromDraft(request.draft, anchorSchedules(request.draft.schedules, before.schedules, nowMs)),
+      definitionFromDraft(draft, anchorSchedules(draft.schedules, before.schedules, nowMs)),
     );
   }
 
@@ -259,25 +280,6 @@ export class JobCommands {
     if (!job) throw jobNotFound({ id });
     return job;
   }
-}
-
-function definitionOf(job: Job): JobDefinition {
-  const { description, labels, schedules, target, parameters, priority, overlap, misfire, retry } = job;
-  const { attemptTimeoutMs, queueTimeoutMs, maxRunning } = job;
-  return {
-    description,
-    labels,
-    schedules,
-    target,
-    parameters,
-    priority,
-    overlap,
-    misfire,
-    retry,
-    attemptTimeoutMs,
-    queueTimeoutMs,
-    maxRunning,
-  };
 }
 
 /** Where the executions of a job wait. */

@@ -97,8 +97,8 @@ export class JobDesk implements JobOperations {
     return { jobs: shown, nextPageToken, totalSize };
   }
 
-  update(request: UpdateJob): Promise<Job> {
-    return this.#options.commands.update(request);
+  update(request: UpdateJob, caller: Caller): Promise<Job> {
+    return this.#options.commands.update(request, caller);
   }
 
   pause(
@@ -112,23 +112,25 @@ export class JobDesk implements JobOperations {
   resume(
     choice: JobChoice,
     options: Parameters<JobOperations['resume']>[1],
+    caller: Caller,
   ): ReturnType<JobOperations['resume']> {
-    return this.#options.pauses.resume(choice, options);
+    return this.#options.pauses.resume(choice, options, caller);
   }
 
   delete(
     choice: JobChoice,
     onRunning: Parameters<JobOperations['delete']>[1],
+    caller: Caller,
   ): ReturnType<JobOperations['delete']> {
-    return this.#options.commands.delete(choice, onRunning);
+    return this.#options.commands.delete(choice, onRunning, caller);
   }
 
-  trigger(request: TriggerJob): ReturnType<JobOperations['trigger']> {
-    return this.#options.triggers.trigger(request);
+  trigger(request: TriggerJob, caller: Caller): ReturnType<JobOperations['trigger']> {
+    return this.#options.triggers.trigger(request, caller);
   }
 
-  backfill(request: Backfill): ReturnType<JobOperations['backfill']> {
-    return this.#options.backfills.backfill(request);
+  backfill(request: Backfill, caller: Caller): ReturnType<JobOperations['backfill']> {
+    return this.#options.backfills.backfill(request, caller);
   }
 
   preview(

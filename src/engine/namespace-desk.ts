@@ -2,13 +2,14 @@ import type { Namespace, Queue } from '../domain/namespace.ts';
 import type { RunLimits } from '../domain/run-limits.ts';
 import type { Notifier } from '../store/notifier.ts';
 import type { Store } from '../store/store.ts';
+import { auditRow, changesBetween } from './audit/audit-rows.ts';
 import type { LimitSettling } from './limit-settling.ts';
-import type { NamespaceDraft, NamespaceOperations, Page, QueueDraft } from './operations.ts';
+import type { Caller, NamespaceDraft, NamespaceOperations, Page, QueueDraft } from './operations.ts';
 import { pageByName } from './page-token.ts';
 import { namespaceAlreadyExists, namespaceNotFound } from './refusals.ts';
 
 export type NamespaceDeskOptions = {
-  readonly store: Pick<Store, 'db' | 'transaction' | 'namespaces' | 'queues'>;
+  readonly store: Pick<Store, 'db' | 'transaction' | 'namespaces' | 'queues' | 'audits'>;
   readonly settling: Pick<LimitSettling, 'pass'>;
   readonly notifier: Pick<Notifier, 'notify'>;
 };
@@ -21,10 +22,15 @@ export class NamespaceDesk implements NamespaceOperations {
     this.#options = options;
   }
 
-  async create(draft: NamespaceDraft): Promise<Namespace> {
+  async create(draft: NamespaceDraft, caller: Caller): Promise<Namespace> {
     const { store } = this.#options;
     const namespace = await store.transaction(async (tx) => {
       if (!(await store.namespaces.insert(tx, draft))) throw namespaceAlreadyExists(draft.name);
+      const { name, description, limits } = draft;
+      const about = { namespace: name, object: { type: 'namespace', name } };
+      await store.audits.insert(tx, [
+        auditRow(caller, { ...about, after: { description, limits }, details: { changed: 1 } }),
+      ]);
       return store.namespaces.find(tx, draft.name);
     });
     return namespace!;
@@ -44,20 +50,36 @@ export class NamespaceDesk implements NamespaceOperations {
   async update(
     name: string,
     changes: { readonly description?: string; readonly limits?: RunLimits },
+    caller: Caller,
   ): Promise<Namespace> {
     const { store } = this.#options;
-    const namespace = await store.transaction((tx) => store.namespaces.update(tx, name, changes));
-    if (!namespace) throw namespaceNotFound(name);
+    const namespace = await store.transaction(async (tx) => {
+      const before = await store.namespaces.lock(tx, name);
+      const after = before && (await store.namespaces.update(tx, name, changes));
+      if (!after) throw namespaceNotFound(name);
+      const about = { namespace: name, object: { type: 'namespace', name } };
+      const change = changesBetween(settingsOf(before), settingsOf(after));
+      await store.audits.insert(tx, [auditRow(caller, { ...about, ...change })]);
+      return after;
+    });
     if (changes.limits) await this.#settle();
     return namespace;
   }
 
-  async putQueue({ namespace, name, limits }: QueueDraft): Promise<Queue> {
+  async putQueue({ namespace, name, limits }: QueueDraft, caller: Caller): Promise<Queue> {
     const { store } = this.#options;
     const queue = await store.transaction(async (tx) => {
+      const isNew = (await store.namespaces.findQueue(tx, namespace, name)) === undefined;
       const [id] = await store.queues.ensure(tx, namespace, [name]);
+      const before = await store.namespaces.lockQueue(tx, id!);
       await store.namespaces.limitQueue(tx, id!, limits);
-      return store.namespaces.findQueue(tx, namespace, name);
+      const after = await store.namespaces.findQueue(tx, namespace, name);
+      const change = changesBetween({ limits: before?.limits }, { limits: after?.limits });
+      const details = isNew ? { changed: 1 } : change.details;
+      await store.audits.insert(tx, [
+        auditRow(caller, { namespace, object: { type: 'queue', name }, ...change, details }),
+      ]);
+      return after;
     });
     await this.#settle();
     return queue!;
@@ -80,3 +102,9 @@ export class NamespaceDesk implements NamespaceOperations {
     this.#options.notifier.notify('pending');
   }
 }
+
+/** What a user sets of a namespace. */
+const settingsOf = ({ description, limits }: Namespace): Pick<Namespace, 'description' | 'limits'> => ({
+  description,
+  limits,
+});

@@ -21,6 +21,7 @@ import type { Calendar, StoredCalendar } from '../domain/schedule/calendar.ts';
 import type { Schedule } from '../domain/schedule/schedule.ts';
 import type { Secret, SecretKind } from '../domain/secret.ts';
 import type { TokenOperations } from './access/token-operations.ts';
+import type { AuditOperations } from './audit/audit-operations.ts';
 import type { NamespaceOperations } from './namespace-operations.ts';
 import type { AttemptOperations } from './reports/report-messages.ts';
 import type { WorkerOperations } from './workers/worker-operations.ts';
@@ -302,6 +303,13 @@ export type {
   Principal,
 } from './access/authentication-operations.ts';
 export type { TokenOperations } from './access/token-operations.ts';
+export type {
+  AuditEvent,
+  AuditFilter,
+  AuditOperations,
+  RefusalRecorder,
+  RefusedCall,
+} from './audit/audit-operations.ts';
 export type { NamespaceDraft, NamespaceOperations, QueueDraft } from './namespace-operations.ts';
 export type { AttemptOperations, EndReport, LogReceipt, LogReport } from './reports/report-messages.ts';
 export type {
@@ -324,6 +332,7 @@ export type Operations = {
   readonly executions: ExecutionOperations;
   readonly workers: WorkerOperations;
   readonly attempts: AttemptOperations;
+  readonly audit: AuditOperations;
   /** Resolves while the instance can serve; rejects with the reason why not. For readiness. */
   ready(): Promise<void>;
 };

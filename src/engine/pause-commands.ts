@@ -8,6 +8,7 @@ import { DomainError } from '../domain/errors.ts';
 import type { Job } from '../domain/job.ts';
 import type { Notifier } from '../store/notifier.ts';
 import type { Store } from '../store/store.ts';
+import { auditedChoice, auditRow } from './audit/audit-rows.ts';
 import { lockChosen } from './chosen-jobs.ts';
 import type { Fired, FirePlanning } from './fire-planning.ts';
 import { releaseHeld } from './held-fires.ts';
@@ -19,7 +20,7 @@ import type { Caller, JobChoice } from './operations.ts';
 export type PauseCommandsOptions = {
   readonly store: Pick<
     Store,
-    'transaction' | 'jobs' | 'pauses' | 'timers' | 'leases' | 'feed' | 'held' | 'cancels'
+    'transaction' | 'jobs' | 'audits' | 'pauses' | 'timers' | 'leases' | 'feed' | 'held' | 'cancels'
   >;
   readonly jobs: JobCache;
   readonly planning: FirePlanning;
@@ -68,6 +69,14 @@ export class PauseCommands {
       const pauseId = equal[0]?.id ?? newPauseId();
       if (free.length > 0)
         await store.pauses.insert(tx, free, { id: pauseId, actor: caller.actor, ...pause });
+      const chosen = await auditedChoice(tx, store, choice, ids);
+      await store.audits.insert(tx, [
+        auditRow(caller, {
+          ...chosen,
+          after: { pauseId, reason: pause.reason, untilAt: pause.untilAt },
+          details: { ...chosen.details, changed: free.length },
+        }),
+      ]);
       return { jobs: await store.jobs.listByIds(tx, ids.slice(0, 500)), changed: free.length, pauseId };
     });
     notifier.notify('timers');
@@ -81,6 +90,7 @@ export class PauseCommands {
       readonly missed: 'DROP' | 'RUN_LAST' | 'RUN_ALL';
       readonly dryRun: boolean;
     },
+    caller: Caller,
   ): Promise<{ jobs: readonly Job[]; changed: number; heldBackFireTimes: readonly Date[] }> {
     const { store, notifier, planning, continuation } = this.#options;
     const { pauseId, missed, dryRun } = options;
@@ -101,6 +111,15 @@ export class PauseCommands {
           heldBackFireTimes: held.fireTimes.slice(0, 1_000),
         };
         if (dryRun) throw rollback;
+        const chosen = await auditedChoice(tx, store, choice, ids);
+        const { details } = chosen;
+        const released = held.fireTimes.length;
+        await store.audits.insert(tx, [
+          auditRow(caller, {
+            ...chosen,
+            details: { ...details, changed: lifted.length, pauseId: pauseId || undefined, missed, released },
+          }),
+        ]);
       })
       .catch((error: unknown) => {
         if (error !== rollback) throw error;

@@ -13,6 +13,9 @@
  * is lost: the caller is told UNAVAILABLE and asks again with its request_id,
  * which then names the execution that was made. Two calls of one batch with one
  * request_id: the second is a replay of the first.
+ *
+ * The audit of a call is in the statement that makes its execution (see
+ * audit/audit-rows.ts): one row for each execution, none for a replay.
  */
 import { DomainError, invalidField } from '../domain/errors.ts';
 import type { Execution } from '../domain/execution.ts';
@@ -27,7 +30,7 @@ import type { Store } from '../store/store.ts';
 import type { ResolvedJob, TriggeredRow } from '../store/trigger-store.ts';
 import type { CachedJob, JobCache } from './job-cache.ts';
 import type { JobContinuation } from './job-continuation.ts';
-import type { TriggerJob } from './operations.ts';
+import type { Caller, TriggerJob } from './operations.ts';
 import { jobNotFound, requestIdReused } from './refusals.ts';
 import { type TriggerCall as Call, decideAll, executionOf, rowOf } from './trigger-rows.ts';
 
@@ -41,6 +44,9 @@ export type TriggerCommandOptions = {
   readonly notifier: Pick<Notifier, 'notify'>;
 };
 
+/** One call: what is asked, and who asks. */
+type Asked = { readonly request: TriggerJob; readonly caller: Caller };
+
 type Reply = { readonly execution: Execution; readonly replayed: boolean };
 
 /** What becomes of one call of a batch. */
@@ -48,15 +54,15 @@ type Outcome = { readonly reply: Reply } | { readonly replayOf: number } | { rea
 
 export class TriggerCommand {
   readonly #options: TriggerCommandOptions;
-  readonly #batcher: Batcher<TriggerJob, Outcome>;
+  readonly #batcher: Batcher<Asked, Outcome>;
 
   constructor(options: TriggerCommandOptions) {
     this.#options = options;
-    this.#batcher = new Batcher({ flush: (requests) => this.#triggerAll(requests), maxItems: 500, lanes: 2 });
+    this.#batcher = new Batcher({ flush: (asked) => this.#triggerAll(asked), maxItems: 500, lanes: 2 });
   }
 
-  async trigger(request: TriggerJob): Promise<Reply> {
-    const outcome = await this.#batcher.add(request);
+  async trigger(request: TriggerJob, caller: Caller): Promise<Reply> {
+    const outcome = await this.#batcher.add({ request, caller });
     if ('refusal' in outcome) throw outcome.refusal;
     if ('reply' in outcome) return outcome.reply;
     const { store } = this.#options;
@@ -69,11 +75,11 @@ export class TriggerCommand {
     return { execution, replayed: true };
   }
 
-  async #triggerAll(requests: readonly TriggerJob[]): Promise<readonly Outcome[]> {
+  async #triggerAll(asked: readonly Asked[]): Promise<readonly Outcome[]> {
     const { store, jobs, notifier, continuation } = this.#options;
     const resolved = await store.triggers.resolveAndDraw(
       store.db,
-      requests.map((request) => request.job),
+      asked.map(({ request }) => request.job),
     );
     const known = resolved.filter((job) => job !== undefined);
     const cached = await jobs.load(
@@ -82,7 +88,7 @@ export class TriggerCommand {
     );
     const outcomes = new Map<number, Outcome>();
     const calls: Call[] = [];
-    requests.forEach((request, place) => {
+    asked.forEach(({ request, caller }, place) => {
       const target = resolved[place];
       const job = target && cached.get(target.id);
       const refusal = refusalOf(request, target, job);
@@ -92,7 +98,7 @@ export class TriggerCommand {
       }
       const { namespace, executionId } = target;
       const overlap = request.overlap ?? job.definition.overlap;
-      calls.push({ place, request, job, namespace, executionId, overlap });
+      calls.push({ place, request, caller, job, namespace, executionId, overlap });
     });
     if (calls.length > 0) {
       const needsTransaction = calls.some(
@@ -106,7 +112,7 @@ export class TriggerCommand {
       if (made.cancels) notifier.notify('cancel');
       continuation.look(made.waitingJobs);
     }
-    return requests.map((_, place) => outcomes.get(place)!);
+    return asked.map((_, place) => outcomes.get(place)!);
   }
 
   async #write(tx: Tx, calls: readonly Call[]): Promise<Made> {

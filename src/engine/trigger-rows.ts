@@ -3,14 +3,18 @@ import { type Execution, waitingForOthers, waitingForSlot, waitingForWorker } fr
 import type { OverlapPolicy } from '../domain/job.ts';
 import { type Occupancy, type OverlapDecision, OverlapRule } from '../domain/overlap.ts';
 import { mergeParameters } from '../domain/parameters.ts';
-import type { TriggeredRow } from '../store/trigger-store.ts';
+import type { TriggerAudit, TriggeredRow } from '../store/trigger-store.ts';
+import { boundedImage } from './audit/bounded-image.ts';
+import { maskedParameters } from './audit/masked-definition.ts';
 import type { CachedJob } from './job-cache.ts';
-import type { TriggerJob } from './operations.ts';
+import type { Caller, TriggerJob } from './operations.ts';
+import { nameOfRef } from './refusals.ts';
 
 /** A call that may be carried out. */
 export type TriggerCall = {
   readonly place: number;
   readonly request: TriggerJob;
+  readonly caller: Caller;
   readonly job: CachedJob;
   readonly namespace: string;
   readonly executionId: number;
@@ -40,10 +44,12 @@ export function decideAll(
 }
 
 /** The ledger row of a call. */
-export function rowOf(
-  { request, job, executionId: id }: TriggerCall,
-  decision: OverlapDecision,
-): TriggeredRow {
+export function rowOf(call: TriggerCall, decision: OverlapDecision): TriggeredRow {
+  const { request, job, executionId: id } = call;
+  const end =
+    decision.kind === 'SKIP'
+      ? ({ state: 'SKIPPED', reason: 'OVERLAP', message: decision.message } as const)
+      : ({ state: 'PENDING', message: '' } as const);
   return {
     id,
     jobId: job.id,
@@ -53,10 +59,21 @@ export function rowOf(
     parameters: hasParameters(request) ? request.parameters : null,
     buffered: decision.kind === 'BUFFER',
     placement: request.placement ?? null,
-    ...(decision.kind === 'SKIP'
-      ? { state: 'SKIPPED', reason: 'OVERLAP', message: decision.message }
-      : { state: 'PENDING', message: '' }),
+    audit: auditOf(call, end.state),
+    ...end,
   };
+}
+
+/** What the audit says of a call: what came of it, and that it had parameters, but not which values. */
+function auditOf(
+  { request, caller, job, namespace, executionId, overlap }: TriggerCall,
+  state: TriggeredRow['state'],
+): TriggerAudit {
+  const { actor, method, peer, requestId } = caller;
+  const { cause, placement } = request;
+  const parameters = maskedParameters(request.parameters);
+  const after = boundedImage({ executionId, state, cause, overlap, parameters, placement });
+  return { actor, method, namespace, jobName: nameOfRef({ key: job.key }), peer, requestId, after };
 }
 
 const hasParameters = ({ parameters }: TriggerJob): boolean =>

@@ -49,6 +49,8 @@ export abstract class Call {
   requestId = '';
   /** Who calls. Everybody may everything until the authentication says otherwise. */
   principal: Principal = anonymous;
+  /** The request, or the first of those that are streamed; undefined while none could be read. */
+  firstRequest: Message | undefined;
   /** When the call began and ended, on the clock that never jumps. */
   startedMs = 0;
   endedMs = 0;

@@ -1,8 +1,9 @@
-import type { AuthenticationOperations } from '../engine/operations.ts';
+import type { AuthenticationOperations, RefusalRecorder } from '../engine/operations.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Logger } from '../platform/logger.ts';
 import type { Metrics } from '../platform/metrics.ts';
 import type { Interceptor } from './call.ts';
+import { recordRefusals } from './interceptors/audit.ts';
 import { authenticateCalls } from './interceptors/authentication.ts';
 import { limitTime } from './interceptors/deadline.ts';
 import { mapErrors } from './interceptors/error-mapping.ts';
@@ -21,6 +22,8 @@ export type ChainOptions = {
   readonly services: readonly Service[];
   /** Tells who calls. Absent: access control is off, and everybody may everything. */
   readonly authentication?: AuthenticationOperations;
+  /** Takes refused calls into the audit. */
+  readonly refusals: RefusalRecorder;
   /**
    * How long a unary call may take on the server, in milliseconds, whatever
    * the caller's deadline. Default 30,000. Below about 1,000 slow batches and
@@ -35,7 +38,7 @@ export type ChainOptions = {
  * this one chain. The order is asserted by a test.
  */
 export function createChain(options: ChainOptions): readonly Interceptor[] {
-  const { clock, logger, metrics, services, authentication, maxUnaryMs = 30_000 } = options;
+  const { clock, logger, metrics, services, refusals, authentication, maxUnaryMs = 30_000 } = options;
   return [
     // First, because the log line and the error of every refusal further in name it.
     identifyRequests(),
@@ -46,6 +49,9 @@ export function createChain(options: ChainOptions): readonly Interceptor[] {
     measureCalls(clock, metrics),
     // Outside whatever throws; only the two above need its result.
     mapErrors(),
+    // Outside whatever refuses because of who calls, so that it is recorded, and
+    // outside the validation, so that it knows what a bad request named.
+    recordRefusals(refusals),
     // Its refusals are logged, counted and mapped, and nobody without credentials
     // gets a timer, a check or a handler.
     ...(authentication ? [authenticateCalls(authentication)] : []),

@@ -22,7 +22,8 @@ export type LoadedCalendar = CalendarVersion & {
 
 /** What became of a calendar that was to be removed; `jobs` are some of those that use it. */
 export type CalendarRemoval =
-  | { readonly kind: 'deleted' | 'missing' }
+  | { readonly kind: 'deleted'; readonly before: StoredCalendar }
+  | { readonly kind: 'missing' }
   | { readonly kind: 'used'; readonly jobs: readonly JobKey[]; readonly count: number };
 
 /** How many of the jobs that use a calendar are named. */
@@ -38,23 +39,44 @@ const namedJobs = 5;
  * before calendars.
  */
 export class PgCalendarStore {
-  /** Makes a calendar or replaces its definition; what is equal to what is stored changes nothing. */
-  async put(tx: Tx, calendar: Calendar): Promise<{ calendar: StoredCalendar; created: boolean }> {
+  /**
+   * Makes a calendar or replaces its definition; what is equal to what is
+   * stored changes nothing. `before` is what was replaced, or found equal.
+   */
+  async put(
+    tx: Tx,
+    calendar: Calendar,
+  ): Promise<{ calendar: StoredCalendar; created: boolean; before?: StoredCalendar }> {
     const { namespace, name, ...definition } = calendar;
-    const put = await run<{ revision: number }>(
-      tx,
-      `/* put_calendar */
-       insert into carillon.calendar as c (namespace, name, definition) values ($1, $2, $3::jsonb)
-       on conflict (namespace, name) do update
-          set definition = excluded.definition, revision = c.revision + 1, updated_at = now()
-        where c.definition <> excluded.definition
-       returning revision`,
-      [namespace, name, jsonText(definition)],
-    );
-    // A statement of its own: it sees a calendar that another transaction has put since the one above began.
-    const stored = await this.find(tx, namespace, name);
-    if (!stored) throw new Error(`the calendar ${JSON.stringify(name)} went away while it was put`);
-    return { calendar: stored, created: put[0]?.revision === 1 };
+    const values = [namespace, name, jsonText(definition)];
+    for (;;) {
+      const made = await run(
+        tx,
+        `/* insert_calendar */
+         insert into carillon.calendar (namespace, name, definition) values ($1, $2, $3::jsonb)
+         on conflict (namespace, name) do nothing returning id`,
+        values,
+      );
+      if (made.length > 0) return { calendar: (await this.find(tx, namespace, name))!, created: true };
+      // Statements of their own: they see a calendar that another transaction has put since the one above began.
+      const locked = await run(
+        tx,
+        `/* lock_calendar_to_put */
+         select id from carillon.calendar where namespace = $1 and name = $2 for no key update`,
+        [namespace, name],
+      );
+      // Deleted in between: then it is made after all.
+      if (locked.length === 0) continue;
+      const before = (await this.find(tx, namespace, name))!;
+      await run(
+        tx,
+        `/* put_calendar */
+         update carillon.calendar set definition = $3::jsonb, revision = revision + 1, updated_at = now()
+          where namespace = $1 and name = $2 and definition <> $3::jsonb`,
+        values,
+      );
+      return { calendar: (await this.find(tx, namespace, name))!, created: false, before };
+    }
   }
 
   async find(db: Db, namespace: string, name: string): Promise<StoredCalendar | undefined> {
@@ -92,6 +114,7 @@ export class PgCalendarStore {
       [namespace, name],
     );
     if (!locked[0]) return { kind: 'missing' };
+    const before = (await this.find(tx, namespace, name))!;
     // A statement of its own: it sees the uses that were committed while the one above waited.
     const [removed] = await run<{ deleted: boolean; count: number; jobs: JobKey[] }>(
       tx,
@@ -111,7 +134,7 @@ export class PgCalendarStore {
       [locked[0].id, namedJobs],
     );
     return removed!.deleted
-      ? { kind: 'deleted' }
+      ? { kind: 'deleted', before }
       : { kind: 'used', jobs: removed!.jobs, count: removed!.count };
   }
 

@@ -16,6 +16,7 @@ function isIdCollision(error: unknown): boolean {
   if (code(error) !== '23505' || typeof error !== 'object' || error === null || !('constraint' in error))
     return false;
   return (
+    error.constraint === 'audit_event_pkey' ||
     error.constraint === 'calendar_pkey' ||
     error.constraint === 'job_pkey' ||
     error.constraint === 'execution_pkey' ||

@@ -121,6 +121,26 @@ export class PgJobStore {
     return rows.map(jobFromRow);
   }
 
+  /** The namespaces of jobs, two at most, and the keys of the first `count` by id in words; also of deleted ones. */
+  async summarize(
+    db: Db,
+    ids: readonly number[],
+    count: number,
+  ): Promise<{ readonly namespaces: readonly string[]; readonly names: readonly string[] }> {
+    if (ids.length === 0) return { namespaces: [], names: [] };
+    const [row] = await run<{ namespaces: string[]; names: string[] }>(
+      db,
+      `/* summarize_jobs */
+       with chosen as materialized (
+         select id, namespace, group_name, name from carillon.job where id = any ($1::bigint[])
+       )
+       select array(select distinct namespace from chosen limit 2) as namespaces,
+              array(select namespace || '/' || group_name || '/' || name from chosen order by id limit $2) as names`,
+      [numberArray(ids), count],
+    );
+    return row!;
+  }
+
   async list(db: Db, query: JobQuery): Promise<readonly Job[]> {
     const descending = query.order.endsWith(' desc');
     const direction = descending ? 'desc' : 'asc';

@@ -143,14 +143,15 @@ export class PgLedgerStore {
     return rows.map((row) => row.fireAt);
   }
 
-  /** Which of these ids name an execution. */
-  async listKnownIds(db: Db, ids: readonly number[]): Promise<ReadonlySet<number>> {
-    const rows = await run<{ id: number }>(
+  /** Which of these ids name an execution, each with the id of its job. */
+  async listKnownIds(db: Db, ids: readonly number[]): Promise<ReadonlyMap<number, number>> {
+    if (ids.length === 0) return new Map();
+    const rows = await run<{ id: number; jobId: number }>(
       db,
-      'select id from carillon.execution where id = any ($1::bigint[])',
+      'select id, job_id as "jobId" from carillon.execution where id = any ($1::bigint[])',
       [numberArray(ids)],
     );
-    return new Set(rows.map((row) => row.id));
+    return new Map(rows.map(({ id, jobId }) => [id, jobId]));
   }
 }
 

@@ -58,6 +58,24 @@ export class PgNamespaceStore {
     return this.find(tx, name);
   }
 
+  /** Locks a namespace for a change, and reads it. */
+  async lock(tx: Tx, name: string): Promise<Namespace | undefined> {
+    const [row] = await run<NamespaceRow>(
+      tx,
+      `/* lock_namespace */ ${selectNamespace} where name = $1 for no key update`,
+      [name],
+    );
+    return row && namespaceFromRow(row);
+  }
+
+  /** Locks a queue for a change, and reads it. */
+  async lockQueue(tx: Tx, queueId: number): Promise<Queue | undefined> {
+    const [row] = await run<QueueRow>(tx, `/* lock_queue */ ${selectQueue} where id = $1 for no key update`, [
+      queueId,
+    ]);
+    return row && queueFromRow(row);
+  }
+
   async find(db: Db, name: string): Promise<Namespace | undefined> {
     const [row] = await run<NamespaceRow>(db, `/* find_namespace */ ${selectNamespace} where name = $1`, [
       name,

@@ -1,4 +1,5 @@
 import { PgAttemptStore } from './attempt-store.ts';
+import { PgAuditStore } from './audit-store.ts';
 import { PgCalendarStore } from './calendar-store.ts';
 import { PgCancelStore } from './cancel-store.ts';
 import { PgContinuationStore } from './continuation-store.ts';
@@ -35,6 +36,7 @@ export function createStore(database: Database) {
     connect: database.connect.bind(database),
     ping: database.ping.bind(database),
     attempts: new PgAttemptStore(),
+    audits: new PgAuditStore(),
     calendars: new PgCalendarStore(),
     cancels: new PgCancelStore(),
     continuations: new PgContinuationStore(),

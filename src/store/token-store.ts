@@ -92,13 +92,18 @@ export class PgTokenStore {
     );
   }
 
-  async find(db: Db, id: number): Promise<Token | undefined> {
-    const [row] = await run<TokenRow>(db, `select ${tokenColumns} from carillon.token where id = $1`, [id]);
+  /** Locks a token for a change. */
+  async lock(tx: Tx, id: number): Promise<Token | undefined> {
+    const [row] = await run<TokenRow>(
+      tx,
+      `/* lock_token */ select ${tokenColumns} from carillon.token where id = $1 for no key update`,
+      [id],
+    );
     return row && tokenFromRow(row);
   }
 
-  /** Revokes a token for good; the second time changes nothing. */
-  async revoke(tx: Tx, id: number): Promise<Token | undefined> {
+  /** Revokes a locked token for good; the second time changes nothing. */
+  async revoke(tx: Tx, id: number): Promise<Token> {
     const [row] = await run<TokenRow>(
       tx,
       `/* revoke_token */
@@ -106,7 +111,7 @@ export class PgTokenStore {
        returning ${tokenColumns}`,
       [id],
     );
-    return row && tokenFromRow(row);
+    return tokenFromRow(row!);
   }
 
   /** Tokens whose grants all lie in some namespaces, or in any, from the newest on behind one. */

@@ -1,7 +1,9 @@
 import type { ExecutionCause, ExecutionReason } from '../domain/execution.ts';
 import type { JobRef, Parameters, Placement } from '../domain/job.ts';
+import type { AuditImage } from './audit-store.ts';
 import { type Db, numberArray, run } from './database.ts';
 import { feedEventOf, feedInsert } from './feed-events.ts';
+import { jsonText, storableText } from './json-text.ts';
 import { laneOf } from './lanes.ts';
 
 /** An execution that somebody asked for. */
@@ -19,6 +21,20 @@ export type TriggeredRow = {
   readonly buffered: boolean;
   /** Who may take it, in place of what the job says; for worker targets. */
   readonly placement: Placement | null;
+  /** What the audit says of the call that asked for it, about its job. */
+  readonly audit: TriggerAudit;
+};
+
+/** What the row of a Trigger in the audit is made of. */
+export type TriggerAudit = {
+  readonly actor: string;
+  readonly method: string;
+  readonly namespace: string;
+  /** The job's key in words. */
+  readonly jobName: string;
+  readonly peer: string;
+  readonly requestId: string;
+  readonly after: AuditImage;
 };
 
 /** One execution of a backfill. */
@@ -70,7 +86,7 @@ export class PgTriggerStore {
   }
 
   /**
-   * Writes executions that were asked for, and opens those that are to run.
+   * Writes executions that were asked for, each with its event in the audit, and opens those that are to run.
    * Returns when they were made, and which: a job may be deleted meanwhile.
    */
   async insertTriggered(
@@ -89,6 +105,13 @@ export class PgTriggerStore {
       rows.map((r) => (r.parameters === null ? null : JSON.stringify(r.parameters))),
       rows.map((r) => r.buffered),
       rows.map((r) => (r.placement === null ? null : JSON.stringify(r.placement))),
+      rows.map((r) => storableText(r.audit.actor)),
+      rows.map((r) => r.audit.method),
+      rows.map((r) => r.audit.namespace),
+      rows.map((r) => r.audit.jobName),
+      rows.map((r) => r.audit.peer),
+      rows.map((r) => r.audit.requestId),
+      rows.map((r) => jsonText(r.audit.after)),
     ]);
     return { at: row!.at, ids: new Set(row!.ids) };
   }
@@ -153,8 +176,10 @@ const resolveStatement = `
 const insertTriggeredStatement = `/* insert_triggered */
   with made as materialized (
     select * from unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::integer[],
-                         $8::bigint[], $9::text[], $10::boolean[], $11::text[])
-      as m (id, job_id, cause, state, reason, message, priority, queue_timeout_ms, parameters, buffered, placement)
+                         $8::bigint[], $9::text[], $10::boolean[], $11::text[], $12::text[], $13::text[], $14::text[],
+                         $15::text[], $16::text[], $17::text[], $18::text[])
+      as m (id, job_id, cause, state, reason, message, priority, queue_timeout_ms, parameters, buffered, placement,
+            actor, method, namespace, job_name, peer, request_id, after)
      where exists (select 1 from carillon.job j where j.id = m.job_id and j.deleted_at is null)
   ), clock as materialized (
     select date_trunc('milliseconds', clock_timestamp()) as at
@@ -171,6 +196,10 @@ const insertTriggeredStatement = `/* insert_triggered */
            case when m.buffered then at end, j.queue_id,
            case when j.queue_id is not null then coalesce(m.placement::jsonb, j.placement) end, ${laneOf('j')}
       from made m join carillon.job j on j.id = m.job_id, clock where m.state = 'PENDING'
+  ), audited as (
+    insert into carillon.audit_event (actor, method, namespace, object_type, object_id, object_name, peer, request_id,
+                                      outcome, after)
+    select actor, method, namespace, 'job', job_id, job_name, peer, request_id, 'OK', after::jsonb from made
   ), fed as (${feedInsert('made', {
     executionId: 'id',
     jobId: 'job_id',

@@ -120,6 +120,91 @@ describe.each(ways)('$name', (way) => {
     expect(storedCalendars.size).toBe(0);
   });
 
+  it('lists audit events as they are stored, for the filter that was given', async () => {
+    const { storedEvents, asked } = servers.operations;
+    storedEvents.length = 0;
+    const empty = {
+      namespace: null,
+      objectId: null,
+      objectName: null,
+      before: null,
+      after: null,
+      details: null,
+    };
+    const event = {
+      actor: 'ann',
+      method: 'carillon.v1.JobService/Update',
+      objectType: 'job',
+      peer: '192.0.2.1:99',
+      requestId: 'r-1',
+      outcome: 'OK',
+    };
+    const before = JSON.parse('{"__proto__": [1, null, {"deep": true}], "priority": 1}');
+    storedEvents.push(
+      {
+        ...event,
+        id: 2 ** 52,
+        at: fakeNow,
+        namespace: 'team',
+        objectId: 7,
+        objectName: 'n',
+        before,
+        after: {},
+        details: { changed: 1 },
+      },
+      { ...event, id: 1, at: fakeNow, ...empty },
+    );
+    const filter = {
+      namespace: 'team',
+      methods: [event.method],
+      outcomes: ['OK'],
+      objectId: 7n,
+      startTime: { seconds: 1n },
+    };
+    const { events, nextPageToken } = await admin.listAuditEvents({ filter, pageSize: 2 });
+    expect(events).toMatchObject([
+      { ...event, id: 2n ** 52n, namespace: 'team', objectId: 7n, objectName: 'n', details: { changed: 1 } },
+      { ...event, id: 1n, namespace: '', objectId: 0n, objectName: '' },
+    ]);
+    expect(JSON.stringify(events[0]?.before)).toBe(JSON.stringify(before));
+    expect([events[1]?.before, events[1]?.after, events[1]?.details]).toEqual([
+      undefined,
+      undefined,
+      undefined,
+    ]);
+    expect(events[0]?.time).toMatchObject({ nanos: 125_000_000 });
+    expect(nextPageToken).toBe('');
+    expect(asked.at(-1)).toMatchObject({
+      operation: 'audit.list',
+      args: [
+        {
+          namespace: 'team',
+          methods: [event.method],
+          outcomes: ['OK'],
+          objectId: 7,
+          startAt: new Date(1_000),
+        },
+        { size: 2, token: '' },
+        { permission: 'ADMINISTER' },
+      ],
+    });
+  });
+
+  it('has a refused change recorded, whatever refused it, and no refused read', async () => {
+    servers.refused.length = 0;
+    const named = { ref: { case: 'key', value: { name: 'refuse JOB_PAUSED' } } } as const;
+    await errorOf(jobs.trigger({ job: named }, { headers: { 'x-request-id': 'refused-1' } }));
+    await errorOf(jobs.trigger({ job: named, requestId: 'x'.repeat(1_000) }));
+    await errorOf(jobs.get({ job: named }));
+    const method = 'carillon.v1.JobService/Trigger';
+    const object = { type: 'job', name: 'default/default/refuse JOB_PAUSED' };
+    expect(servers.refused).toMatchObject([
+      { reason: 'JOB_PAUSED', object, caller: { method, requestId: 'refused-1', actor: 'anonymous' } },
+      { reason: 'INVALID_ARGUMENT', object, caller: { method } },
+    ]);
+    expect(servers.refused[0]?.caller.peer).toMatch(/127\.0\.0\.1|::1/);
+  });
+
   it.each(reasons.filter((reason) => reason !== 'INTERNAL'))(
     'refuses with %s, its code and its details',
     async (reason) => {

@@ -60,6 +60,7 @@ const good: Readonly<Record<string, JsonObject>> = {
   'AdminService/PutSecret': { name: 'a' },
   'AdminService/ListSecrets': {},
   'AdminService/DeleteSecret': { name: 'other' },
+  'AdminService/ListAuditEvents': { filter: { methods: ['a'], outcomes: ['OK'] } },
   'AdminService/CreateNamespace': { namespace: { name: 'a' } },
   'AdminService/ListNamespaces': {},
   'AdminService/UpdateNamespace': { namespace: { name: 'a' } },

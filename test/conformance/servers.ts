@@ -1,3 +1,4 @@
+import type { RefusedCall } from '../../src/engine/operations.ts';
 import { systemClock } from '../../src/platform/clock.ts';
 import { type Logger, silentLogger } from '../../src/platform/logger.ts';
 import type { Metrics } from '../../src/platform/metrics.ts';
@@ -17,6 +18,8 @@ export type Servers = {
   readonly ended: string[];
   /** Every line of the log. */
   readonly logged: LogLine[];
+  /** Every refused call that is for the audit. */
+  readonly refused: RefusedCall[];
   stop(): Promise<void>;
 };
 
@@ -50,7 +53,9 @@ export async function startServers(options: ServersOptions = {}): Promise<Server
   );
   const services = [...own, ...moreServices];
   const { maxUnaryMs } = options;
-  const chain = createChain({ clock: systemClock, logger, metrics, services, maxUnaryMs });
+  const refused: RefusedCall[] = [];
+  const refusals = { record: (call: RefusedCall) => void refused.push(call) };
+  const chain = createChain({ clock: systemClock, logger, metrics, services, refusals, maxUnaryMs });
   const common = {
     address: '127.0.0.1:0',
     services,
@@ -65,7 +70,7 @@ export async function startServers(options: ServersOptions = {}): Promise<Server
   const stop = async (): Promise<void> => {
     await Promise.all([grpc.stop(), http.stop()]);
   };
-  return { operations, grpc, http, ended, logged, stop };
+  return { operations, grpc, http, ended, logged, refused, stop };
 }
 
 /** A log that keeps its lines. */

@@ -6,6 +6,7 @@ import { silentLogger } from '../../src/platform/logger.ts';
 import { Database, run } from '../../src/store/database.ts';
 import { createStore, type Store } from '../../src/store/store.ts';
 import { calendarOf } from '../domain/schedule/calendars.ts';
+import { caller } from '../support/caller.ts';
 import { useTestDatabase } from '../support/postgres.ts';
 
 const testDatabase = useTestDatabase();
@@ -30,24 +31,24 @@ async function refusalOf(answer: Promise<unknown>): Promise<DomainError> {
 
 it('puts a calendar, gets it, replaces it and deletes it', async () => {
   const calendar = calendarOf({ name: 'whole life', dates: ['2026-12-25'] });
-  const put = await desk.put(calendar);
+  const put = await desk.put(calendar, caller);
   expect(put).toMatchObject({ calendar, created: true });
   expect(await desk.get('default', 'whole life')).toEqual(put.calendar);
-  expect(await desk.put({ ...calendar, dates: [] })).toMatchObject({
+  expect(await desk.put({ ...calendar, dates: [] }, caller)).toMatchObject({
     calendar: { dates: [] },
     created: false,
   });
-  expect(await desk.delete('default', 'whole life')).toEqual({ existed: true });
-  expect(await desk.delete('default', 'whole life')).toEqual({ existed: false });
+  expect(await desk.delete('default', 'whole life', caller)).toEqual({ existed: true });
+  expect(await desk.delete('default', 'whole life', caller)).toEqual({ existed: false });
 });
 
 it('spells the zone of a calendar as IANA does', async () => {
-  const { calendar } = await desk.put(calendarOf({ name: 'spelled', timeZone: 'europe/BERLIN' }));
+  const { calendar } = await desk.put(calendarOf({ name: 'spelled', timeZone: 'europe/BERLIN' }), caller);
   expect(calendar.timeZone).toBe('Europe/Berlin');
 });
 
 it('refuses a calendar that cannot be understood, and stores nothing', async () => {
-  const error = await refusalOf(desk.put(calendarOf({ name: 'odd', dates: ['2026-02-30'] })));
+  const error = await refusalOf(desk.put(calendarOf({ name: 'odd', dates: ['2026-02-30'] }), caller));
   expect(error.details.violations).toMatchObject([{ field: 'calendar.dates[0]' }]);
   expect((await refusalOf(desk.get('default', 'odd'))).reason).toBe('CALENDAR_NOT_FOUND');
 });
@@ -62,7 +63,7 @@ it('names the calendar that is not found', async () => {
 });
 
 it('does not delete a calendar in use, and names jobs that use it', async () => {
-  await desk.put(calendarOf({ name: 'used' }));
+  await desk.put(calendarOf({ name: 'used' }), caller);
   const jobs = await run<{ id: number }>(
     store.db,
     `insert into carillon.job (namespace, group_name, name, description, labels, schedules, target, parameters,
@@ -73,7 +74,7 @@ it('does not delete a calendar in use, and names jobs that use it', async () => 
   for (const { id } of jobs) {
     await store.transaction((tx) => store.calendars.use(tx, id, 'default', ['used']));
   }
-  const error = await refusalOf(desk.delete('default', 'used'));
+  const error = await refusalOf(desk.delete('default', 'used', caller));
   const names = [1, 2, 3, 4, 5].map((n) => `default/nightly/report ${n}`).join(', ');
   expect(error).toMatchObject({
     reason: 'CALENDAR_IN_USE',
@@ -94,7 +95,7 @@ describe('listing', () => {
   };
 
   it('goes through a namespace by name, page by page, without an empty last page', async () => {
-    for (const name of ['d', 'b', 'a', 'c']) await desk.put(calendarOf({ namespace, name }));
+    for (const name of ['d', 'b', 'a', 'c']) await desk.put(calendarOf({ namespace, name }), caller);
     const first = await namesOf(2, '');
     expect(first.names).toEqual(['a', 'b']);
     expect(await namesOf(2, first.nextPageToken)).toEqual({ names: ['c', 'd'], nextPageToken: '' });

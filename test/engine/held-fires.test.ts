@@ -41,7 +41,7 @@ async function heldJob(overlap: OverlapPolicy, more: StoredJob = {}) {
     );
   }
   const resume = (missed: 'DROP' | 'RUN_LAST' | 'RUN_ALL', dryRun = false, pauseId = '') =>
-    commands.resume(choice, { pauseId, missed, dryRun });
+    commands.resume(choice, { pauseId, missed, dryRun }, caller);
   /** What became of the five, in short. */
   const short = async () =>
     (await stored.ledgerOf(jobId)).map(

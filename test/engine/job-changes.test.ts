@@ -14,7 +14,7 @@ const cron = (expression: string, dialect: 'UNIX' | 'QUARTZ' = 'UNIX'): Schedule
 });
 
 const update = (id: number, changes: Partial<JobDraft>) =>
-  use.desk.update({ job: { id }, changes, etag: '' });
+  use.desk.update({ job: { id }, changes, etag: '' }, caller);
 
 /** Moves a timer aside, so that one sees whether somebody computes it anew. */
 const moveTimer = (id: number, atMs: number) =>
@@ -137,7 +137,10 @@ describe('deleting a job', () => {
 
   it('leaves what runs, cancels what waits, and keeps the history', async () => {
     const { job, attempt } = await addBusy();
-    expect(await use.desk.delete({ job: { id: job.id } }, 'LEAVE')).toEqual({ deleted: 1, existed: true });
+    expect(await use.desk.delete({ job: { id: job.id } }, 'LEAVE', caller)).toEqual({
+      deleted: 1,
+      existed: true,
+    });
     expect(await use.statesOf(job.id)).toEqual(['RUNNING', 'CANCELED']);
     await use.succeed(attempt);
     expect(await use.statesOf(job.id)).toEqual(['SUCCEEDED', 'CANCELED']);
@@ -148,14 +151,14 @@ describe('deleting a job', () => {
 
   it('with CANCEL asks what runs to stop', async () => {
     const { job, attempt } = await addBusy();
-    await use.desk.delete({ job: { id: job.id } }, 'CANCEL');
+    await use.desk.delete({ job: { id: job.id } }, 'CANCEL', caller);
     expect(await use.listCancelRequested()).toEqual([attempt.executionId]);
     expect(await use.statesOf(job.id)).toEqual(['RUNNING', 'CANCELED']);
   });
 
   it('with FAIL_IF_RUNNING is refused while something is open, and deletes nothing', async () => {
     const { job } = await addBusy();
-    const refusal = await refusalOf(use.desk.delete({ job: { id: job.id } }, 'FAIL_IF_RUNNING'));
+    const refusal = await refusalOf(use.desk.delete({ job: { id: job.id } }, 'FAIL_IF_RUNNING', caller));
     expect(refusal.reason).toBe('JOB_STATE_CONFLICT');
     expect(await use.jobOf(job.id)).toEqual(job);
     expect(await use.statesOf(job.id)).toEqual(['RUNNING', 'PENDING']);
@@ -164,8 +167,8 @@ describe('deleting a job', () => {
   it('frees its name at once, and is no error when it is gone', async () => {
     const { job } = await use.add({ schedules: [hourly] });
     const choice = { job: { key: job.key } };
-    await use.desk.delete(choice, 'LEAVE');
-    expect(await use.desk.delete(choice, 'LEAVE')).toEqual({ deleted: 0, existed: false });
+    await use.desk.delete(choice, 'LEAVE', caller);
+    expect(await use.desk.delete(choice, 'LEAVE', caller)).toEqual({ deleted: 0, existed: false });
     const again = await use.add({}, { key: job.key });
     expect(again.created).toBe(true);
     expect(again.job.id).not.toBe(job.id);

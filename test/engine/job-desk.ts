@@ -133,16 +133,19 @@ export function useJobDesk() {
     jobOf: async (id: number) => (await desk.get({ id })).job,
 
     trigger: (id: number, more: Partial<TriggerJob> = {}, through: JobDesk = desk) =>
-      through.trigger({
-        job: { id },
-        requestId: '',
-        requestDigest: '',
-        parameters: {},
-        requireActive: false,
-        allowFinished: false,
-        cause: 'MANUAL',
-        ...more,
-      }),
+      through.trigger(
+        {
+          job: { id },
+          requestId: '',
+          requestDigest: '',
+          parameters: {},
+          requireActive: false,
+          allowFinished: false,
+          cause: 'MANUAL',
+          ...more,
+        },
+        caller,
+      ),
 
     /** One tick of the leader as if it were that time; for fire times that lie ahead. */
     tickAt: (atMs: number) =>

@@ -6,6 +6,7 @@ import { LimitSettling } from '../../src/engine/limit-settling.ts';
 import { LimitedClaims } from '../../src/engine/limited-claims.ts';
 import type { ConnectedWorker } from '../../src/engine/workers/connected-worker.ts';
 import { awaitThat } from '../support/await-that.ts';
+import { triggerAudit } from '../support/caller.ts';
 import { useStoredJobs } from './stored-jobs.ts';
 
 const stored = useStoredJobs();
@@ -63,6 +64,7 @@ async function trigger(
         parameters: null,
         buffered: false,
         placement: more.placement ?? null,
+        audit: triggerAudit,
       })),
     ),
   );

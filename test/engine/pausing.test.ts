@@ -8,7 +8,7 @@ const pause = (id: number, reason = 'held', untilAt?: Date) =>
   use.desk.pause({ job: { id } }, { reason, untilAt }, caller);
 
 const resume = (id: number, more: Partial<Parameters<typeof use.desk.resume>[1]> = {}) =>
-  use.desk.resume({ job: { id } }, { pauseId: '', missed: 'DROP', dryRun: false, ...more });
+  use.desk.resume({ job: { id } }, { pauseId: '', missed: 'DROP', dryRun: false, ...more }, caller);
 
 /** A job whose first three fire times a pause held back. */
 async function addHeld(): Promise<number> {

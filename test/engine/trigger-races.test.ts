@@ -5,6 +5,7 @@ import { JobCache } from '../../src/engine/job-cache.ts';
 import type { TriggerJob } from '../../src/engine/operations.ts';
 import { TriggerCommand } from '../../src/engine/trigger-command.ts';
 import type { Store } from '../../src/store/store.ts';
+import { caller } from '../support/caller.ts';
 import { useStoredJobs } from './stored-jobs.ts';
 
 const stored = useStoredJobs();
@@ -34,7 +35,7 @@ async function trigger(jobId: number, meanwhile: () => Promise<unknown>, more: P
     cause: 'API',
     ...more,
   };
-  return command.trigger(request);
+  return command.trigger(request, caller);
 }
 
 it.each<OverlapPolicy>(['SKIP', 'ALLOW'])(

@@ -1,4 +1,4 @@
-import { create } from '@bufbuild/protobuf';
+import { create, type Message } from '@bufbuild/protobuf';
 import { Code } from '@connectrpc/connect';
 import { describe, expect, it, vi } from 'vitest';
 import { ExecutionState } from '../../gen/carillon/v1/execution_pb.js';
@@ -8,11 +8,12 @@ import {
   JobServiceTriggerRequestSchema,
 } from '../../gen/carillon/v1/job_service_pb.js';
 import { WorkerServiceConnectRequestSchema } from '../../gen/carillon/v1/worker_service_pb.js';
-import { DomainError } from '../../src/domain/errors.ts';
+import { Access } from '../../src/domain/access.ts';
+import { DomainError, type ErrorReason } from '../../src/domain/errors.ts';
+import type { Principal, RefusedCall } from '../../src/engine/operations.ts';
 import { type Clock, systemClock } from '../../src/platform/clock.ts';
-import { silentLogger } from '../../src/platform/logger.ts';
 import { noMetrics } from '../../src/platform/metrics.ts';
-import { Call, type Interceptor } from '../../src/rpc/call.ts';
+import { anonymous, Call, type Interceptor } from '../../src/rpc/call.ts';
 import { createChain } from '../../src/rpc/chain.ts';
 import { LiveCalls } from '../../src/rpc/live-calls.ts';
 import { serveResponses, serveUnary, startStream } from '../../src/rpc/serve.ts';
@@ -90,13 +91,31 @@ function timerClock(): Clock & { readonly timers: { ms: number; run(): void; isC
   };
 }
 
-const standard = (clock: Clock = systemClock, lines: LogLine[] = []): readonly Interceptor[] =>
-  createChain({ clock, logger: memoryLogger(lines), metrics: noMetrics, services });
+const standard = (
+  clock: Clock = systemClock,
+  lines: LogLine[] = [],
+  refused: RefusedCall[] = [],
+): readonly Interceptor[] =>
+  createChain({
+    clock,
+    logger: memoryLogger(lines),
+    metrics: noMetrics,
+    services,
+    refusals: { record: (call) => void refused.push(call) },
+  });
 
 describe('the chain', () => {
-  it('is request id, logging, metrics, error mapping, deadline, validation', () => {
+  it('is request id, logging, metrics, error mapping, audit, deadline, validation', () => {
     const names = standard().map((interceptor) => interceptor.name);
-    expect(names).toEqual(['request-id', 'logging', 'metrics', 'error-mapping', 'deadline', 'validation']);
+    expect(names).toEqual([
+      'request-id',
+      'logging',
+      'metrics',
+      'error-mapping',
+      'audit',
+      'deadline',
+      'validation',
+    ]);
   });
 
   it('opens outermost first, checks in the same order, and closes in reverse', () => {
@@ -306,6 +325,102 @@ describe('serving', () => {
   });
 });
 
+describe('the audit of refused calls', () => {
+  /** What is recorded of a call of a method that fails. */
+  const recordedOf = (
+    method: string,
+    request: Message | undefined,
+    failure: unknown,
+    principal: Principal = anonymous,
+  ): RefusedCall[] => {
+    const refused: RefusedCall[] = [];
+    const call = new TestCall(standard(systemClock, [], refused), methodNamed(method), {
+      'x-request-id': 'r-1',
+    });
+    void call.open();
+    if (request) {
+      try {
+        call.check(request);
+      } catch {
+        // What breaks a rule is refused by the validation, behind the audit.
+      }
+    }
+    call.principal = principal;
+    call.fail(failure);
+    return refused;
+  };
+  const key = { namespace: 'shop', group: '', name: 'report' };
+  const byKey = { ref: { case: 'key', value: key } } as const;
+  const trigger = create(JobServiceTriggerRequestSchema, { job: byKey });
+  const refusal = (reason: ErrorReason): DomainError => new DomainError(reason, 'no');
+
+  it('tells who called what, why it was refused and what it named', () => {
+    expect(recordedOf('JobService/Trigger', trigger, refusal('JOB_PAUSED'))).toEqual([
+      {
+        caller: expect.objectContaining({
+          actor: 'anonymous',
+          method: 'carillon.v1.JobService/Trigger',
+          peer: '192.0.2.1:99',
+          requestId: 'r-1',
+        }),
+        reason: 'JOB_PAUSED',
+        namespace: 'shop',
+        object: { type: 'job', name: 'shop/default/report' },
+        details: undefined,
+      },
+    ]);
+  });
+
+  it.each<ErrorReason>(['UNAVAILABLE', 'INTERNAL', 'CANCELED', 'DEADLINE_EXCEEDED', 'UNAUTHENTICATED'])(
+    'has nothing of %s',
+    (reason) => expect(recordedOf('JobService/Trigger', trigger, refusal(reason))).toEqual([]),
+  );
+
+  it('has nothing of faults and of calls that succeed', () => {
+    expect(recordedOf('JobService/Trigger', trigger, new TypeError('x'))).toEqual([]);
+    const refused: RefusedCall[] = [];
+    const call = new TestCall(standard(systemClock, [], refused), methodNamed('JobService/Trigger'));
+    void call.open();
+    call.succeed(response);
+    expect(refused).toEqual([]);
+  });
+
+  it('has a refused read only where access control refused it', () => {
+    const get = create(JobServiceGetRequestSchema, { job: byKey });
+    expect(recordedOf('JobService/Get', get, refusal('JOB_NOT_FOUND'))).toEqual([]);
+    const hidden = new DomainError('JOB_NOT_FOUND', 'no', { deniedAccess: true });
+    expect(recordedOf('JobService/Get', get, hidden)).toMatchObject([
+      { reason: 'JOB_NOT_FOUND', namespace: 'shop', details: { deniedAccess: true } },
+    ]);
+    const denied = refusal('PERMISSION_DENIED' as ErrorReason);
+    expect(recordedOf('JobService/Get', get, denied)).toHaveLength(1);
+  });
+
+  it('has no event in a namespace that the caller does not see', () => {
+    const hidden = new DomainError('JOB_NOT_FOUND', 'no', { deniedAccess: true });
+    const stranger = { actor: 'red', access: new Access([{ namespace: 'red', role: 'ADMIN' }]) };
+    expect(recordedOf('JobService/Trigger', trigger, hidden, stranger)).toMatchObject([
+      { namespace: undefined, details: { namespace: 'shop', deniedAccess: true } },
+    ]);
+  });
+
+  it('has a refused Connect, and nothing of what callees report', () => {
+    const hello = create(WorkerServiceConnectRequestSchema, {
+      message: { case: 'hello', value: { workerId: 'w1', namespace: 'shop' } },
+    });
+    expect(recordedOf('WorkerService/Connect', hello, refusal('INVALID_ARGUMENT'))).toMatchObject([
+      { namespace: 'shop', object: { type: 'worker', name: 'w1' } },
+    ]);
+    expect(recordedOf('AttemptService/Complete', undefined, refusal('ATTEMPT_ENDED'))).toEqual([]);
+  });
+
+  it('knows the kind of thing where the request was not read', () => {
+    expect(recordedOf('AdminService/PutSecret', undefined, refusal('INVALID_ARGUMENT'))).toMatchObject([
+      { object: { type: 'secret' } },
+    ]);
+  });
+});
+
 describe('stopping', () => {
   const unavailable = () => new DomainError('UNAVAILABLE', 'stopping');
 
@@ -339,8 +454,7 @@ describe('stopping', () => {
 
 describe('validation', () => {
   it('lets a good request through', () => {
-    const chain = createChain({ clock: systemClock, logger: silentLogger, metrics: noMetrics, services });
-    const call = new TestCall(chain, methodNamed('JobService/Trigger') as UnaryMethod);
+    const call = new TestCall(standard(), methodNamed('JobService/Trigger') as UnaryMethod);
     const good = create(JobServiceTriggerRequestSchema, {
       job: { ref: { case: 'key', value: { name: '毎日 🌙' } } },
       requestId: 'r',

@@ -16,7 +16,14 @@ import { FakeOperations } from '../support/fake-operations.ts';
 
 const operations = new FakeOperations();
 const services = createServices(operations);
-const chain = createChain({ clock: systemClock, logger: silentLogger, metrics: noMetrics, services });
+const refusals = { record: () => undefined };
+const chain = createChain({
+  clock: systemClock,
+  logger: silentLogger,
+  metrics: noMetrics,
+  services,
+  refusals,
+});
 const common = {
   services,
   chain,

@@ -86,7 +86,7 @@ describe('putting a calendar', () => {
     const calendar = someCalendar();
     const first = await put(calendar);
     const again = await put(calendar);
-    expect(again).toEqual({ calendar: first.calendar, created: false });
+    expect(again).toEqual({ calendar: first.calendar, created: false, before: first.calendar });
     const [loaded] = await calendars.load(database.db, [calendar]);
     expect(loaded?.revision).toBe(1);
   });
@@ -174,7 +174,7 @@ describe('using calendars', () => {
 describe('removing a calendar', () => {
   it('removes one that no job uses, once', async () => {
     const { name } = (await put(someCalendar())).calendar;
-    expect(await remove(name)).toEqual({ kind: 'deleted' });
+    expect(await remove(name)).toMatchObject({ kind: 'deleted' });
     expect(await remove(name)).toEqual({ kind: 'missing' });
     expect(await calendars.find(database.db, 'default', name)).toBeUndefined();
   });
@@ -206,7 +206,7 @@ describe('removing a calendar', () => {
     const { name } = (await put(someCalendar())).calendar;
     const jobId = await addJob();
     const { using } = await database.transaction(async (tx) => {
-      expect(await calendars.remove(tx, 'default', name)).toEqual({ kind: 'deleted' });
+      expect(await calendars.remove(tx, 'default', name)).toMatchObject({ kind: 'deleted' });
       const using = use(jobId, name);
       await awaitWaiter();
       return { using };

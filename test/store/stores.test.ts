@@ -9,6 +9,7 @@ import { Database, run } from '../../src/store/database.ts';
 import { createStore, type Store } from '../../src/store/store.ts';
 import type { Firing } from '../../src/store/timer-store.ts';
 import { awaitThat } from '../support/await-that.ts';
+import { triggerAudit } from '../support/caller.ts';
 import { useTestDatabase } from '../support/postgres.ts';
 
 const testDatabase = useTestDatabase();
@@ -86,6 +87,7 @@ async function trigger(jobId: number, priorities: readonly number[]): Promise<re
         parameters: null,
         buffered: false,
         placement: null,
+        audit: triggerAudit,
       })),
     ),
   );

@@ -1,5 +1,6 @@
 import { unrestricted } from '../../src/domain/access.ts';
 import type { Caller } from '../../src/engine/operations.ts';
+import type { TriggerAudit } from '../../src/store/trigger-store.ts';
 
 /** Somebody who may everything. */
 export const caller: Caller = {
@@ -9,4 +10,15 @@ export const caller: Caller = {
   method: 'carillon.v1.JobService/Add',
   permission: 'EDIT',
   peer: '127.0.0.1:50000',
+};
+
+/** What the audit says of a Trigger by them. */
+export const triggerAudit: TriggerAudit = {
+  actor: caller.actor,
+  method: 'carillon.v1.JobService/Trigger',
+  namespace: 'default',
+  jobName: 'default/default/job',
+  peer: caller.peer,
+  requestId: caller.requestId,
+  after: {},
 };

@@ -18,6 +18,8 @@ import type { Secret } from '../../src/domain/secret.ts';
 import type { Token } from '../../src/domain/token.ts';
 import type {
   AttemptOperations,
+  AuditEvent,
+  AuditOperations,
   CalendarOperations,
   ExecutionOperations,
   JobChoice,
@@ -62,6 +64,7 @@ export class FakeOperations implements Operations {
   readonly storedTokens = new Map<number, Token>();
   readonly storedQueues = new Map<string, Queue>();
   readonly logs: LogEntry[] = [];
+  readonly storedEvents: AuditEvent[] = [];
   /** What a stream replays before it follows. */
   streamMessages: readonly StreamMessage[] = [];
   /** What a stream ends with behind its messages; undefined follows until it is let go. */
@@ -330,6 +333,14 @@ export class FakeOperations implements Operations {
       const revoked = { ...token, revokedAt: fakeNow };
       this.storedTokens.set(tokenId, revoked);
       return revoked;
+    },
+  };
+
+  readonly audit: AuditOperations = {
+    list: async (filter, page, caller) => {
+      await this.#note('audit.list', [filter, page, caller], filter.objectName);
+      const events = this.storedEvents.slice(0, page.size);
+      return { events, nextPageToken: events.length < this.storedEvents.length ? 'more' : '' };
     },
   };
 

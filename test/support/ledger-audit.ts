@@ -25,6 +25,14 @@ const always: readonly Audit[] = [
            where j.id is null or (t.job_id is null and j.deleted_at is null)`,
   },
   {
+    rule: 'I5: every execution that a call asked for has its event in the audit, and every event its execution',
+    sql: `with made as (select id from carillon.execution where cause in ('MANUAL', 'API')),
+               audited as (select (after ->> 'executionId')::bigint as id from carillon.audit_event
+                            where outcome = 'OK' and after ? 'executionId')
+          select m.id as execution, a.id as audited from made m full join audited a on a.id = m.id
+           where m.id is null or a.id is null`,
+  },
+  {
     rule: 'I17: seq counts from 1 without gap',
     sql: `select execution_id, min(seq), max(seq), count(*) from carillon.log_entry
            group by execution_id having max(seq) <> count(*) or min(seq) <> 1`,

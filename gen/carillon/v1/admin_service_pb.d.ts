@@ -5,11 +5,12 @@
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
 import type { Namespace } from "./namespace_pb.js";
-import type { Duration, FieldMask } from "@bufbuild/protobuf/wkt";
+import type { Duration, FieldMask, Timestamp } from "@bufbuild/protobuf/wkt";
 import type { Queue } from "./queue_pb.js";
 import type { Calendar } from "./calendar_pb.js";
 import type { Secret, SecretKind } from "./secret_pb.js";
 import type { Token } from "./token_pb.js";
+import type { AuditEvent } from "./audit_event_pb.js";
 
 /**
  * Describes the file carillon/v1/admin_service.proto.
@@ -814,6 +815,153 @@ export declare type AdminServiceRevokeTokenResponse = Message<"carillon.v1.Admin
 export declare const AdminServiceRevokeTokenResponseSchema: GenMessage<AdminServiceRevokeTokenResponse>;
 
 /**
+ * Chooses audit events to list. All the conditions that are set must hold.
+ *
+ * @generated from message carillon.v1.AuditFilter
+ */
+export declare type AuditFilter = Message<"carillon.v1.AuditFilter"> & {
+  /**
+   * Events of this namespace. Default: of all, and those of none.
+   *
+   * @generated from field: string namespace = 1;
+   */
+  namespace: string;
+
+  /**
+   * Events of this caller.
+   *
+   * @generated from field: string actor = 2;
+   */
+  actor: string;
+
+  /**
+   * Events of one of these RPCs, as "carillon.v1.JobService/Trigger". At most
+   * 100.
+   *
+   * @generated from field: repeated string methods = 3;
+   */
+  methods: string[];
+
+  /**
+   * Events about this kind of thing, as AuditEvent.object_type.
+   *
+   * @generated from field: string object_type = 4;
+   */
+  objectType: string;
+
+  /**
+   * Events about the job, execution or backfill of this id; 0 is no condition.
+   *
+   * @generated from field: int64 object_id = 5;
+   */
+  objectId: bigint;
+
+  /**
+   * Events about what has this name; of a job namespace/group/name.
+   *
+   * @generated from field: string object_name = 6;
+   */
+  objectName: string;
+
+  /**
+   * Events with one of these outcomes, "OK" or reasons of errors. At most 100.
+   *
+   * @generated from field: repeated string outcomes = 7;
+   */
+  outcomes: string[];
+
+  /**
+   * Events that were not written before this. Between 1970 and 2199.
+   *
+   * @generated from field: google.protobuf.Timestamp start_time = 8;
+   */
+  startTime?: Timestamp | undefined;
+
+  /**
+   * Events that were written before this. Between 1970 and 2199.
+   *
+   * @generated from field: google.protobuf.Timestamp end_time = 9;
+   */
+  endTime?: Timestamp | undefined;
+
+  /**
+   * Events of the call with this x-request-id.
+   *
+   * @generated from field: string request_id = 10;
+   */
+  requestId: string;
+};
+
+/**
+ * Describes the message carillon.v1.AuditFilter.
+ * Use `create(AuditFilterSchema)` to create a new message.
+ */
+export declare const AuditFilterSchema: GenMessage<AuditFilter>;
+
+/**
+ * Asks for a page of audit events.
+ *
+ * @generated from message carillon.v1.AdminServiceListAuditEventsRequest
+ */
+export declare type AdminServiceListAuditEventsRequest = Message<"carillon.v1.AdminServiceListAuditEventsRequest"> & {
+  /**
+   * Which events. Default: all.
+   *
+   * @generated from field: carillon.v1.AuditFilter filter = 1;
+   */
+  filter?: AuditFilter | undefined;
+
+  /**
+   * How many at most. 0 takes 50; above 500 is cut to 500. A page may hold
+   * fewer, also none, while there are more: what is rare in a long span of time
+   * is looked for step by step, and a page of large events is cut short.
+   *
+   * @generated from field: int32 page_size = 2;
+   */
+  pageSize: number;
+
+  /**
+   * Where to go on: next_page_token of the page before, with the same filter.
+   *
+   * @generated from field: string page_token = 3;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message carillon.v1.AdminServiceListAuditEventsRequest.
+ * Use `create(AdminServiceListAuditEventsRequestSchema)` to create a new message.
+ */
+export declare const AdminServiceListAuditEventsRequestSchema: GenMessage<AdminServiceListAuditEventsRequest>;
+
+/**
+ * Answers ListAuditEvents.
+ *
+ * @generated from message carillon.v1.AdminServiceListAuditEventsResponse
+ */
+export declare type AdminServiceListAuditEventsResponse = Message<"carillon.v1.AdminServiceListAuditEventsResponse"> & {
+  /**
+   * The events of this page.
+   *
+   * @generated from field: repeated carillon.v1.AuditEvent events = 1;
+   */
+  events: AuditEvent[];
+
+  /**
+   * Where the next page begins; empty on the last one.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message carillon.v1.AdminServiceListAuditEventsResponse.
+ * Use `create(AdminServiceListAuditEventsResponseSchema)` to create a new message.
+ */
+export declare const AdminServiceListAuditEventsResponseSchema: GenMessage<AdminServiceListAuditEventsResponse>;
+
+/**
  * Keeps what jobs share. Every reply means that the change is committed; every
  * error means that nothing changed.
  *
@@ -987,6 +1135,17 @@ export declare const AdminService: GenService<{
     methodKind: "unary";
     input: typeof AdminServiceRevokeTokenRequestSchema;
     output: typeof AdminServiceRevokeTokenResponseSchema;
+  },
+  /**
+   * Lists who changed what, or was refused to, newest first by id. Errors:
+   * INVALID_PAGE_TOKEN.
+   *
+   * @generated from rpc carillon.v1.AdminService.ListAuditEvents
+   */
+  listAuditEvents: {
+    methodKind: "unary";
+    input: typeof AdminServiceListAuditEventsRequestSchema;
+    output: typeof AdminServiceListAuditEventsResponseSchema;
   },
 }>;
 

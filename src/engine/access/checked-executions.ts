@@ -15,9 +15,11 @@ import { mayEverywhere, narrow, type Tenancy } from './tenancy.ts';
 
 type Canceled = Awaited<ReturnType<ExecutionOperations['cancel']>>;
 
-const nothingCanceled: Canceled = { canceled: [], notFound: [], alreadyFinished: [], jobsNotFound: [] };
-
-/** The operations on executions, each kept to the namespaces in which its caller may do it. */
+/**
+ * The operations on executions, each kept to the namespaces in which its caller
+ * may do it. A call of which nothing is left is carried out all the same, on
+ * nothing: it is in the audit like one about what does not exist.
+ */
 export class CheckedExecutions implements ExecutionOperations {
   readonly #inner: ExecutionOperations;
   readonly #tenancy: Tenancy;
@@ -51,7 +53,7 @@ export class CheckedExecutions implements ExecutionOperations {
     if ('jobs' in choice) return this.#cancelByJobs(choice.jobs, reason, caller);
     if ('backfillId' in choice) {
       const isAdmitted = await this.#tenancy.admitsBackfill(choice.backfillId, caller);
-      return isAdmitted ? this.#inner.cancel(choice, reason, caller) : nothingCanceled;
+      return this.#inner.cancel(isAdmitted ? choice : { executionIds: [] }, reason, caller);
     }
     const selector = 'selector' in choice ? choice.selector : { namespace: choice.namespace };
     return this.#inner.cancel({ selector: narrow(selector, caller) }, reason, caller);
@@ -85,10 +87,7 @@ export class CheckedExecutions implements ExecutionOperations {
       if (isInSight(namespaces.get(id), caller)) admitted.push(id);
       else hidden.push(id);
     }
-    const canceled =
-      admitted.length > 0
-        ? await this.#inner.cancel({ executionIds: admitted }, reason, caller)
-        : nothingCanceled;
+    const canceled = await this.#inner.cancel({ executionIds: admitted }, reason, caller);
     const missing = new Set([...hidden, ...canceled.notFound]);
     return { ...canceled, notFound: [...new Set(ids)].filter((id) => missing.has(id)) };
   }
@@ -96,8 +95,7 @@ export class CheckedExecutions implements ExecutionOperations {
   async #cancelByJobs(jobs: readonly JobRef[], reason: string, caller: Caller): Promise<Canceled> {
     const namespaces = await this.#tenancy.namespacesOfJobs(jobs, caller);
     const admitted = jobs.filter((_, i) => isInSight(namespaces[i], caller));
-    const canceled =
-      admitted.length > 0 ? await this.#inner.cancel({ jobs: admitted }, reason, caller) : nothingCanceled;
+    const canceled = await this.#inner.cancel({ jobs: admitted }, reason, caller);
     const missing = new Set([
       ...jobs.filter((_, i) => !isInSight(namespaces[i], caller)),
       ...canceled.jobsNotFound,

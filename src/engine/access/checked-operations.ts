@@ -1,7 +1,7 @@
 import type { Caller, Operations, TokenOperations } from '../operations.ts';
 import { CheckedExecutions } from './checked-executions.ts';
 import { CheckedJobs } from './checked-jobs.ts';
-import { checkCalendars, checkNamespaces, checkSecrets, checkWorkers } from './checked-shared.ts';
+import { checkAudit, checkCalendars, checkNamespaces, checkSecrets, checkWorkers } from './checked-shared.ts';
 import type { PageSeal } from './page-seal.ts';
 import type { Tenancy } from './tenancy.ts';
 
@@ -20,6 +20,7 @@ export function checkOperations(inner: Operations, tenancy: Tenancy, seal: PageS
     namespaces: checkNamespaces(inner.namespaces, tenancy, seal),
     workers: checkWorkers(inner.workers, tenancy, seal),
     tokens: checkTokens(inner.tokens, seal),
+    audit: checkAudit(inner.audit, seal),
   };
 }
 

@@ -1,6 +1,7 @@
 /** What the jobs of a namespace share, kept to the namespaces in which a caller may do what it asks. */
 import { everyNamespace } from '../../domain/access.ts';
 import type {
+  AuditOperations,
   CalendarOperations,
   Caller,
   NamespaceOperations,
@@ -10,6 +11,9 @@ import type {
 import { calendarNotFound, namespaceNotFound, permissionDenied } from '../refusals.ts';
 import type { PageSeal } from './page-seal.ts';
 import { admit, mayEverywhere, narrow, type Tenancy } from './tenancy.ts';
+
+/** No namespace has the empty name: what is asked of it is in the audit, and finds nothing. */
+const nowhere = '';
 
 export function checkCalendars(
   inner: CalendarOperations,
@@ -31,8 +35,7 @@ export function checkCalendars(
       return seal.close(await inner.list(namespace, opened, caller), caller);
     },
     async delete(namespace, name, caller) {
-      if (isHidden(namespace, caller)) return { existed: false };
-      return inner.delete(namespace, name, caller);
+      return inner.delete(isHidden(namespace, caller) ? nowhere : namespace, name, caller);
     },
   };
 }
@@ -49,8 +52,7 @@ export function checkSecrets(inner: SecretOperations, tenancy: Tenancy, seal: Pa
       return seal.close(await inner.list(namespace, opened, caller), caller);
     },
     async delete(namespace, name, caller) {
-      if (isHidden(namespace, caller)) return { existed: false };
-      return inner.delete(namespace, name, caller);
+      return inner.delete(isHidden(namespace, caller) ? nowhere : namespace, name, caller);
     },
   };
 }
@@ -71,7 +73,7 @@ export function checkNamespaces(
       return seal.close(await inner.list(narrow(filter, caller), opened, caller), caller);
     },
     async update(name, changes, caller) {
-      if (!caller.access.sees(name)) throw namespaceNotFound(name);
+      admit(caller, name, () => namespaceNotFound(name));
       if (!mayEverywhere(caller)) throw permissionDenied(caller, everyNamespace);
       return inner.update(name, changes, caller);
     },
@@ -99,6 +101,17 @@ export function checkWorkers(inner: WorkerOperations, tenancy: Tenancy, seal: Pa
     },
   };
 }
+
+/** Events of no namespace are for who administers all of them. */
+export const checkAudit = (inner: AuditOperations, seal: PageSeal): AuditOperations => ({
+  async list(filter, page, caller) {
+    const opened = seal.open(page, caller);
+    const { namespace } = filter;
+    if (namespace !== undefined && !mayEverywhere(caller)) isHidden(namespace, caller);
+    const namespaces = caller.access.namespacesWith(caller.permission);
+    return seal.close(await inner.list({ ...filter, namespaces }, opened, caller), caller);
+  },
+});
 
 /** Whether a namespace is out of the caller's sight: then it holds nothing. Refuses one where its roles do not do. */
 function isHidden(namespace: string, caller: Caller): boolean {

@@ -13,7 +13,7 @@
  * Calls about many things are narrowed: `within` is added to filters and
  * selectors, and makes them choose in the caller's namespaces alone.
  */
-import type { DomainError } from '../../domain/errors.ts';
+import { DomainError } from '../../domain/errors.ts';
 import type { JobRef } from '../../domain/job.ts';
 import type { Store } from '../../store/store.ts';
 import type { Caller } from '../operations.ts';
@@ -86,9 +86,14 @@ export const mayEverywhere = ({ access, permission }: Caller): boolean => access
 
 /** Refuses what the caller may not do in a namespace; where it holds no role there, by `missing`. */
 export function admit(caller: Caller, namespace: string | undefined, missing: () => DomainError): void {
-  if (namespace === undefined || !caller.access.sees(namespace)) throw missing();
+  if (namespace === undefined) throw missing();
+  if (!caller.access.sees(namespace)) throw hiddenAs(missing());
   if (!caller.access.allows(caller.permission, namespace)) throw permissionDenied(caller, namespace);
 }
+
+/** The refusal of something that is missing, for something that is out of sight: the same for the caller, not for the audit. */
+const hiddenAs = ({ reason, message, details }: DomainError): DomainError =>
+  new DomainError(reason, message, { ...details, deniedAccess: true });
 
 /** Narrows a filter or a selector to the namespaces in which the caller may do this. */
 export function narrow<Choice extends { readonly namespace?: string; readonly within?: readonly string[] }>(

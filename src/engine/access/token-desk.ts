@@ -9,6 +9,7 @@ import { invalidField } from '../../domain/errors.ts';
 import type { Token, TokenDraft } from '../../domain/token.ts';
 import type { Notifier } from '../../store/notifier.ts';
 import type { Store } from '../../store/store.ts';
+import { type AuditedChange, auditRow } from '../audit/audit-rows.ts';
 import type { Caller, Page } from '../operations.ts';
 import { pageSize, pageTokenFrom, positionFromPageToken } from '../page-token.ts';
 import { namespaceNotFound, permissionDenied, tokenAlreadyExists, tokenNotFound } from '../refusals.ts';
@@ -16,7 +17,7 @@ import type { TokenOperations } from './token-operations.ts';
 import { drawToken } from './token-text.ts';
 
 export type TokenDeskOptions = {
-  readonly store: Pick<Store, 'db' | 'transaction' | 'tokens' | 'namespaces'>;
+  readonly store: Pick<Store, 'db' | 'transaction' | 'tokens' | 'namespaces' | 'audits'>;
   readonly notifier: Pick<Notifier, 'notify'>;
 };
 
@@ -44,14 +45,15 @@ export class TokenDesk implements TokenOperations {
       throw invalidField('token.expire_time', 'must lie in the future');
     }
     const drawn = certificateName === undefined ? drawToken() : undefined;
-    const token = await store.transaction((tx) =>
-      store.tokens.insert(tx, draft, {
-        hash: drawn?.hash,
-        prefix: drawn?.prefix ?? '',
-        creator: caller.actor,
-      }),
-    );
-    if (!token) throw tokenAlreadyExists(certificateName ?? '');
+    const token = await store.transaction(async (tx) => {
+      const { hash, prefix = '' } = drawn ?? {};
+      const inserted = await store.tokens.insert(tx, draft, { hash, prefix, creator: caller.actor });
+      if (!inserted) throw tokenAlreadyExists(certificateName ?? '');
+      await store.audits.insert(tx, [
+        auditRow(caller, { ...aboutToken(inserted), after: { ...draft, prefix }, details: { changed: 1 } }),
+      ]);
+      return inserted;
+    });
     return { token, text: drawn?.text };
   }
 
@@ -73,16 +75,18 @@ export class TokenDesk implements TokenOperations {
   async revoke(tokenId: number, caller: Caller): Promise<Token> {
     const { store, notifier } = this.#options;
     const token = await store.transaction(async (tx) => {
-      const found = await store.tokens.find(tx, tokenId);
+      const found = await store.tokens.lock(tx, tokenId);
       const isAdministered = found?.grants.every(({ namespace }) =>
         namespace === everyNamespace
           ? caller.access.allowsEverywhere('ADMINISTER')
           : caller.access.allows('ADMINISTER', namespace),
       );
-      if (!isAdministered) throw tokenNotFound(tokenId);
-      return store.tokens.revoke(tx, tokenId);
+      if (!found || !isAdministered) throw tokenNotFound(tokenId);
+      const revoked = await store.tokens.revoke(tx, tokenId);
+      const changed = found.revokedAt ? 0 : 1;
+      await store.audits.insert(tx, [auditRow(caller, { ...aboutToken(found), details: { changed } })]);
+      return revoked;
     });
-    if (!token) throw tokenNotFound(tokenId);
     notifier.notify('tokens');
     return token;
   }
@@ -93,6 +97,13 @@ export class TokenDesk implements TokenOperations {
     if (!caller.access.allows('ADMINISTER', namespace)) throw permissionDenied(caller, namespace);
     if (!(await store.namespaces.find(store.db, namespace))) throw namespaceNotFound(namespace);
   }
+}
+
+/** A token is of a namespace where all of its grants are in one. */
+function aboutToken({ id, name, grants }: Token): Pick<AuditedChange, 'namespace' | 'object'> {
+  const [namespace, ...others] = new Set(grants.map((grant) => grant.namespace));
+  const isOfOne = others.length === 0 && namespace !== everyNamespace;
+  return { namespace: isOfOne ? namespace : undefined, object: { type: 'token', id, name } };
 }
 
 function requireEverywhere(caller: Caller): void {

@@ -9,14 +9,15 @@ import {
 } from '../../domain/secret.ts';
 import type { Clock } from '../../platform/clock.ts';
 import type { Store } from '../../store/store.ts';
-import type { Page, PutSecret, SecretOperations } from '../operations.ts';
+import { auditRow } from '../audit/audit-rows.ts';
+import type { Caller, Page, PutSecret, SecretOperations } from '../operations.ts';
 import { pageByName } from '../page-token.ts';
 import { secretInUse } from '../refusals.ts';
 import { certificateFromText } from './client-certificate.ts';
 import type { SecretBox, SecretName } from './secret-box.ts';
 
 export type SecretDeskOptions = {
-  readonly store: Pick<Store, 'db' | 'transaction' | 'secrets' | 'namespaces'>;
+  readonly store: Pick<Store, 'db' | 'transaction' | 'secrets' | 'namespaces' | 'audits'>;
   readonly box: SecretBox;
   readonly clock: Clock;
   /** Told when a secret was changed or deleted here; other instances notice by themselves. */
@@ -42,7 +43,10 @@ export class SecretDesk implements SecretOperations {
     this.#options = options;
   }
 
-  async put(request: PutSecret): Promise<{ secret: Secret; created: boolean; value?: string }> {
+  async put(
+    request: PutSecret,
+    caller: Caller,
+  ): Promise<{ secret: Secret; created: boolean; value?: string }> {
     const { store, box, onChange } = this.#options;
     const { namespace, name } = request;
     if (!box.canSeal) throw keyMissing();
@@ -53,8 +57,22 @@ export class SecretDesk implements SecretOperations {
       const sealed = { ...kept, value: box.seal(request, kept.value) };
       const created = await store.secrets.insert(tx, namespace, name, sealed);
       // A statement of its own: it sees what another transaction has put since the insert began.
-      if (!created) await this.#change(tx, request, kept);
+      const isNew = created || (await this.#change(tx, request, kept));
       const secret = await store.secrets.find(tx, namespace, name);
+      const { kind, expiresAt } = kept;
+      await store.audits.insert(tx, [
+        auditRow(caller, {
+          namespace,
+          object: { type: 'secret', name },
+          after: {
+            kind,
+            expiresAt,
+            generated: kept.drawn !== undefined,
+            previousUntilAt: secret?.previousUntilAt,
+          },
+          details: { changed: isNew ? 1 : 0, created },
+        }),
+      ]);
       if (!secret) throw new Error(`the secret ${JSON.stringify(name)} went away while it was put`);
       return { secret, created };
     });
@@ -85,12 +103,13 @@ export class SecretDesk implements SecretOperations {
   /**
    * Gives a secret its new value, and keeps the one before. The same value is
    * only sealed again, under the first key; one that no key opens is not kept.
+   * Returns whether the value is another.
    */
   async #change(
     tx: Parameters<Store['secrets']['lock']>[0],
     { namespace, name, kind: asked }: PutSecret,
     { kind, value, expiresAt, keepPreviousMs }: Kept,
-  ): Promise<void> {
+  ): Promise<boolean> {
     const { store, box } = this.#options;
     const stored = await store.secrets.lock(tx, namespace, name);
     if (stored && asked && stored.kind !== asked) {
@@ -107,6 +126,7 @@ export class SecretDesk implements SecretOperations {
       ? undefined
       : { value: before ? box.seal({ namespace, name }, before) : null, keepMs: keepPreviousMs };
     await store.secrets.change(tx, namespace, name, { value: sealed, expiresAt, previous });
+    return previous !== undefined;
   }
 
   async list(namespace: string, page: Page): Promise<{ secrets: readonly Secret[]; nextPageToken: string }> {
@@ -117,12 +137,19 @@ export class SecretDesk implements SecretOperations {
     return { secrets: items, nextPageToken };
   }
 
-  async delete(namespace: string, name: string): Promise<{ existed: boolean }> {
+  async delete(namespace: string, name: string, caller: Caller): Promise<{ existed: boolean }> {
     const { store, onChange } = this.#options;
-    const removal = await store.transaction((tx) => store.secrets.remove(tx, namespace, name));
-    if (removal.kind === 'used') throw secretInUse(namespace, name, removal);
+    const existed = await store.transaction(async (tx) => {
+      const removal = await store.secrets.remove(tx, namespace, name);
+      if (removal.kind === 'used') throw secretInUse(namespace, name, removal);
+      const changed = removal.kind === 'deleted' ? 1 : 0;
+      await store.audits.insert(tx, [
+        auditRow(caller, { namespace, object: { type: 'secret', name }, details: { changed } }),
+      ]);
+      return changed === 1;
+    });
     onChange({ namespace, name });
-    return { existed: removal.kind === 'deleted' };
+    return { existed };
   }
 }
 

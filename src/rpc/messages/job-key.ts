@@ -7,12 +7,18 @@ export const namespaceFromMessage = (namespace: string): string =>
   namespace === '' ? jobDefaults.namespace : namespace;
 
 /** The key with its defaults: an empty namespace or group is `default`. */
-export function jobKeyFromMessage(key: pb.JobKey): JobKey {
+export function jobKeyFromMessage(key: Pick<pb.JobKey, 'namespace' | 'group' | 'name'>): JobKey {
   return {
     namespace: namespaceFromMessage(key.namespace),
     group: key.group === '' ? jobDefaults.group : key.group,
     name: key.name,
   };
+}
+
+/** A key as the audit and messages write it: namespace/group/name. */
+export function nameOfJobKey(key: Pick<pb.JobKey, 'namespace' | 'group' | 'name'>): string {
+  const { namespace, group, name } = jobKeyFromMessage(key);
+  return `${namespace}/${group}/${name}`;
 }
 
 /** The key in full; replies never leave a part to a default. */

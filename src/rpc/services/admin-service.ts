@@ -1,29 +1,21 @@
 import { AdminService } from '../../../gen/carillon/v1/admin_service_pb.js';
 import { invalidField } from '../../domain/errors.ts';
-import type {
-  CalendarOperations,
-  NamespaceOperations,
-  SecretOperations,
-  TokenOperations,
-} from '../../engine/operations.ts';
+import type { Operations } from '../../engine/operations.ts';
 import { calendarFromMessage, calendarToMessage } from '../messages/calendar.ts';
 import { namespaceFromMessage } from '../messages/job-key.ts';
 import { pageFromMessage } from '../messages/pages.ts';
 import { putSecretFromMessage, secretToMessage } from '../messages/secret.ts';
+import { createAuditHandlers } from './audit-handlers.ts';
 import { createNamespaceHandlers } from './namespace-handlers.ts';
 import { bindService, type Service } from './service.ts';
 import { createTokenHandlers } from './token-handlers.ts';
 
 /** carillon.v1.AdminService over the operations on what jobs share. */
-export function createAdminService(
-  calendars: CalendarOperations,
-  secrets: SecretOperations,
-  namespaces: NamespaceOperations,
-  tokens: TokenOperations,
-): Service {
+export function createAdminService({ calendars, secrets, namespaces, tokens, audit }: Operations): Service {
   return bindService(AdminService, {
     ...createNamespaceHandlers(namespaces),
     ...createTokenHandlers(tokens),
+    ...createAuditHandlers(audit),
 
     async putCalendar(request, call) {
       if (request.calendar === undefined) throw invalidField('calendar', 'must be set');

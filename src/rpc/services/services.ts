@@ -11,7 +11,7 @@ export function createServices(operations: Operations): readonly Service[] {
   return [
     createJobService(operations.jobs),
     createExecutionService(operations.executions),
-    createAdminService(operations.calendars, operations.secrets, operations.namespaces, operations.tokens),
+    createAdminService(operations),
     createWorkerService(operations.workers),
     createAttemptService(operations.attempts),
   ];

@@ -7,7 +7,7 @@ import { ClientCertificates } from '../../../src/engine/secrets/client-certifica
 import { SecretBox } from '../../../src/engine/secrets/secret-box.ts';
 import { SecretDesk } from '../../../src/engine/secrets/secret-desk.ts';
 import { SigningKeys } from '../../../src/engine/secrets/signing-keys.ts';
-import { refusalOf, useJobDesk } from '../job-desk.ts';
+import { caller, refusalOf, useJobDesk } from '../job-desk.ts';
 import { HandClock } from '../targets/http/attempt.ts';
 import {
   expiredClientCertificate,
@@ -44,7 +44,7 @@ function instance(secretKey = key) {
     clock,
     idOf,
     put: (name: string, value?: string, kind?: SecretKind, keepPreviousMs?: number) =>
-      desk.put({ namespace: 'default', name, kind, value, keepPreviousMs }),
+      desk.put({ namespace: 'default', name, kind, value, keepPreviousMs }, caller),
     shown: async (name: string) => {
       const found = await certificates.find({ namespace: 'default', name });
       return 'certificate' in found ? found.certificate.id : found.missing;
@@ -199,15 +199,15 @@ describe('a job', () => {
       const [name, other] = [freshName(), freshName()];
       for (const each of [name, other]) await put(each, firstBundle, 'CLIENT_CERTIFICATE');
       const { job } = await jobs.add({ target: targetWith({ clientCertificateSecretName: name }) });
-      const error = await refusalOf(desk.delete('default', name));
+      const error = await refusalOf(desk.delete('default', name, caller));
       expect(error).toMatchObject({
         reason: 'SECRET_IN_USE',
         message: `secret default/${name} is used by default/default/${job.key.name}`,
       });
       const target = targetWith({ clientCertificateSecretName: other });
-      await jobs.desk.update({ job: { id: job.id }, changes: { target }, etag: '' });
-      expect(await desk.delete('default', name)).toEqual({ existed: true });
-      expect((await refusalOf(desk.delete('default', other))).reason).toBe('SECRET_IN_USE');
+      await jobs.desk.update({ job: { id: job.id }, changes: { target }, etag: '' }, caller);
+      expect(await desk.delete('default', name, caller)).toEqual({ existed: true });
+      expect((await refusalOf(desk.delete('default', other, caller))).reason).toBe('SECRET_IN_USE');
     },
   );
 });

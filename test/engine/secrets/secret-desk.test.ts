@@ -5,7 +5,7 @@ import { secretBytesFromText } from '../../../src/domain/secret.ts';
 import { SecretBox } from '../../../src/engine/secrets/secret-box.ts';
 import { SecretDesk } from '../../../src/engine/secrets/secret-desk.ts';
 import { SigningKeys } from '../../../src/engine/secrets/signing-keys.ts';
-import { refusalOf, useJobDesk } from '../job-desk.ts';
+import { caller, refusalOf, useJobDesk } from '../job-desk.ts';
 import { HandClock } from '../targets/http/attempt.ts';
 
 const jobs = useJobDesk();
@@ -51,7 +51,7 @@ function instance(...keys: Buffer[]) {
       return 'keys' in found ? { keys: found.keys.map((each) => each.export()) } : found;
     },
     put: (name: string, value?: string, keepPreviousMs = hour) =>
-      desk.put({ namespace: 'default', name, value, keepPreviousMs }),
+      desk.put({ namespace: 'default', name, value, keepPreviousMs }, caller),
   };
 }
 
@@ -224,7 +224,7 @@ describe('a job', () => {
   it('cannot be changed to name one, and stays as it was', async () => {
     const id = await jobs.addId();
     const target = signedBy('nobody');
-    const error = await refusalOf(jobs.desk.update({ job: { id }, changes: { target }, etag: '' }));
+    const error = await refusalOf(jobs.desk.update({ job: { id }, changes: { target }, etag: '' }, caller));
     expect(error.reason).toBe('SECRET_NOT_FOUND');
     expect((await jobs.jobOf(id)).target).not.toHaveProperty('signingSecretName');
   });
@@ -234,22 +234,22 @@ describe('a job', () => {
     const name = freshName();
     await put(name);
     const { job } = await jobs.add({ target: signedBy(name) });
-    const error = await refusalOf(desk.delete('default', name));
+    const error = await refusalOf(desk.delete('default', name, caller));
     expect(error).toMatchObject({
       reason: 'SECRET_IN_USE',
       message: `secret default/${name} is used by default/default/${job.key.name}`,
       details: { metadata: { job_count: '1' }, precondition: { type: 'SECRET_IN_USE' } },
     });
-    await jobs.desk.delete({ job: { id: job.id } }, 'LEAVE');
-    expect(await desk.delete('default', name)).toEqual({ existed: true });
-    expect(await desk.delete('default', name)).toEqual({ existed: false });
+    await jobs.desk.delete({ job: { id: job.id } }, 'LEAVE', caller);
+    expect(await desk.delete('default', name, caller)).toEqual({ existed: true });
+    expect(await desk.delete('default', name, caller)).toEqual({ existed: false });
   });
 });
 
 it('lists the secrets of a namespace by name, page by page', async () => {
   const { desk } = instance(key);
   const namespace = 'listed';
-  for (const name of ['c', 'a', 'b']) await desk.put({ namespace, name, keepPreviousMs: 0 });
+  for (const name of ['c', 'a', 'b']) await desk.put({ namespace, name, keepPreviousMs: 0 }, caller);
   const first = await desk.list(namespace, { size: 2, token: '' });
   expect(first.secrets.map(({ name }) => name)).toEqual(['a', 'b']);
   const last = await desk.list(namespace, { size: 2, token: first.nextPageToken });

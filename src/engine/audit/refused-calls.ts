@@ -1,0 +1,145 @@
+/**
+ * Calls that were refused, on their way into the audit.
+ *
+ * A refused call has changed nothing: its transaction was rolled back, so its
+ * row is written afterwards, by itself, and the reply does not wait for it.
+ * Rows go in batches and keep their place in the order of the refusals of this
+ * instance. Whoever lists events at the same instance waits for those that were
+ * noted before, and so finds its own.
+ *
+ * - The database is away: a batch is kept and tried again; what comes meanwhile
+ *   waits behind it. A row that is written late says by how much.
+ * - The reply to an insert is lost: the batch is written again under the ids
+ *   that were drawn for it, and what is there already stays single.
+ * - A flood of refusals: so many wait and no more. Those beyond are counted,
+ *   and one row says how many were left out; no reply is held back for them.
+ * - The instance is killed: refusals of its last moments are missing, and no
+ *   change is, because changes have their rows in their own transactions. When
+ *   it stops in order, what waits is written first.
+ */
+import { Batcher } from '../../platform/batcher.ts';
+import type { Clock } from '../../platform/clock.ts';
+import { writeUntilDone } from '../../platform/kept-write.ts';
+import type { Logger } from '../../platform/logger.ts';
+import type { Service } from '../../platform/service.ts';
+import type { AuditRow } from '../../store/audit-store.ts';
+import type { Store } from '../../store/store.ts';
+import type { RefusalRecorder, RefusedCall } from './audit-operations.ts';
+import { auditRow } from './audit-rows.ts';
+
+export type RefusedCallsOptions = {
+  readonly store: Pick<Store, 'db' | 'audits' | 'triggers'>;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** How many may wait to be written. Default 5,000, some megabytes. */
+  readonly maxWaiting?: number;
+};
+
+/** A refusal later than this in the audit says so, in milliseconds. */
+const lateMs = 1_000;
+
+type Noted = { readonly call: RefusedCall; readonly notedMs: number };
+
+export class RefusedCalls implements RefusalRecorder, Service {
+  readonly #options: RefusedCallsOptions;
+  readonly #batcher: Batcher<Noted, undefined>;
+  readonly #stopping = new AbortController();
+  #waiting = 0;
+  #leftOut = 0;
+  /** Settles when what was noted last is written, or given up. */
+  #last: Promise<unknown> = Promise.resolve();
+  #isFailing = false;
+  readonly #whenFailing = new Set<() => void>();
+
+  constructor(options: RefusedCallsOptions) {
+    this.#options = options;
+    this.#batcher = new Batcher({ flush: (noted) => this.#write(noted), maxItems: 500 });
+  }
+
+  start(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  /** Writes what waits, once more if that fails, and gives up the rest. */
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    await this.#batcher.drain();
+  }
+
+  record(call: RefusedCall): void {
+    const { clock, maxWaiting = 5_000 } = this.#options;
+    if (this.#waiting >= maxWaiting) {
+      this.#leftOut++;
+      return;
+    }
+    this.#waiting++;
+    this.#last = this.#batcher.add({ call, notedMs: clock.monotonicMs() });
+  }
+
+  /** Resolves when what was recorded so far is written, or the database does not take it now. */
+  async flush(): Promise<void> {
+    if (this.#isFailing) return;
+    await new Promise<void>((resolve) => {
+      this.#whenFailing.add(resolve);
+      void this.#last.then(() => {
+        this.#whenFailing.delete(resolve);
+        resolve();
+      });
+    });
+  }
+
+  async #write(noted: readonly Noted[]): Promise<undefined[]> {
+    const { store, clock, logger } = this.#options;
+    const leftOut = this.#leftOut;
+    this.#leftOut = 0;
+    let ids: readonly number[] | undefined;
+    try {
+      await writeUntilDone(
+        async () => {
+          const nowMs = clock.monotonicMs();
+          const rows = noted.map((each) => rowOf(each, nowMs));
+          if (leftOut > 0) rows.push(leftOutRow(leftOut));
+          ids ??= await store.triggers.drawIds(store.db, rows.length);
+          await store.audits.insert(store.db, rows, ids);
+        },
+        { clock, signal: this.#stopping.signal, onFailure: (error) => this.#fail(error, noted.length) },
+      );
+    } catch (error) {
+      const calls = noted.length + leftOut;
+      logger.error({ error, calls }, 'refused calls are missing from the audit: the instance stops');
+    }
+    this.#isFailing = false;
+    this.#waiting -= noted.length;
+    return noted.map(() => undefined);
+  }
+
+  #fail(error: unknown, calls: number): void {
+    this.#options.logger.warn({ error, calls }, 'refused calls not written to the audit, trying again');
+    this.#isFailing = true;
+    for (const resolve of this.#whenFailing) resolve();
+    this.#whenFailing.clear();
+  }
+}
+
+function rowOf({ call, notedMs }: Noted, nowMs: number): AuditRow {
+  const { caller, reason, namespace, object, details } = call;
+  const late = Math.round(nowMs - notedMs);
+  const written = late > lateMs ? { ...details, writtenLateMs: late } : details;
+  return auditRow(caller, { namespace, object, details: written }, reason);
+}
+
+/** Says that refusals are missing: nobody's call, so nobody's name. */
+const leftOutRow = (count: number): AuditRow => ({
+  actor: 'carillon',
+  method: '',
+  namespace: null,
+  objectType: 'audit',
+  objectId: null,
+  objectName: null,
+  peer: '',
+  requestId: '',
+  outcome: 'LEFT_OUT',
+  before: null,
+  after: null,
+  details: { refusedCalls: count },
+});
