@@ -8,7 +8,6 @@ import { boundedImage } from './audit/bounded-image.ts';
 import { maskedParameters } from './audit/masked-definition.ts';
 import type { CachedJob } from './job-cache.ts';
 import type { Caller, TriggerJob } from './operations.ts';
-import { nameOfRef } from './refusals.ts';
 
 /** A call that may be carried out. */
 export type TriggerCall = {
@@ -66,14 +65,15 @@ export function rowOf(call: TriggerCall, decision: OverlapDecision): TriggeredRo
 
 /** What the audit says of a call: what came of it, and that it had parameters, but not which values. */
 function auditOf(
-  { request, caller, job, namespace, executionId, overlap }: TriggerCall,
+  { request, caller, executionId, overlap }: TriggerCall,
   state: TriggeredRow['state'],
 ): TriggerAudit {
   const { actor, method, peer, requestId } = caller;
   const { cause, placement } = request;
   const parameters = maskedParameters(request.parameters);
-  const after = boundedImage({ executionId, state, cause, overlap, parameters, placement });
-  return { actor, method, namespace, jobName: nameOfRef({ key: job.key }), peer, requestId, after };
+  const after = { executionId, state, cause, overlap, parameters, placement };
+  // Nothing else of it can be large.
+  return { actor, method, peer, requestId, after: parameters ? boundedImage(after) : after };
 }
 
 const hasParameters = ({ parameters }: TriggerJob): boolean =>

@@ -54,8 +54,12 @@ export type AuditConditions = {
 /** How many rows one page looks at, at most. */
 const stepRows = 20_000;
 
-/** How far the time of an id and that of its row may lie apart, in milliseconds: they are read one after the other. */
-const idSlackMs = 1_000;
+/**
+ * How far the time of an id and that of its row may lie apart, in milliseconds:
+ * an id that was drawn before its transaction is older, and no transaction
+ * lives longer than this.
+ */
+const idSlackMs = 30_000;
 
 /** The columns of an event but for its id and time, in the order of `auditValues`. */
 const columns = `actor, method, namespace, object_type, object_id, object_name, peer, request_id, outcome, before, after,
@@ -161,6 +165,11 @@ function leadOf(
   return only === undefined ? 'time' : 'namespace';
 }
 
+/**
+ * Where a page begins to look. By an object's id it also finds the event of
+ * that very id, which is how the event of the Trigger that made an execution is
+ * found by the execution.
+ */
 const leads = {
   objectId: 'object_id = $9',
   objectName: 'object_name = $10',
@@ -169,20 +178,33 @@ const leads = {
   time: 'true',
 } as const;
 
+/** Above every id. */
+const maxId = '9007199254740992';
+
 /** An instant as the first id of its millisecond; see carillon.next_id. */
 const idOf = (parameter: string): string => `((${parameter}::bigint - 1704067200000) * 4096)`;
 
-const listStatement = (lead: keyof typeof leads): string => `/* list_audit_events_by_${lead} */
+/** Rows of the page and of its span of time, by their ids, as a range that an index can begin at. */
+const inSpan = `id < least(coalesce($1::bigint, ${maxId}), coalesce(${idOf('$3')}, ${maxId}))
+       and id >= coalesce(${idOf('$2')}, 0)`;
+
+const rowsOf = (condition: string): string =>
+  `select * from carillon.audit_event where ${condition} and ${inSpan} order by id desc limit ${stepRows}`;
+
+const stepOf = (lead: keyof typeof leads): string =>
+  lead === 'objectId'
+    ? `select * from ((${rowsOf(leads.objectId)}) union all (${rowsOf('id = $9 and object_id is distinct from $9')})) r
+        order by id desc limit ${stepRows}`
+    : rowsOf(leads[lead]);
+
+const listStatement = (lead: keyof typeof leads): string => `
   with step as materialized (
-    select * from carillon.audit_event
-     where ${leads[lead]} and ($1::bigint is null or id < $1)
-       and ($2::bigint is null or id >= ${idOf('$2')}) and ($3::bigint is null or id < ${idOf('$3')})
-     order by id desc limit ${stepRows}
+    ${stepOf(lead)}
   ), fitting as (
     select id, at, ${columns} from step
      where ($4::text is null or namespace = $4) and ($5::text[] is null or namespace = any ($5))
        and ($6::text is null or actor = $6) and ($7::text[] is null or method = any ($7))
-       and ($8::text is null or object_type = $8) and ($9::bigint is null or object_id = $9)
+       and ($8::text is null or object_type = $8) and ($9::bigint is null or object_id = $9 or id = $9)
        and ($10::text is null or object_name = $10) and ($11::text[] is null or outcome = any ($11))
        and ($12::timestamptz is null or at >= $12) and ($13::timestamptz is null or at < $13)
        and ($14::text is null or request_id = $14)

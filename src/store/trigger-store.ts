@@ -25,13 +25,10 @@ export type TriggeredRow = {
   readonly audit: TriggerAudit;
 };
 
-/** What the row of a Trigger in the audit is made of. */
+/** What the row of a Trigger in the audit is made of; it gets the id of the execution, and the job's name. */
 export type TriggerAudit = {
   readonly actor: string;
   readonly method: string;
-  readonly namespace: string;
-  /** The job's key in words. */
-  readonly jobName: string;
   readonly peer: string;
   readonly requestId: string;
   readonly after: AuditImage;
@@ -105,13 +102,7 @@ export class PgTriggerStore {
       rows.map((r) => (r.parameters === null ? null : JSON.stringify(r.parameters))),
       rows.map((r) => r.buffered),
       rows.map((r) => (r.placement === null ? null : JSON.stringify(r.placement))),
-      rows.map((r) => storableText(r.audit.actor)),
-      rows.map((r) => r.audit.method),
-      rows.map((r) => r.audit.namespace),
-      rows.map((r) => r.audit.jobName),
-      rows.map((r) => r.audit.peer),
-      rows.map((r) => r.audit.requestId),
-      rows.map((r) => jsonText(r.audit.after)),
+      ...auditArrays(rows.map((r) => r.audit)),
     ]);
     return { at: row!.at, ids: new Set(row!.ids) };
   }
@@ -139,6 +130,31 @@ export class PgTriggerStore {
 
 /** Triggers as the engine sees them. */
 export type TriggerStore = Pick<PgTriggerStore, keyof PgTriggerStore>;
+
+/**
+ * The audit of a batch as arrays: for each row its caller's place, the request
+ * id and what is there now; then the callers, once each. Most calls of a batch
+ * come from few, and what is sent once costs nothing by the row.
+ */
+function auditArrays(audits: readonly TriggerAudit[]): unknown[] {
+  const places = new Map<string, number>();
+  const callers: TriggerAudit[] = [];
+  const placeOf = (audit: TriggerAudit): number => {
+    const name = `${audit.peer}\0${audit.method}\0${audit.actor}`;
+    const known = places.get(name);
+    if (known !== undefined) return known;
+    places.set(name, callers.push(audit));
+    return callers.length;
+  };
+  return [
+    numberArray(audits.map(placeOf)),
+    audits.map(({ requestId }) => requestId),
+    audits.map(({ after }) => jsonText(after)),
+    callers.map(({ actor }) => storableText(actor)),
+    callers.map(({ method }) => method),
+    callers.map(({ peer }) => peer),
+  ];
+}
 
 async function resolve<Job extends ResolvedJob>(
   db: Db,
@@ -176,10 +192,9 @@ const resolveStatement = `
 const insertTriggeredStatement = `/* insert_triggered */
   with made as materialized (
     select * from unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::integer[],
-                         $8::bigint[], $9::text[], $10::boolean[], $11::text[], $12::text[], $13::text[], $14::text[],
-                         $15::text[], $16::text[], $17::text[], $18::text[])
+                         $8::bigint[], $9::text[], $10::boolean[], $11::text[], $12::integer[], $13::text[], $14::text[])
       as m (id, job_id, cause, state, reason, message, priority, queue_timeout_ms, parameters, buffered, placement,
-            actor, method, namespace, job_name, peer, request_id, after)
+            caller, request_id, after)
      where exists (select 1 from carillon.job j where j.id = m.job_id and j.deleted_at is null)
   ), clock as materialized (
     select date_trunc('milliseconds', clock_timestamp()) as at
@@ -197,9 +212,11 @@ const insertTriggeredStatement = `/* insert_triggered */
            case when j.queue_id is not null then coalesce(m.placement::jsonb, j.placement) end, ${laneOf('j')}
       from made m join carillon.job j on j.id = m.job_id, clock where m.state = 'PENDING'
   ), audited as (
-    insert into carillon.audit_event (actor, method, namespace, object_type, object_id, object_name, peer, request_id,
-                                      outcome, after)
-    select actor, method, namespace, 'job', job_id, job_name, peer, request_id, 'OK', after::jsonb from made
+    insert into carillon.audit_event (id, actor, method, peer, namespace, object_type, object_id, object_name,
+                                      request_id, outcome, after)
+    select m.id, ($15::text[])[m.caller], ($16::text[])[m.caller], ($17::text[])[m.caller], j.namespace, 'job', j.id,
+           j.namespace || '/' || j.group_name || '/' || j.name, m.request_id, 'OK', m.after::jsonb
+      from made m join carillon.job j on j.id = m.job_id
   ), fed as (${feedInsert('made', {
     executionId: 'id',
     jobId: 'job_id',

@@ -136,6 +136,17 @@ describe('listing', () => {
     expect(await listNames({ actor: 'list', ...conditions })).toEqual(names);
   });
 
+  it('finds by an id also the event of that id, which is how a Trigger is found by its execution', async () => {
+    const [id, later] = await store.triggers.drawIds(store.db, 2);
+    await store.audits.insert(
+      store.db,
+      [row({ objectName: 'made it', objectId: 5 }), row({ objectName: 'canceled it', objectId: id! })],
+      [id!, later!],
+    );
+    expect(await listNames({ objectId: id! })).toEqual(['canceled it', 'made it']);
+    expect(await listNames({ objectId: id! }, 1)).toEqual(['canceled it', 'made it']);
+  });
+
   it('shows nothing of another actor', async () => {
     expect(await listNames({ actor: 'nobody' })).toEqual([]);
   });

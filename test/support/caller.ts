@@ -16,8 +16,6 @@ export const caller: Caller = {
 export const triggerAudit: TriggerAudit = {
   actor: caller.actor,
   method: 'carillon.v1.JobService/Trigger',
-  namespace: 'default',
-  jobName: 'default/default/job',
   peer: caller.peer,
   requestId: caller.requestId,
   after: {},

@@ -850,7 +850,8 @@ export declare type AuditFilter = Message<"carillon.v1.AuditFilter"> & {
   objectType: string;
 
   /**
-   * Events about the job, execution or backfill of this id; 0 is no condition.
+   * Events about the job, execution or backfill of this id; of an execution also
+   * the one of the Trigger that made it. 0 is no condition.
    *
    * @generated from field: int64 object_id = 5;
    */

@@ -26,7 +26,8 @@ export declare const file_carillon_v1_audit_event: GenFile;
  */
 export declare type AuditEvent = Message<"carillon.v1.AuditEvent"> & {
   /**
-   * The server-made id: time-ordered, below 2^53.
+   * The server-made id: time-ordered, below 2^53. The event of a Trigger has the
+   * id of the execution that it made.
    *
    * @generated from field: int64 id = 1;
    */
