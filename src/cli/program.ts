@@ -1,4 +1,5 @@
 import { Command, CommanderError } from 'commander';
+import { declareApply } from './apply-command.ts';
 import { declareCalendarCommands } from './calendar-commands.ts';
 import { declareExecutionCommands } from './execution-commands.ts';
 import { declareJobCommands } from './job-commands.ts';
@@ -23,6 +24,7 @@ export function createProgram(version: string): Command {
     .exitOverride();
   declareServe(program);
   declareMigrate(program);
+  declareApply(program);
   declareJobCommands(program);
   declareExecutionCommands(program);
   declareCalendarCommands(program);
