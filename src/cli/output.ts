@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { type DescMessage, type MessageShape, toJsonString } from '@bufbuild/protobuf';
+import { type DescMessage, type JsonValue, type MessageShape, toJsonString } from '@bufbuild/protobuf';
 import { plainJson, plainText } from './plain-text.ts';
 
 /**
@@ -23,6 +23,11 @@ export class Output {
   /** Writes a message as one line of proto JSON. */
   async message<Desc extends DescMessage>(desc: Desc, message: MessageShape<Desc>): Promise<void> {
     await write(`${plainJson(toJsonString(desc, message))}\n`);
+  }
+
+  /** Writes a JSON value, which is no message of the contract, as one line. */
+  async json(value: JsonValue): Promise<void> {
+    await write(`${plainJson(JSON.stringify(value))}\n`);
   }
 
   /** Writes rows in aligned columns below their titles. */

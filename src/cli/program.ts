@@ -1,4 +1,5 @@
 import { Command, CommanderError } from 'commander';
+import { declareApply } from './apply-command.ts';
 import { declareAuditCommands } from './audit-commands.ts';
 import { declareCalendarCommands } from './calendar-commands.ts';
 import { declareExecutionCommands } from './execution-commands.ts';
@@ -25,6 +26,7 @@ export function createProgram(version: string): Command {
     .exitOverride();
   declareServe(program);
   declareMigrate(program);
+  declareApply(program);
   declareJobCommands(program);
   declareExecutionCommands(program);
   declareCalendarCommands(program);

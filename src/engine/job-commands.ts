@@ -6,6 +6,9 @@
  *
  * The reply to a commit is lost: Add may be repeated with its request_id;
  * Update tells by its etag; Delete may simply be repeated.
+ *
+ * Add with validateOnly is the same transaction, rolled back: what it answers
+ * is what storing would have come to, and nobody is told of anything.
  */
 import { DomainError } from '../domain/errors.ts';
 import { definitionOf, type Job, type JobDefinition, type JobKey } from '../domain/job.ts';
@@ -24,14 +27,15 @@ import type { CachedJob } from './job-cache.ts';
 import type { JobContinuation } from './job-continuation.ts';
 import { queueIdOf, useCalendars, useSecret } from './job-references.ts';
 import { firesAlike, settleOwed, timingFrom } from './job-timing.ts';
-import type { AddJob, Caller, JobChoice, UpdateJob } from './operations.ts';
-import { jobAlreadyExists, jobNotFound, requestIdReused } from './refusals.ts';
+import type { AddJob, Caller, DeleteChoice, UpdateJob } from './operations.ts';
+import { jobAlreadyExists, jobNotFound, refuseOlder, requestIdReused } from './refusals.ts';
 
 export type JobCommandsOptions = {
   readonly store: Pick<
     Store,
     | 'db'
     | 'transaction'
+    | 'rehearse'
     | 'jobs'
     | 'audits'
     | 'timers'
@@ -67,8 +71,10 @@ export class JobCommands {
 
   async add(request: AddJob, caller: Caller): Promise<{ job: Job; created: boolean }> {
     const { store, notifier, continuation } = this.#options;
-    const { key, requestId, requestDigest: digest } = request;
-    const result = await store.transaction(async (tx) => {
+    const { key, validateOnly = false, requestDigest: digest } = request;
+    const requestId = validateOnly ? '' : request.requestId;
+    const run = validateOnly ? store.rehearse : store.transaction;
+    const result = await run(async (tx) => {
       const replay = async () => {
         const earlier = requestId && (await store.requests.find(tx, key.namespace, 'Add', requestId));
         if (!earlier) return undefined;
@@ -98,7 +104,10 @@ export class JobCommands {
       await store.audits.insert(tx, [auditedSave(caller, before, job)]);
       return { job, created: inserted !== undefined, fired: saved.fired };
     });
-    for (const topic of ['timers', 'pending'] as const) notifier.notify(topic);
+    // A leader that found the row locked by a rehearsal has left it for later.
+    notifier.notify('timers');
+    if (validateOnly) return { job: result.job, created: result.created };
+    notifier.notify('pending');
     for (const fired of result.fired) continuation.announce(fired);
     return { job: result.job, created: result.created };
   }
@@ -109,11 +118,7 @@ export class JobCommands {
       const id = await store.jobs.lock(tx, request.job);
       if (id === undefined) throw jobNotFound(request.job);
       const before = await this.#get(tx, id);
-      if (request.etag !== '' && request.etag !== String(before.revision)) {
-        throw new DomainError('ETAG_MISMATCH', 'the job was changed since it was read; read it again', {
-          metadata: { revision: request.etag, present_revision: String(before.revision) },
-        });
-      }
+      refuseOlder(before, request.etag);
       const { clearQueueTimeout, ...changes } = request.changes;
       const saved = await this.#save(tx, before, (nowMs) => ({
         ...definitionOf(before),
@@ -133,7 +138,7 @@ export class JobCommands {
   }
 
   async delete(
-    choice: JobChoice,
+    choice: DeleteChoice,
     onRunning: 'LEAVE' | 'CANCEL' | 'FAIL_IF_RUNNING',
     caller: Caller,
   ): Promise<{ deleted: number; existed: boolean }> {
@@ -150,6 +155,7 @@ export class JobCommands {
         }),
       ]);
       if (ids.length === 0) return 0;
+      if ('job' in choice && choice.etag) refuseOlder(await this.#get(tx, ids[0]!), choice.etag);
       if (onRunning === 'FAIL_IF_RUNNING') {
         const [open] = await store.ledger.listOpen(tx, { jobIds: ids }, 1);
         if (open) {

@@ -10,6 +10,7 @@ import type {
   AddJob,
   Backfill,
   Caller,
+  DeleteChoice,
   JobChoice,
   JobFilter,
   JobOperations,
@@ -59,6 +60,7 @@ export class JobDesk implements JobOperations {
     caller: Caller,
   ): Promise<{ job: Job; created: boolean; warnings: readonly string[] }> {
     const added = await this.#options.commands.add(request, caller);
+    const isStored = !(added.created && request.validateOnly);
     const { id: jobId, schedules, updatedAt } = added.job;
     const advice = await adviceOn(
       this.#options.store.db,
@@ -67,7 +69,12 @@ export class JobDesk implements JobOperations {
       compileTimetable(schedules, jobId),
       { fromMs: updatedAt.getTime(), jobId, spreadSeed: jobId },
     );
-    return { ...added, warnings: [...adviceOnLimit(added.job), ...advice] };
+    return {
+      created: added.created,
+      // The id was drawn for this once, and nobody has it.
+      job: isStored ? added.job : { ...added.job, id: 0 },
+      warnings: [...adviceOnLimit(added.job), ...advice],
+    };
   }
 
   async get(ref: JobRef): Promise<{ job: Job; lastExecution?: Execution }> {
@@ -118,7 +125,7 @@ export class JobDesk implements JobOperations {
   }
 
   delete(
-    choice: JobChoice,
+    choice: DeleteChoice,
     onRunning: Parameters<JobOperations['delete']>[1],
     caller: Caller,
   ): ReturnType<JobOperations['delete']> {

@@ -43,6 +43,11 @@ export type Caller = {
 /** One job or many. */
 export type JobChoice = { readonly job: JobRef } | { readonly selector: Selector };
 
+/** What Delete takes: one job, only as it was read where a revision is given, or many. */
+export type DeleteChoice =
+  | { readonly job: JobRef /** As in UpdateJob. */; readonly etag?: string }
+  | { readonly selector: Selector };
+
 /**
  * A schedule as a user gives it: an interval may lack its anchor, which is
  * fixed when the schedule is stored (its start, else the database's now).
@@ -61,6 +66,8 @@ export type AddJob = {
   readonly draft: JobDraft;
   readonly startPaused: boolean;
   readonly replace: boolean;
+  /** Changes nothing and answers what would be stored; requestId does not count then. */
+  readonly validateOnly?: boolean;
   /** Empty: the call is not made safe to repeat. */
   readonly requestId: string;
   /** Equal for equal requests: a digest of the whole request. */
@@ -148,7 +155,7 @@ export type JobOperations = {
     caller: Caller,
   ): Promise<{ jobs: readonly Job[]; changed: number; heldBackFireTimes: readonly Date[] }>;
   delete(
-    choice: JobChoice,
+    choice: DeleteChoice,
     onRunning: 'LEAVE' | 'CANCEL' | 'FAIL_IF_RUNNING',
     caller: Caller,
   ): Promise<{ deleted: number; existed: boolean }>;

@@ -5,6 +5,7 @@ import { compileTimetable } from '../domain/schedule/timetable.ts';
 import type { Store } from '../store/store.ts';
 import type { CalendarCache } from './calendar-cache.ts';
 import { anchorSchedules, checkSchedules } from './definition-check.ts';
+import { timingFrom } from './job-timing.ts';
 import type { PreviewFireTime, ScheduleDraft } from './operations.ts';
 import { jobNotFound } from './refusals.ts';
 import { adviceOn } from './schedule-advice.ts';
@@ -23,7 +24,8 @@ export type PreviewSubject =
  * Computes fire times without changing anything, with what is special about
  * each: clock changes, jitter, calendars, pauses. From now on, a stored job goes
  * on from where it is: runs that were made count. From an earlier instant it is
- * shown as if it began there. A fixed delay is shown as if executions took no
+ * shown as if it began there. Schedules that are not saved, under the key of a
+ * stored job, are shown as an edit of it would have them. A fixed delay is shown as if executions took no
  * time.
  */
 export async function previewFireTimes(
@@ -37,17 +39,26 @@ export async function previewFireTimes(
   const stored = 'job' in subject ? await store.jobs.find(db, subject.job) : undefined;
   if ('job' in subject && !stored) throw jobNotFound(subject.job);
   const key = stored?.key ?? ('key' in subject ? subject.key : undefined);
-  const schedules = 'job' in subject ? stored!.schedules : anchorSchedules(subject.schedules, [], fromMs, '');
-  const spreadSeed = stored?.id ?? seedOfKey(key);
+  const edited = 'key' in subject && key ? await store.jobs.find(db, { key }) : undefined;
+  const schedules =
+    'job' in subject
+      ? stored!.schedules
+      : anchorSchedules(subject.schedules, edited?.schedules ?? [], fromMs, '');
+  const present = stored ?? edited;
+  const spreadSeed = present?.id ?? seedOfKey(key);
   const timetable = stored
     ? compileTimetable(schedules, spreadSeed)
     : checkSchedules(schedules, '', fromMs, spreadSeed);
   const user = { id: spreadSeed, key: { namespace: key?.namespace ?? 'default' }, definition: { schedules } };
   const exclusions = (await calendars.load(db, [user])).get(spreadSeed) ?? Exclusions.none;
-  const pausedUntilMs = pauseEndMs(stored);
+  const pausedUntilMs = pauseEndMs(present);
 
   let progress: readonly ScheduleProgress[] =
-    stored && fromMs >= now.getTime() ? await store.timers.findProgress(db, stored.id) : [];
+    present && fromMs >= now.getTime() ? await store.timers.findProgress(db, present.id) : [];
+  if (edited) {
+    const before = { schedules: edited.schedules, progress };
+    ({ progress } = timingFrom(timetable, { ...edited, schedules }, now.getTime(), before).timing);
+  }
   for (const { delay } of progress) {
     if (delay && 'waitsForMs' in delay) progress = timetable.afterFinish(progress, delay.waitsForMs, fromMs);
   }
@@ -77,7 +88,11 @@ export async function previewFireTimes(
   }
   return {
     fireTimes,
-    warnings: await adviceOn(db, store, schedules, timetable, { fromMs, jobId: stored?.id ?? 0, spreadSeed }),
+    warnings: await adviceOn(db, store, schedules, timetable, {
+      fromMs,
+      jobId: present?.id ?? 0,
+      spreadSeed,
+    }),
   };
 }
 

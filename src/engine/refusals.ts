@@ -1,6 +1,6 @@
 import { everyNamespace } from '../domain/access.ts';
 import { DomainError } from '../domain/errors.ts';
-import type { JobKey, JobRef } from '../domain/job.ts';
+import type { Job, JobKey, JobRef } from '../domain/job.ts';
 import type { Caller } from './operations.ts';
 
 /** How a reference reads in messages: the id, or namespace/group/name. */
@@ -13,6 +13,14 @@ export function jobNotFound(ref: JobRef): DomainError {
   return new DomainError('JOB_NOT_FOUND', `no job ${job}`, {
     metadata: { job },
     resource: { type: 'job', name: job },
+  });
+}
+
+/** Refuses a change of a job by one who has seen an older revision of it. */
+export function refuseOlder(job: Job, revision: string): void {
+  if (revision === '' || revision === String(job.revision)) return;
+  throw new DomainError('ETAG_MISMATCH', 'the job was changed since it was read; read it again', {
+    metadata: { revision, present_revision: String(job.revision) },
   });
 }
 

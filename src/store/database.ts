@@ -85,6 +85,11 @@ class NamingClient extends pg.Client {
   }
 }
 
+/** Thrown by a rehearsal at its own end, so that the transaction is rolled back. */
+class RehearsalEnd<T> extends Error {
+  result: T | undefined;
+}
+
 export class Database {
   readonly db: Db;
   readonly #pool: pg.Pool;
@@ -111,6 +116,23 @@ export class Database {
         if (n >= 3 || !isTransactionConflict(error)) throw error;
         this.#options.logger.debug({ error, n }, 'transaction met another one, trying again');
       }
+    }
+  }
+
+  /**
+   * Runs a transaction and takes it back: tells what `body` came to, and
+   * nothing of it stays. While it runs it holds its locks like any other.
+   */
+  async rehearse<T>(body: (tx: Tx) => Promise<T>): Promise<T> {
+    const end = new RehearsalEnd<T>();
+    try {
+      return await this.transaction(async (tx) => {
+        end.result = await body(tx);
+        throw end;
+      });
+    } catch (error) {
+      if (error === end) return end.result as T;
+      throw error;
     }
   }
 

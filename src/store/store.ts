@@ -31,6 +31,7 @@ export function createStore(database: Database) {
   return {
     db: database.db,
     transaction: database.transaction.bind(database),
+    rehearse: database.rehearse.bind(database),
     snapshot: database.snapshot.bind(database),
     /** A connection outside the pool; the caller ends it. */
     connect: database.connect.bind(database),

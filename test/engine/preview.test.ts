@@ -103,6 +103,36 @@ describe('a preview', () => {
     expect(await short({ job: { id } }, '2026-02-01T00:00:00Z', 9)).toHaveLength(3);
   });
 
+  it('of schedules under the key of a stored job is that of an edit: its spread, its anchors, its runs', async () => {
+    const every = { kind: 'interval', everyMs: minute, mode: 'FIXED_RATE' } as const;
+    const anchored: Schedule = { name: 'a', repeatCount: 3, spec: { ...every, anchorMs: 7_000 } };
+    const id = await stored.addJob({ schedules: [anchored], progress: [{ runs: 2 }] });
+    const { key } = (await stored.store.jobs.find(stored.store.db, { id }))!;
+    const times = async (subject: PreviewSubject) =>
+      (await preview(subject, undefined, 9)).fireTimes.map(({ fireAt }) => fireAt.getTime());
+    const unanchored: ScheduleDraft = { name: 'a', repeatCount: 3, spec: every };
+    expect(await times({ schedules: [unanchored], key })).toEqual(await times({ job: { id } }));
+
+    const spread = [cron('H H * * *', { name: 'h', jitterMs: 10 * minute })];
+    const expected = await stored.addJob({ schedules: spread });
+    const of = (await stored.store.jobs.find(stored.store.db, { id: expected }))!;
+    await stored.store.transaction((tx) =>
+      stored.store.jobs.saveDefinition(
+        tx,
+        expected,
+        { ...of, schedules: [cron('* * * * *')] },
+        undefined,
+        null,
+      ),
+    );
+    const shown = await times({ schedules: spread, key: of.key });
+    await stored.store.transaction((tx) =>
+      stored.store.jobs.saveDefinition(tx, expected, { ...of, schedules: spread }, undefined, null),
+    );
+    expect(shown).toEqual(await times({ job: { id: expected } }));
+    expect(shown).not.toEqual(await times({ schedules: spread, key: { ...of.key, name: 'nobody' } }));
+  });
+
   it('shows a fixed delay as if executions took no time, and says so', async () => {
     const spec = { kind: 'interval', everyMs: minute, mode: 'FIXED_DELAY' } as const;
     const schedules: ScheduleDraft[] = [{ name: 'a', repeatCount: 0, spec: { ...spec, anchorMs: 0 } }];

@@ -44,6 +44,16 @@ export declare type JobServiceAddRequest = Message<"carillon.v1.JobServiceAddReq
    * @generated from field: string request_id = 3;
    */
   requestId: string;
+
+  /**
+   * Changes nothing and answers what would be stored, with everything that is
+   * left to a default; what would be refused is refused alike. A job that would
+   * be made has no id yet: its id is 0, and where H or jitter spread it, its
+   * next_fire_time is one of many. request_id is neither looked at nor kept.
+   *
+   * @generated from field: bool validate_only = 4;
+   */
+  validateOnly: boolean;
 };
 
 /**
@@ -59,14 +69,15 @@ export declare const JobServiceAddRequestSchema: GenMessage<JobServiceAddRequest
  */
 export declare type JobServiceAddResponse = Message<"carillon.v1.JobServiceAddResponse"> & {
   /**
-   * The stored job.
+   * The stored job, or with validate_only what it would be.
    *
    * @generated from field: carillon.v1.Job job = 1;
    */
   job?: Job | undefined;
 
   /**
-   * Whether a job was made; false when one was replaced.
+   * Whether a job was made, or would be with validate_only; false when one was
+   * replaced.
    *
    * @generated from field: bool created = 2;
    */
@@ -267,7 +278,7 @@ export declare type JobServiceUpdateRequest = Message<"carillon.v1.JobServiceUpd
   /**
    * The fields to change, of: description, labels, schedules, target,
    * parameters, priority, overlap, misfire, retry, attempt_timeout,
-   * queue_timeout. Paths are whole fields of Job. Empty: all of them that are
+   * queue_timeout, max_running. Paths are whole fields of Job. Empty: all of them that are
    * set in job.
    *
    * @generated from field: google.protobuf.FieldMask update_mask = 2;
@@ -521,6 +532,14 @@ export declare type JobServiceDeleteRequest = Message<"carillon.v1.JobServiceDel
    * @generated from field: carillon.v1.OnRunning on_running = 3;
    */
   onRunning: OnRunning;
+
+  /**
+   * The present etag of the one job; refused with a selector. Empty: deletes
+   * whatever is there.
+   *
+   * @generated from field: string etag = 4;
+   */
+  etag: string;
 };
 
 /**
@@ -781,7 +800,9 @@ export declare type JobServicePreviewRequest = Message<"carillon.v1.JobServicePr
   schedules: Schedule[];
 
   /**
-   * The key that the unsaved schedules' job would have.
+   * The key that the unsaved schedules' job would have. Of a job that is stored
+   * they are shown as an edit would have them: H and jitter spread by its id,
+   * intervals anchored where they are, runs that were made counted.
    *
    * @generated from field: carillon.v1.JobKey key = 3;
    */
@@ -1047,7 +1068,7 @@ export declare const JobService: GenService<{
   /**
    * Deletes jobs. Their history stays until retention; their names are free at
    * once. Deleting what does not exist is no error. Errors:
-   * JOB_STATE_CONFLICT with FAIL_IF_RUNNING.
+   * JOB_STATE_CONFLICT with FAIL_IF_RUNNING, ETAG_MISMATCH.
    *
    * @generated from rpc carillon.v1.JobService.Delete
    */

@@ -1,7 +1,9 @@
+import type { Selector } from '../../domain/job.ts';
 import type {
   AddJob,
   Backfill,
   Caller,
+  DeleteChoice,
   JobChoice,
   JobFilter,
   JobOperations,
@@ -68,7 +70,7 @@ export class CheckedJobs implements JobOperations {
 
   /** Deleting what does not exist is no error; nor is deleting what is out of sight. */
   async delete(
-    choice: JobChoice,
+    choice: DeleteChoice,
     onRunning: Parameters<JobOperations['delete']>[1],
     caller: Caller,
   ): ReturnType<JobOperations['delete']> {
@@ -103,7 +105,10 @@ export class CheckedJobs implements JobOperations {
     return this.#inner.preview(subject, options, caller);
   }
 
-  async #choose(choice: JobChoice, caller: Caller): Promise<JobChoice> {
+  async #choose<Choice extends JobChoice>(
+    choice: Choice,
+    caller: Caller,
+  ): Promise<Choice | { readonly selector: Selector }> {
     if ('selector' in choice) return { selector: narrow(choice.selector, caller) };
     await this.#tenancy.admitJob(choice.job, caller);
     return choice;

@@ -4,6 +4,7 @@ import {
   JobServiceAddRequestSchema,
   type JobServiceBackfillRequest,
   JobServiceBackfillRequestSchema,
+  type JobServiceDeleteRequest,
   type JobServiceListRequest,
   type JobServicePauseRequest,
   type JobServicePreviewRequest,
@@ -17,6 +18,7 @@ import type { JobRef } from '../../domain/job.ts';
 import type {
   AddJob,
   Backfill,
+  DeleteChoice,
   JobChoice,
   JobFilter,
   JobOperations,
@@ -55,6 +57,7 @@ export function addJobFromMessage(request: JobServiceAddRequest): AddJob {
     draft: draftFromMessage(job),
     startPaused: job.startPaused,
     replace: request.replace,
+    validateOnly: request.validateOnly,
     requestId: request.requestId,
     requestDigest: digestRequest(JobServiceAddRequestSchema, request),
   };
@@ -116,6 +119,14 @@ export function jobChoiceFromMessage(jobs: JobServicePauseRequest['jobs']): JobC
     default:
       throw invalidField('jobs', 'must be one of job and selector');
   }
+}
+
+/** Delete: an etag is that of one job. */
+export function deleteChoiceFromMessage({ jobs, etag }: JobServiceDeleteRequest): DeleteChoice {
+  const choice = jobChoiceFromMessage(jobs);
+  if ('job' in choice) return { ...choice, etag: revisionFromEtag(etag) };
+  if (etag === '') return choice;
+  throw invalidField('etag', 'belongs to one job; a selector has none');
 }
 
 /** Resume: drops what was held back unless the call says otherwise. */

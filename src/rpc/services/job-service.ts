@@ -7,6 +7,7 @@ import { jobRefFromMessage } from '../messages/job-key.ts';
 import {
   addJobFromMessage,
   backfillFromMessage,
+  deleteChoiceFromMessage,
   jobChoiceFromMessage,
   jobFilterFromMessage,
   jobOrderFromMessage,
@@ -84,7 +85,7 @@ export function createJobService(jobs: JobOperations): Service {
     async delete(request, call) {
       const onRunning = onRunnings.fromMessage(request.onRunning) ?? 'LEAVE';
       const { deleted, existed } = await jobs.delete(
-        jobChoiceFromMessage(request.jobs),
+        deleteChoiceFromMessage(request),
         onRunning,
         call.caller,
       );

@@ -9,6 +9,7 @@ import {
 import { SelectorSchema } from '../../../gen/carillon/v1/job_key_pb.js';
 import {
   JobServiceAddRequestSchema,
+  JobServiceDeleteRequestSchema,
   JobServiceListRequestSchema,
   JobServicePreviewRequestSchema,
   JobServiceResumeRequestSchema,
@@ -26,6 +27,7 @@ import {
 import { selectorFromMessage } from '../../../src/rpc/messages/job-key.ts';
 import {
   addJobFromMessage,
+  deleteChoiceFromMessage,
   jobFilterFromMessage,
   jobOrderFromMessage,
   previewFromMessage,
@@ -164,6 +166,23 @@ describe('Update', () => {
   it('hands the etag on as the revision that the caller saw', () => {
     expect(update({ id: 1n }, [], 'zz').etag).toBe('1295');
     expect(update({ id: 1n }, [], 'mine').etag).not.toBe('');
+  });
+});
+
+describe('Delete', () => {
+  const remove = (init: MessageInitShape<typeof JobServiceDeleteRequestSchema>) =>
+    deleteChoiceFromMessage(create(JobServiceDeleteRequestSchema, init));
+  const job = { case: 'job', value: { ref: { case: 'id', value: 7n } } } as const;
+
+  it('hands the etag of one job on as the revision that the caller saw', () => {
+    expect(remove({ jobs: job, etag: 'zz' })).toEqual({ job: { id: 7 }, etag: '1295' });
+    expect(remove({ jobs: job })).toEqual({ job: { id: 7 }, etag: '' });
+  });
+
+  it('refuses an etag with a selector', () => {
+    const jobs = { case: 'selector', value: { group: 'g' } } as const;
+    expect(refusedFields(() => remove({ jobs, etag: 'zz' }))).toEqual(['etag']);
+    expect(remove({ jobs })).toMatchObject({ selector: { group: 'g' } });
   });
 });
 
