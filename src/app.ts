@@ -20,6 +20,7 @@ import { createChain } from './rpc/chain.ts';
 import { GrpcServer } from './rpc/grpc-server.ts';
 import { HttpServer } from './rpc/http-server.ts';
 import { createServices } from './rpc/services/services.ts';
+import { TlsMaterial } from './rpc/tls-material.ts';
 import { Database } from './store/database.ts';
 import { EmbeddedPostgres } from './store/embedded-postgres/embedded-postgres.ts';
 import { migrate } from './store/migrate.ts';
@@ -135,12 +136,14 @@ export class App implements Service {
     const services = createServices(operations);
     const chain = createChain({ clock, logger, metrics: noMetrics, services });
     const ready = operations.ready;
+    const tls = await this.#startTls();
     const grpc = new GrpcServer({
       address: listenAddressToText(config.grpc.address),
       services,
       chain,
       ready,
       clock,
+      tls,
     });
     const http = new HttpServer({
       address: listenAddressToText(config.http.address),
@@ -149,10 +152,21 @@ export class App implements Service {
       ready,
       clock,
       logger,
+      tls,
       corsOrigins: config.http.corsOrigins,
     });
     await this.#run(grpc);
     await this.#run(http);
     return { grpc: grpc.address, http: http.address };
+  }
+
+  /** The certificate of both servers; undefined where they speak plain text. */
+  async #startTls(): Promise<TlsMaterial | undefined> {
+    const { config, clock, logger } = this.#options;
+    const { certFile, keyFile, clientCaFile } = config.tls;
+    if (certFile === undefined || keyFile === undefined) return undefined;
+    const tls = new TlsMaterial({ files: { certFile, keyFile, clientCaFile }, clock, logger });
+    await this.#run(tls);
+    return tls;
   }
 }

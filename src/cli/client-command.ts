@@ -1,12 +1,12 @@
 import { ConnectError } from '@connectrpc/connect';
-import { type Command, InvalidArgumentError } from 'commander';
-import { listenAddressFromText, listenAddressToText } from '../config/listen-address.ts';
+import type { Command } from 'commander';
 import { type CarillonClient, createCarillonClient } from './client.ts';
+import { addressFromText, addTlsOptions, type ConnectionTls } from './connection-options.ts';
 import { errorLines } from './error-lines.ts';
 import { Output } from './output.ts';
 
 /** What every command that calls the service takes. */
-export type ClientOptions = { readonly address: string; readonly json?: boolean };
+export type ClientOptions = ConnectionTls & { readonly address: string; readonly json?: boolean };
 
 /** What a command works with. */
 export type ClientCall = Omit<CarillonClient, 'close'> & {
@@ -19,20 +19,16 @@ export type ClientCall = Omit<CarillonClient, 'close'> & {
 
 /** Declares a command that calls the service. */
 export function clientCommand(group: Command, usage: string, summary: string): Command {
-  return group
+  const command = group
     .command(usage)
     .description(summary)
     .option(
       '--address <host:port>',
-      'the gRPC port of the service',
-      (text) => {
-        const address = listenAddressFromText(text);
-        if (!address) throw new InvalidArgumentError('It has the form host:port.');
-        return listenAddressToText(address);
-      },
+      'the gRPC port of the service; https://host:port for TLS',
+      addressFromText,
       '127.0.0.1:50051',
-    )
-    .option('--json', 'print proto JSON, one object a line');
+    );
+  return addTlsOptions(command).option('--json', 'print proto JSON, one object a line');
 }
 
 const signalExitCodes = { SIGINT: 130, SIGTERM: 143 } as const;
@@ -41,11 +37,11 @@ const signalExitCodes = { SIGINT: 130, SIGTERM: 143 } as const;
  * Runs a command against the service and sets the exit code: what `run` sets, else 0, 1 when a call failed, 130 or 143 when a signal ended it.
  */
 export async function callService(
-  { address, json }: ClientOptions,
+  { address, json, ca, cert, key }: ClientOptions,
   run: (call: ClientCall) => Promise<void>,
 ): Promise<void> {
   const output = new Output({ isJson: json === true });
-  const { close, ...services } = createCarillonClient(address);
+  const { close, ...services } = createCarillonClient(address, { ca, cert, key });
   const aborting = new AbortController();
   let exitCode: number | undefined;
   const stopWith = (code: number): void => {

@@ -1,8 +1,14 @@
 import type { Duration } from '@bufbuild/protobuf/wkt';
 import { durationMs } from '@bufbuild/protobuf/wkt';
-import { Command, InvalidArgumentError } from 'commander';
-import { listenAddressFromText, listenAddressToText } from '../config/listen-address.ts';
+import { Command } from 'commander';
 import { Worker, type WorkerLogger, WorkerRefusedError } from '../worker/index.ts';
+import {
+  addressFromText,
+  addTlsOptions,
+  type ConnectionTls,
+  hasTls,
+  hostAndPort,
+} from './connection-options.ts';
 import { ExecHandler } from './exec-handler.ts';
 import {
   durationFromText,
@@ -14,7 +20,7 @@ import {
 } from './option-values.ts';
 import { plainText } from './plain-text.ts';
 
-type Options = {
+type Options = ConnectionTls & {
   readonly queue: readonly string[];
   readonly exec: string;
   readonly address?: readonly string[];
@@ -48,7 +54,7 @@ export function declareWorkerRun(group: Command): void {
     .requiredOption('--exec <command>', 'the command, for the shell')
     .option(
       '--address <host:port>',
-      'the gRPC port of an instance; repeatable (default: 127.0.0.1:50051)',
+      'the gRPC port of an instance, https://host:port for TLS; repeatable (default: 127.0.0.1:50051)',
       repeated(addressFromText),
     )
     .option('--namespace <namespace>', 'the namespace whose jobs it runs (default: default)')
@@ -60,6 +66,7 @@ export function declareWorkerRun(group: Command): void {
     .option('--json-result', 'take the last line of output that is a JSON object as the result')
     .addHelpText('after', help)
     .copyInheritedSettings(group);
+  addTlsOptions(command);
   command.action((options: Options) => runWorker(options, command));
   group.addCommand(command, { isDefault: true });
 }
@@ -67,11 +74,13 @@ export function declareWorkerRun(group: Command): void {
 /** Runs the worker until a signal; the exit code is 0 when it left in order, 1 when Carillon does not take it. */
 async function runWorker(options: Options, command: Command): Promise<void> {
   const { exec, shell, jsonResult = false, queue, label, capacity, id, namespace, grace } = options;
+  const { address: addresses = ['127.0.0.1:50051'], ca, cert, key } = options;
   const handler = new ExecHandler({ command: exec, shell, jsonResult });
   let worker: Worker;
   try {
     worker = new Worker({
-      address: options.address ?? '127.0.0.1:50051',
+      address: addresses.map(hostAndPort),
+      tls: addresses.every(hasTls) && { ca, cert, key },
       queues: queue,
       labels: mapFromPairs(label),
       capacity,
@@ -108,10 +117,4 @@ function remark(fields: Readonly<Record<string, unknown>>, message: string): voi
   if (error instanceof Error) values.push(error.message);
   const more = values.length > 0 ? ` (${values.join(', ')})` : '';
   process.stderr.write(`${plainText(`${message}${more}`)}\n`);
-}
-
-function addressFromText(text: string): string {
-  const address = listenAddressFromText(text);
-  if (!address) throw new InvalidArgumentError('It has the form host:port.');
-  return listenAddressToText(address);
 }

@@ -3,6 +3,9 @@ export const variableNames = [
   'CARILLON_GRPC_ADDRESS',
   'CARILLON_HTTP_ADDRESS',
   'CARILLON_HTTP_CORS_ORIGINS',
+  'CARILLON_TLS_CERT_FILE',
+  'CARILLON_TLS_KEY_FILE',
+  'CARILLON_TLS_CLIENT_CA_FILE',
   'CARILLON_INSECURE',
   'DATABASE_URL',
   'CARILLON_DATA_DIR',
@@ -30,6 +33,9 @@ export const variableNames = [
   'CARILLON_FEED_RETENTION_MS',
 ] as const;
 
+/** What the command line reads when it calls the service. It may stand in an instance's environment too. */
+const clientVariableNames: readonly string[] = ['CARILLON_CA_FILE'];
+
 /** The name of a variable that Carillon reads. */
 export type VariableName = (typeof variableNames)[number];
 
@@ -54,7 +60,7 @@ export function readEnvironment(
   for (const [name, value] of Object.entries(source)) {
     if (isKnown(name)) {
       if (value?.trim()) values[name] = value.trim();
-    } else if (name.startsWith('CARILLON_') && !isServiceLink(name, value ?? '')) {
+    } else if (name.startsWith('CARILLON_') && !isForClients(name) && !isServiceLink(name, value ?? '')) {
       problems.push(`${name} is not a variable of Carillon; did you mean ${nearestName(name)}?`);
     }
   }
@@ -64,6 +70,8 @@ export function readEnvironment(
 const knownNames: ReadonlySet<string> = new Set(variableNames);
 
 const isKnown = (name: string): name is VariableName => knownNames.has(name);
+
+const isForClients = (name: string): boolean => clientVariableNames.includes(name);
 
 const serviceLinkName =
   /_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)$/;

@@ -35,6 +35,11 @@ export function loadConfig(
         originFromText,
       ),
     },
+    tls: {
+      certFile: read.text('CARILLON_TLS_CERT_FILE'),
+      keyFile: read.text('CARILLON_TLS_KEY_FILE'),
+      clientCaFile: read.text('CARILLON_TLS_CLIENT_CA_FILE'),
+    },
     insecure: flags.insecure || read.flag('CARILLON_INSECURE', false),
     databaseUrl,
     dataDir: resolve(read.text('CARILLON_DATA_DIR') ?? '.carillon'),
@@ -106,7 +111,10 @@ function egressRules(read: OptionReader, fallback: string): readonly EgressRule[
 }
 
 /** What no option can be judged on alone. */
-function checkRelations({ grpc, http, insecure, databaseUrl, engine }: Config, read: OptionReader): void {
+function checkRelations(
+  { grpc, http, tls, insecure, databaseUrl, engine }: Config,
+  read: OptionReader,
+): void {
   const listeners: [VariableName, ListenAddress][] = [
     ['CARILLON_GRPC_ADDRESS', grpc.address],
     ['CARILLON_HTTP_ADDRESS', http.address],
@@ -129,6 +137,12 @@ function checkRelations({ grpc, http, insecure, databaseUrl, engine }: Config, r
       'differ from CARILLON_GRPC_ADDRESS',
       listenAddressToText(http.address),
     );
+  }
+  if ((tls.certFile === undefined) !== (tls.keyFile === undefined)) {
+    const [set, missing] = tls.certFile === undefined ? ['KEY', 'CERT'] : ['CERT', 'KEY'];
+    read.refuse(`CARILLON_TLS_${set}_FILE` as VariableName, `come with CARILLON_TLS_${missing}_FILE`);
+  } else if (tls.clientCaFile !== undefined && tls.certFile === undefined) {
+    read.refuse('CARILLON_TLS_CLIENT_CA_FILE', 'come with CARILLON_TLS_CERT_FILE and CARILLON_TLS_KEY_FILE');
   }
   if (databaseUrl !== undefined && !isPostgresUrl(databaseUrl)) {
     read.refuse('DATABASE_URL', 'have the form postgres://user:password@host:port/database');

@@ -26,11 +26,20 @@ export const binaryPath = join(import.meta.dirname, '..', '..', 'bin', 'carillon
 const running = new Set<ChildProcess>();
 
 /** Starts the binary under a Node, by default this one, with the test run's own variables taken away. */
-export function startCommand(args: readonly string[], { node = process.execPath } = {}): RunningCommand {
-  const env = Object.fromEntries(
+export function startCommand(
+  args: readonly string[],
+  {
+    node = process.execPath,
+    env = {},
+  }: { readonly node?: string; readonly env?: Record<string, string> } = {},
+): RunningCommand {
+  const inherited = Object.fromEntries(
     Object.entries(process.env).filter(([name]) => !/^(CARILLON_|VITEST|NODE_OPTIONS$)/.test(name)),
   );
-  const child = spawn(node, [binaryPath, ...args], { env, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(node, [binaryPath, ...args], {
+    env: { ...inherited, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   running.add(child);
   const output = { stdout: '', stderr: '' };
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
