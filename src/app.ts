@@ -10,7 +10,7 @@
  */
 import { createAccessControl } from './access-parts.ts';
 import type { Config } from './config/config.ts';
-import { listenAddressToText } from './config/listen-address.ts';
+import { isLoopbackHost, listenAddressToText } from './config/listen-address.ts';
 import { createAdminToken } from './engine/access/first-token.ts';
 import { createEngine, type Engine } from './engine-parts.ts';
 import type { Clock } from './platform/clock.ts';
@@ -21,6 +21,7 @@ import { createChain } from './rpc/chain.ts';
 import { GrpcServer } from './rpc/grpc-server.ts';
 import { HttpServer } from './rpc/http-server.ts';
 import { createServices } from './rpc/services/services.ts';
+import { TlsMaterial } from './rpc/tls-material.ts';
 import { Database } from './store/database.ts';
 import { EmbeddedPostgres } from './store/embedded-postgres/embedded-postgres.ts';
 import { migrate } from './store/migrate.ts';
@@ -153,12 +154,20 @@ export class App implements Service {
     const { refusals } = engine;
     const chain = createChain({ clock, logger, metrics: noMetrics, services, refusals, authentication });
     const ready = operations.ready;
+    const tls = await this.#startTls();
+    if (!tls && access && !isForThisMachine(config)) {
+      logger.warn(
+        {},
+        'bearer tokens come in plain text; put TLS in front of this instance, or configure it here',
+      );
+    }
     const grpc = new GrpcServer({
       address: listenAddressToText(config.grpc.address),
       services,
       chain,
       ready,
       clock,
+      tls,
     });
     const http = new HttpServer({
       address: listenAddressToText(config.http.address),
@@ -167,10 +176,24 @@ export class App implements Service {
       ready,
       clock,
       logger,
+      tls,
       corsOrigins: config.http.corsOrigins,
     });
     await this.#run(grpc);
     await this.#run(http);
     return { grpc: grpc.address, http: http.address };
   }
+
+  /** The certificate of both servers; undefined where they speak plain text. */
+  async #startTls(): Promise<TlsMaterial | undefined> {
+    const { config, clock, logger } = this.#options;
+    const { certFile, keyFile, clientCaFile } = config.tls;
+    if (certFile === undefined || keyFile === undefined) return undefined;
+    const tls = new TlsMaterial({ files: { certFile, keyFile, clientCaFile }, clock, logger });
+    await this.#run(tls);
+    return tls;
+  }
 }
+
+const isForThisMachine = ({ grpc, http }: Config): boolean =>
+  [grpc.address, http.address].every(({ host }) => isLoopbackHost(host));

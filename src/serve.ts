@@ -75,8 +75,11 @@ function banner(app: App, config: Config): string {
     ? `embedded Postgres, data in ${config.dataDir}`
     : 'Postgres of DATABASE_URL';
   const lines = [`carillon ${version} is up`];
-  if (grpc) lines.push(`  gRPC      ${grpc}          grpcurl -plaintext ${grpc} list`);
-  if (http) lines.push(`  HTTP      http://${http}    Connect, gRPC-Web, JSON; /healthz /readyz`);
+  const hasTls = config.tls.certFile !== undefined;
+  const scheme = hasTls ? 'https' : 'http';
+  if (grpc && hasTls) lines.push(`  gRPC      https://${grpc}    grpcurl -cacert <authority> ${grpc} list`);
+  else if (grpc) lines.push(`  gRPC      ${grpc}          grpcurl -plaintext ${grpc} list`);
+  if (http) lines.push(`  HTTP      ${scheme}://${http}    Connect, gRPC-Web, JSON; /healthz /readyz`);
   lines.push(`  database  ${database}`);
   if (app.firstToken !== undefined) {
     lines.push(

@@ -2,13 +2,13 @@ import { readFileSync } from 'node:fs';
 import { ConnectError } from '@connectrpc/connect';
 import { type Command, InvalidArgumentError } from 'commander';
 import { readClientEnvironment } from '../config/env.ts';
-import { listenAddressFromText, listenAddressToText } from '../config/listen-address.ts';
 import { type CarillonClient, createCarillonClient } from './client.ts';
+import { addressFromText, addTlsOptions, type ConnectionTls } from './connection-options.ts';
 import { errorLines } from './error-lines.ts';
 import { Output } from './output.ts';
 
 /** What every command that calls the service takes. */
-export type ClientOptions = {
+export type ClientOptions = ConnectionTls & {
   readonly address: string;
   readonly tokenFile?: string;
   readonly json?: boolean;
@@ -25,25 +25,21 @@ export type ClientCall = Omit<CarillonClient, 'close'> & {
 
 /** Declares a command that calls the service. */
 export function clientCommand(group: Command, usage: string, summary: string): Command {
-  return group
+  const command = group
     .command(usage)
     .description(summary)
     .option(
       '--address <host:port>',
-      'the gRPC port of the service',
-      (text) => {
-        const address = listenAddressFromText(text);
-        if (!address) throw new InvalidArgumentError('It has the form host:port.');
-        return listenAddressToText(address);
-      },
+      'the gRPC port of the service; https://host:port for TLS',
+      addressFromText,
       '127.0.0.1:50051',
     )
     .option(
       '--token-file <path>',
       'a file with the token to show; else CARILLON_TOKEN has it, or none is shown',
       tokenFileFromText,
-    )
-    .option('--json', 'print proto JSON, one object a line');
+    );
+  return addTlsOptions(command).option('--json', 'print proto JSON, one object a line');
 }
 
 const signalExitCodes = { SIGINT: 130, SIGTERM: 143 } as const;
@@ -52,11 +48,11 @@ const signalExitCodes = { SIGINT: 130, SIGTERM: 143 } as const;
  * Runs a command against the service and sets the exit code: what `run` sets, else 0, 1 when a call failed, 130 or 143 when a signal ended it.
  */
 export async function callService(
-  { address, tokenFile, json }: ClientOptions,
+  { address, tokenFile, json, ca, cert, key }: ClientOptions,
   run: (call: ClientCall) => Promise<void>,
 ): Promise<void> {
   const output = new Output({ isJson: json === true });
-  const { close, ...services } = createCarillonClient(address, tokenToShow(tokenFile));
+  const { close, ...services } = createCarillonClient(address, { ca, cert, key }, tokenToShow(tokenFile));
   const aborting = new AbortController();
   let exitCode: number | undefined;
   const stopWith = (code: number): void => {

@@ -4,6 +4,7 @@ import { AdminService } from '../../gen/carillon/v1/admin_service_pb.js';
 import { ExecutionService } from '../../gen/carillon/v1/execution_service_pb.js';
 import { JobService } from '../../gen/carillon/v1/job_service_pb.js';
 import { WorkerService } from '../../gen/carillon/v1/worker_service_pb.js';
+import { type ConnectionTls, hasTls } from './connection-options.ts';
 
 /** The service as its own command line sees it: over gRPC, like everybody else. */
 export type CarillonClient = {
@@ -21,10 +22,17 @@ const defaultTimeoutMs = 30_000;
 /** A connection that is silent is asked for a sign of life this often; so a server that vanished is noticed. */
 const pingIntervalMs = 20_000;
 
-/** Makes a client of the gRPC port at `address` (host:port), with a token or not. It connects with the first call. */
-export function createCarillonClient(address: string, token?: string): CarillonClient {
-  const baseUrl = `http://${address}`;
-  const sessionManager = new Http2SessionManager(baseUrl, { pingIntervalMs });
+/**
+ * Makes a client of the gRPC port at `address`: host:port, or https://host:port
+ * for TLS; with a token to show or none. It connects with the first call.
+ */
+export function createCarillonClient(
+  address: string,
+  tls: ConnectionTls = {},
+  token?: string,
+): CarillonClient {
+  const baseUrl = hasTls(address) ? address : `http://${address}`;
+  const sessionManager = new Http2SessionManager(baseUrl, { pingIntervalMs }, hasTls(address) ? tls : {});
   const transport = createGrpcTransport({
     baseUrl,
     sessionManager,

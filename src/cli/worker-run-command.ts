@@ -1,9 +1,15 @@
 import type { Duration } from '@bufbuild/protobuf/wkt';
 import { durationMs } from '@bufbuild/protobuf/wkt';
-import { Command, InvalidArgumentError } from 'commander';
-import { listenAddressFromText, listenAddressToText } from '../config/listen-address.ts';
+import { Command } from 'commander';
 import { Worker, type WorkerLogger, WorkerRefusedError } from '../worker/index.ts';
 import { tokenFileFromText, tokenToShow } from './client-command.ts';
+import {
+  addressFromText,
+  addTlsOptions,
+  type ConnectionTls,
+  hasTls,
+  hostAndPort,
+} from './connection-options.ts';
 import { ExecHandler } from './exec-handler.ts';
 import {
   durationFromText,
@@ -15,7 +21,7 @@ import {
 } from './option-values.ts';
 import { plainText } from './plain-text.ts';
 
-type Options = {
+type Options = ConnectionTls & {
   readonly queue: readonly string[];
   readonly exec: string;
   readonly address?: readonly string[];
@@ -50,7 +56,7 @@ export function declareWorkerRun(group: Command): void {
     .requiredOption('--exec <command>', 'the command, for the shell')
     .option(
       '--address <host:port>',
-      'the gRPC port of an instance; repeatable (default: 127.0.0.1:50051)',
+      'the gRPC port of an instance, https://host:port for TLS; repeatable (default: 127.0.0.1:50051)',
       repeated(addressFromText),
     )
     .option(
@@ -67,6 +73,7 @@ export function declareWorkerRun(group: Command): void {
     .option('--json-result', 'take the last line of output that is a JSON object as the result')
     .addHelpText('after', help)
     .copyInheritedSettings(group);
+  addTlsOptions(command);
   command.action((options: Options) => runWorker(options, command));
   group.addCommand(command, { isDefault: true });
 }
@@ -85,11 +92,13 @@ async function runWorker(options: Options, command: Command): Promise<void> {
     grace,
     tokenFile,
   } = options;
+  const { address: addresses = ['127.0.0.1:50051'], ca, cert, key } = options;
   const handler = new ExecHandler({ command: exec, shell, jsonResult });
   let worker: Worker;
   try {
     worker = new Worker({
-      address: options.address ?? '127.0.0.1:50051',
+      address: addresses.map(hostAndPort),
+      tls: addresses.every(hasTls) && { ca, cert, key },
       queues: queue,
       labels: mapFromPairs(label),
       capacity,
@@ -127,10 +136,4 @@ function remark(fields: Readonly<Record<string, unknown>>, message: string): voi
   if (error instanceof Error) values.push(error.message);
   const more = values.length > 0 ? ` (${values.join(', ')})` : '';
   process.stderr.write(`${plainText(`${message}${more}`)}\n`);
-}
-
-function addressFromText(text: string): string {
-  const address = listenAddressFromText(text);
-  if (!address) throw new InvalidArgumentError('It has the form host:port.');
-  return listenAddressToText(address);
 }

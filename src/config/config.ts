@@ -81,6 +81,22 @@ export type Config = {
      */
     readonly corsOrigins: readonly string[];
   };
+  readonly tls: {
+    /**
+     * The certificate of both listeners in PEM, with those of the authorities between it and one that callers trust.
+     * Default none: both speak plain text. With it both speak TLS 1.2 or 1.3 and nothing else; probes use https. The
+     * files are read again every 10 seconds, and new connections get the new certificate. See docs/listeners.md.
+     */
+    readonly certFile: string | undefined;
+    /** Its private key in PEM, without a passphrase. Set with `tls.certFile`, and never without. */
+    readonly keyFile: string | undefined;
+    /**
+     * The authorities in PEM whose client certificates prove who calls. Default none: callers are not asked for one.
+     * Callers need not show one; a caller whose certificate cannot be verified is cut off. Whoever can have a
+     * certificate signed by one of them can call in its name, so public authorities do not belong here.
+     */
+    readonly clientCaFile: string | undefined;
+  };
   /**
    * Allows listeners that other machines reach although callers need no credentials. Default false. Whoever reaches
    * such a port controls every job; turn it on only where a network policy or a proxy keeps strangers out.

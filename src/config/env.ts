@@ -3,6 +3,9 @@ export const variableNames = [
   'CARILLON_GRPC_ADDRESS',
   'CARILLON_HTTP_ADDRESS',
   'CARILLON_HTTP_CORS_ORIGINS',
+  'CARILLON_TLS_CERT_FILE',
+  'CARILLON_TLS_KEY_FILE',
+  'CARILLON_TLS_CLIENT_CA_FILE',
   'CARILLON_INSECURE',
   'CARILLON_ACCESS_CONTROL',
   'CARILLON_JWT_ISSUER',
@@ -43,7 +46,7 @@ export const variableNames = [
 export type VariableName = (typeof variableNames)[number];
 
 /** The names of the variables that the command line reads as a client; a service that finds them passes them over. */
-const clientVariableNames = ['CARILLON_TOKEN'] as const;
+const clientVariableNames = ['CARILLON_TOKEN', 'CARILLON_CA_FILE'] as const;
 
 /** What the command line reads as a client; a variable that is set to nothing counts as not set. */
 export function readClientEnvironment(

@@ -36,6 +36,11 @@ export function loadConfig(
         originFromText,
       ),
     },
+    tls: {
+      certFile: read.text('CARILLON_TLS_CERT_FILE'),
+      keyFile: read.text('CARILLON_TLS_KEY_FILE'),
+      clientCaFile: read.text('CARILLON_TLS_CLIENT_CA_FILE'),
+    },
     insecure: flags.insecure || read.flag('CARILLON_INSECURE', false),
     access: { control: read.flag('CARILLON_ACCESS_CONTROL', false) },
     jwt: readJwtConfig(read),
@@ -110,7 +115,7 @@ function egressRules(read: OptionReader, fallback: string): readonly EgressRule[
 
 /** What no option can be judged on alone. */
 function checkRelations(config: Config, read: OptionReader): void {
-  const { grpc, http, insecure, access, jwt, databaseUrl, engine } = config;
+  const { grpc, http, tls, insecure, access, jwt, databaseUrl, engine } = config;
   const listeners: [VariableName, ListenAddress][] = [
     ['CARILLON_GRPC_ADDRESS', grpc.address],
     ['CARILLON_HTTP_ADDRESS', http.address],
@@ -134,6 +139,12 @@ function checkRelations(config: Config, read: OptionReader): void {
     );
   }
   checkJwtConfig(jwt, access.control, read);
+  if ((tls.certFile === undefined) !== (tls.keyFile === undefined)) {
+    const [set, missing] = tls.certFile === undefined ? ['KEY', 'CERT'] : ['CERT', 'KEY'];
+    read.refuse(`CARILLON_TLS_${set}_FILE` as VariableName, `come with CARILLON_TLS_${missing}_FILE`);
+  } else if (tls.clientCaFile !== undefined && tls.certFile === undefined) {
+    read.refuse('CARILLON_TLS_CLIENT_CA_FILE', 'come with CARILLON_TLS_CERT_FILE and CARILLON_TLS_KEY_FILE');
+  }
   if (databaseUrl !== undefined && !isPostgresUrl(databaseUrl)) {
     read.refuse('DATABASE_URL', 'have the form postgres://user:password@host:port/database');
   }

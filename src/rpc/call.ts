@@ -12,6 +12,7 @@
 import type { Message } from '@bufbuild/protobuf';
 import { unrestricted } from '../domain/access.ts';
 import type { Caller, Principal } from '../engine/operations.ts';
+import type { ClientCertificate } from './client-certificate.ts';
 import type { ErrorDescription } from './errors.ts';
 import type { LiveCalls } from './live-calls.ts';
 import type { Method } from './services/service.ts';
@@ -74,10 +75,8 @@ export abstract class Call {
   abstract setHeader(name: string, value: string): void;
   /** The caller's address and port. */
   abstract peer(): string;
-  /** The names in the verified client certificate of the connection, the most telling first; none without one. */
-  certificateNames(): readonly string[] {
-    return [];
-  }
+  /** The certificate that the caller has shown and that was verified; undefined without one, and without TLS. */
+  abstract clientCertificate(): ClientCertificate | undefined;
   /** How long until the caller's own deadline, in milliseconds; undefined without one. */
   abstract remainingMs(): number | undefined;
   /** The response as it is carried away; throws where it cannot be. */

@@ -54,7 +54,7 @@ export function createChain(options: ChainOptions): readonly Interceptor[] {
     recordRefusals(refusals),
     // Its refusals are logged, counted and mapped, and nobody without credentials
     // gets a timer, a check or a handler.
-    ...(authentication ? [authenticateCalls(authentication)] : []),
+    ...(authentication ? [authenticateCalls(authentication, clock)] : []),
     // Before the validation, because time runs from the arrival and not from the
     // end of a slow upload.
     limitTime(clock, maxUnaryMs),

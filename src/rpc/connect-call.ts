@@ -4,10 +4,18 @@ import { Code, ConnectError, type HandlerContext } from '@connectrpc/connect';
 import { DomainError } from '../domain/errors.ts';
 import type { Logger } from '../platform/logger.ts';
 import { Call, type CallContext } from './call.ts';
+import type { ClientCertificate } from './client-certificate.ts';
 import { connectErrorFromDescription, describeError } from './errors.ts';
 import { malformedRequest } from './malformed-request.ts';
 import { callerIsGone } from './serve.ts';
 import type { Method } from './services/service.ts';
+
+/** Who calls, by the connection. */
+export type CallingPeer = {
+  /** Address and port. */
+  readonly address: string;
+  clientCertificate(): ClientCertificate | undefined;
+};
 
 /** What the calls of the HTTP port share. */
 export type ConnectCallContext = CallContext & { readonly logger: Logger };
@@ -15,12 +23,12 @@ export type ConnectCallContext = CallContext & { readonly logger: Logger };
 /** A call whose answer is a promise, or an iteration that ends with its error. */
 export class ConnectCall extends Call {
   readonly #context: HandlerContext;
-  readonly #peer: string;
+  readonly #peer: CallingPeer;
   readonly #logger: Logger;
   #isServed = false;
   #answer: { resolve(response: Message): void; reject(error: ConnectError): void } | undefined;
 
-  constructor(method: Method, shared: ConnectCallContext, context: HandlerContext, peer: string) {
+  constructor(method: Method, shared: ConnectCallContext, context: HandlerContext, peer: CallingPeer) {
     super(method, shared);
     this.#context = context;
     this.#peer = peer;
@@ -39,7 +47,11 @@ export class ConnectCall extends Call {
   }
 
   override peer(): string {
-    return this.#peer;
+    return this.#peer.address;
+  }
+
+  override clientCertificate(): ClientCertificate | undefined {
+    return this.#peer.clientCertificate();
   }
 
   override remainingMs(): number | undefined {

@@ -3,7 +3,7 @@
  * gate, before its body is read, and served when the body has been decoded;
  * an error between the two settles it as well (see connect-call.ts).
  */
-
+import type { ServerHttp2Session, ServerHttp2Stream } from 'node:http2';
 import type { DescMethod, Message } from '@bufbuild/protobuf';
 import {
   type ConnectRouter,
@@ -21,7 +21,8 @@ import {
   universalResponseToNodeResponse,
 } from '@connectrpc/connect-node';
 import type { Clock } from '../platform/clock.ts';
-import { ConnectCall, type ConnectCallContext, failureOfRequest } from './connect-call.ts';
+import { clientCertificateOf } from './client-certificate.ts';
+import { type CallingPeer, ConnectCall, type ConnectCallContext, failureOfRequest } from './connect-call.ts';
 import { MalformedRequest } from './malformed-request.ts';
 import type { HttpRequest, HttpResponse, Mount } from './mount.ts';
 import { IncomingRequests } from './request-stream.ts';
@@ -53,7 +54,10 @@ const jsonOptions = { ignoreUnknownFields: false, textDecoder: new TextDecoder('
 const callKey: ContextKey<ConnectCall | undefined> = createContextKey<ConnectCall | undefined>(undefined, {
   description: 'the call',
 });
-const peerKey = createContextKey('', { description: 'address and port of the caller' });
+const peerKey: ContextKey<CallingPeer> = createContextKey<CallingPeer>(
+  { address: 'unknown', clientCertificate: () => undefined },
+  { description: 'who calls' },
+);
 
 /** Serves RPC paths; says whether the request was one. */
 export function createConnectRoutes(options: ConnectRoutesOptions): Mount {
@@ -187,7 +191,15 @@ function callOf(context: HandlerContext): ConnectCall {
   return context.values.get(callKey) as ConnectCall;
 }
 
-function peerOf(request: HttpRequest): string {
+function peerOf(request: HttpRequest): CallingPeer {
   const { remoteAddress = 'unknown', remotePort } = request.socket;
-  return remotePort === undefined ? remoteAddress : `${remoteAddress}:${remotePort}`;
+  return {
+    address: remotePort === undefined ? remoteAddress : `${remoteAddress}:${remotePort}`,
+    clientCertificate: () => {
+      // Only a request of HTTP/2 has a stream; what it calls its socket is another object each time.
+      const { stream } = request as HttpRequest & { readonly stream?: ServerHttp2Stream };
+      if (stream === undefined) return clientCertificateOf(request.socket);
+      return stream.session && clientCertificateOf(stream.session as ServerHttp2Session);
+    },
+  };
 }

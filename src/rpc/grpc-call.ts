@@ -1,6 +1,7 @@
 /** A call as grpc-js carries it. */
 import { Buffer } from 'node:buffer';
 import type { EventEmitter } from 'node:events';
+import type { ServerHttp2Session, ServerHttp2Stream } from 'node:http2';
 import { type Message, toBinary } from '@bufbuild/protobuf';
 import {
   Metadata,
@@ -15,6 +16,7 @@ import { StatusSchema } from '../../gen/google/rpc/status_pb.js';
 import { DomainError } from '../domain/errors.ts';
 import type { Clock } from '../platform/clock.ts';
 import { Call, type CallContext } from './call.ts';
+import { type ClientCertificate, clientCertificateOf } from './client-certificate.ts';
 import { describeError, type ErrorDescription } from './errors.ts';
 import { callerIsGone, type StartHandler } from './serve.ts';
 import type { Method } from './services/service.ts';
@@ -81,6 +83,17 @@ abstract class GrpcCall<Carrier extends Transport> extends Call {
 
   override peer(): string {
     return this.transport.getPeer();
+  }
+
+  /**
+   * By the connection, because grpc-js would parse the certificate anew for each
+   * call that asks. The member that leads there is private; test/conformance/tls
+   * holds it.
+   */
+  override clientCertificate(): ClientCertificate | undefined {
+    const { call } = this.transport as unknown as { readonly call?: { readonly stream?: ServerHttp2Stream } };
+    const session = call?.stream?.session;
+    return session && clientCertificateOf(session as ServerHttp2Session);
   }
 
   override remainingMs(): number | undefined {

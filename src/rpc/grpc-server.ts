@@ -9,12 +9,15 @@
  */
 import type { EventEmitter } from 'node:events';
 import type { Http2Session } from 'node:http2';
+import type { TLSSocket } from 'node:tls';
 import { type ChannelOptions, Server, ServerCredentials } from '@grpc/grpc-js';
 import { Health } from '../../gen/grpc/health/v1/health_pb.js';
 import type { Clock } from '../platform/clock.ts';
 import type { Service as Part } from '../platform/service.ts';
 import { formatAddress, parseAddress } from './address.ts';
 import type { Interceptor } from './call.ts';
+import { gateConnections } from './connection-gate.ts';
+import { GrpcTlsCredentials } from './grpc-credentials.ts';
 import { decodeForChain, definitionOf, implementationOf } from './grpc-definitions.ts';
 import { GrpcHealth } from './grpc-health.ts';
 import { decodeReflection, reflectionOf, reflectionServices } from './grpc-reflection.ts';
@@ -23,6 +26,7 @@ import { LiveCalls } from './live-calls.ts';
 import { serverIsStopping } from './serve.ts';
 import { requestStreamPaths, type Service } from './services/service.ts';
 import { closeSlowRequests } from './slow-requests.ts';
+import type { TlsMaterial } from './tls-material.ts';
 
 /** What the gRPC server is made with. */
 export type GrpcServerOptions = {
@@ -33,6 +37,8 @@ export type GrpcServerOptions = {
   /** Resolves while the instance can serve; for health checks. */
   readonly ready: () => Promise<void>;
   readonly clock: Clock;
+  /** Its certificate, which has to be started before the server. Default none: plain text. */
+  readonly tls?: TlsMaterial | undefined;
   /** Whether tools may ask for the protos. Default true. */
   readonly reflection?: boolean;
   /** The largest message that is taken, in bytes. Default 4 MiB; the fields' own bounds add up to about that. */
@@ -106,17 +112,19 @@ export class GrpcServer implements Part {
   }
 
   async #listen(): Promise<void> {
-    const { address, services, clock, requestTimeoutMs = 30_000 } = this.#options;
+    const { address, services, clock, tls, requestTimeoutMs = 30_000 } = this.#options;
     const streamPaths = requestStreamPaths(services);
     const { host } = parseAddress(address);
+    const credentials = tls ? new GrpcTlsCredentials(tls) : ServerCredentials.createInsecure();
     const port = await new Promise<number>((resolve, reject) => {
-      this.#server.bindAsync(address, ServerCredentials.createInsecure(), (error, bound) => {
+      this.#server.bindAsync(address, credentials, (error, bound) => {
         if (error === null) resolve(bound);
         else reject(new Error(`cannot listen on ${address}`, { cause: error }));
       });
     });
     this.#address = formatAddress({ host, port });
     for (const server of http2ServersOf(this.#server).keys()) {
+      if (tls) gateConnections<TLSSocket>(server, 'secureConnection', (socket) => tls.admits(socket));
       closeSlowRequests(server, {
         clock,
         timeoutMs: requestTimeoutMs,

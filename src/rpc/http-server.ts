@@ -1,6 +1,6 @@
 /**
  * The HTTP port: Connect, gRPC-Web and gRPC through connect-node, JSON for
- * curl, and the pages for probes, in HTTP/1.1 and HTTP/2 without TLS.
+ * curl, and the pages for probes, in HTTP/1.1 and HTTP/2, with or without TLS.
  *
  * Stopping: `/readyz` turns red, new calls are refused and streams are ended
  * with UNAVAILABLE and RetryInfo, idle connections are closed; unary calls under
@@ -10,8 +10,9 @@
  */
 
 import { once } from 'node:events';
-import { createServer as createHttp1Server, type Server as Http1Server } from 'node:http';
+import { createServer as createHttp1Server, type Server as Http1Server, type ServerOptions } from 'node:http';
 import { createServer as createHttp2Server, type Http2Server, type ServerHttp2Session } from 'node:http2';
+import { createServer as createHttpsServer, type Server as HttpsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Clock } from '../platform/clock.ts';
 import type { Logger } from '../platform/logger.ts';
@@ -27,6 +28,7 @@ import { serverIsStopping } from './serve.ts';
 import { requestStreamPaths, type Service } from './services/service.ts';
 import { sharePort } from './shared-port.ts';
 import { closeSlowRequests, closeUnreadRequest } from './slow-requests.ts';
+import type { TlsMaterial } from './tls-material.ts';
 
 /** What the HTTP server is made with. */
 export type HttpServerOptions = {
@@ -38,6 +40,8 @@ export type HttpServerOptions = {
   readonly ready: () => Promise<void>;
   readonly clock: Clock;
   readonly logger: Logger;
+  /** Its certificate, which has to be started before the server. Default none: plain text. */
+  readonly tls?: TlsMaterial | undefined;
   /** What else the port serves, asked in order behind the probes and before the RPCs. Default none. */
   readonly mounts?: readonly Mount[];
   /** Origins whose scripts may call, such as `https://ops.example.com`. Default none. */
@@ -80,10 +84,11 @@ export class HttpServer implements Part {
     this.#handlers = this.#createHandlers();
     this.#http1 = this.#createHttp1();
     this.#http2 = this.#createHttp2();
-    const { clock, headersTimeoutMs = 10_000 } = options;
+    const { clock, tls, headersTimeoutMs = 10_000 } = options;
     this.#closeSilent = sharePort({
       http1: this.#http1,
       http2: this.#http2,
+      tls,
       clock,
       firstBytesTimeoutMs: headersTimeoutMs,
     });
@@ -122,9 +127,9 @@ export class HttpServer implements Part {
   }
 
   #createHttp1(): Http1Server {
-    const { clock, idleTimeoutMs = 65_000 } = this.#options;
+    const { clock, tls, idleTimeoutMs = 65_000 } = this.#options;
     const { headersTimeoutMs = 10_000, requestTimeoutMs = 30_000 } = this.#options;
-    const server = createHttp1Server({
+    const options: ServerOptions = {
       headersTimeout: headersTimeoutMs,
       requestTimeout: requestTimeoutMs,
       keepAliveTimeout: idleTimeoutMs,
@@ -132,7 +137,8 @@ export class HttpServer implements Part {
       keepAlive: true,
       keepAliveInitialDelay: 30_000,
       connectionsCheckingInterval: Math.min(1_000, headersTimeoutMs),
-    });
+    };
+    const server = tls ? createTlsServer(tls, options) : createHttp1Server(options);
     server.on('request', (request, response) => {
       closeUnreadRequest(request, response, clock);
       if (this.#isStopping) response.setHeader('connection', 'close');
@@ -181,8 +187,9 @@ export class HttpServer implements Part {
   }
 
   async #listen(): Promise<void> {
-    const { address, logger } = this.#options;
+    const { address, logger, tls } = this.#options;
     const { host, port } = parseAddress(address);
+    if (tls) (this.#http1 as HttpsServer).setSecureContext(tls.context);
     this.#http1.listen({ host, port });
     try {
       await once(this.#http1, 'listening');
@@ -216,4 +223,15 @@ export class HttpServer implements Part {
     cancelCut();
     await closed;
   }
+}
+
+/** Speaks both versions by ALPN. It gets its certificate before it listens, and each one after that. */
+function createTlsServer(tls: TlsMaterial, options: ServerOptions): HttpsServer {
+  const server = createHttpsServer({
+    ...options,
+    ...tls.serverOptions,
+    ALPNProtocols: ['h2', 'http/1.1'],
+  });
+  tls.onChange((context) => server.setSecureContext(context));
+  return server;
 }

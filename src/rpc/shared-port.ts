@@ -1,13 +1,16 @@
 /**
- * One plain-text port for HTTP/1.1 and HTTP/2 with prior knowledge: an HTTP/2
- * client begins with "PRI * HTTP/2.0", and no HTTP/1 method is called PRI.
- * The HTTP/1 server listens; its own `connection` listener gets what is
- * HTTP/1, the HTTP/2 server the rest.
+ * One port for HTTP/1.1 and HTTP/2. With TLS the two sides agree on one of them
+ * in the handshake (ALPN; a client that does not ask speaks HTTP/1.1). In plain
+ * text an HTTP/2 client begins with "PRI * HTTP/2.0", and no HTTP/1 method is
+ * called PRI. The HTTP/1 server listens; its own listener of connections gets
+ * what is HTTP/1, the HTTP/2 server the rest.
  */
 import type { Server as Http1Server } from 'node:http';
 import type { Http2Server } from 'node:http2';
 import type { Socket } from 'node:net';
+import type { TLSSocket } from 'node:tls';
 import type { Clock } from '../platform/clock.ts';
+import type { TlsMaterial } from './tls-material.ts';
 
 const preface = Buffer.from('PRI * HTTP/2.0\r\n', 'latin1');
 
@@ -15,10 +18,15 @@ const preface = Buffer.from('PRI * HTTP/2.0\r\n', 'latin1');
 export type SharedPortOptions = {
   readonly http1: Http1Server;
   readonly http2: Http2Server;
+  /** Whom the TLS of the HTTP/1 server admits; undefined where it has none. */
+  readonly tls: TlsMaterial | undefined;
   readonly clock: Clock;
   /** How long a connection may stay silent before its first bytes, in milliseconds. */
   readonly firstBytesTimeoutMs: number;
 };
+
+/** Tells the version from the first bytes; undefined while there are too few of them. */
+type TellHttp2 = (seen: Buffer) => boolean | undefined;
 
 /**
  * Sends each connection of the HTTP/1 server to the one of the two that it
@@ -26,11 +34,26 @@ export type SharedPortOptions = {
  * neither server knows of them yet.
  */
 export function sharePort(options: SharedPortOptions): () => void {
-  const { http1, http2, clock, firstBytesTimeoutMs } = options;
+  const { http1, http2, tls, clock, firstBytesTimeoutMs } = options;
   const silent = new Set<Socket>();
-  const http1Listeners = http1.listeners('connection');
-  http1.removeAllListeners('connection');
-  http1.on('connection', (socket: Socket) => {
+  const event = tls === undefined ? 'connection' : 'secureConnection';
+  const http1Listeners = http1.listeners(event);
+  http1.removeAllListeners(event);
+  if (tls === undefined) {
+    http1.on(event, (socket: Socket) => share(socket, tellByPreface));
+  } else {
+    const handshaking = watchHandshakes(http1, silent);
+    http1.on(event, (socket: TLSSocket) => {
+      handshaking.end(socket);
+      if (tls.admits(socket)) share(socket, () => socket.alpnProtocol === 'h2');
+      else socket.destroy();
+    });
+  }
+  return () => {
+    for (const socket of silent) socket.destroy();
+  };
+
+  function share(socket: Socket, tell: TellHttp2): void {
     const cancelTimeout = clock.setTimer(firstBytesTimeoutMs, () => socket.destroy());
     const forget = (): void => {
       cancelTimeout();
@@ -39,7 +62,7 @@ export function sharePort(options: SharedPortOptions): () => void {
     silent.add(socket);
     socket.once('close', forget);
     socket.on('error', destroy);
-    peek(socket, (isHttp2) => {
+    peek(socket, tell, (isHttp2) => {
       forget();
       socket.off('close', forget);
       socket.off('error', destroy);
@@ -50,21 +73,49 @@ export function sharePort(options: SharedPortOptions): () => void {
         http2.emit('connection', socket);
       } else for (const listener of http1Listeners) listener.call(http1, socket);
     });
+  }
+}
+
+function tellByPreface(seen: Buffer): boolean | undefined {
+  const compared = Math.min(seen.length, preface.length);
+  const isHttp2 = preface.subarray(0, compared).equals(seen.subarray(0, compared));
+  return isHttp2 && compared < preface.length ? undefined : isHttp2;
+}
+
+/**
+ * Counts connections among the silent ones until their handshakes are done. The
+ * TLS server shows two sockets for one connection, which have its two ends in common.
+ */
+function watchHandshakes(server: Http1Server, silent: Set<Socket>): { end(socket: TLSSocket): void } {
+  const handshaking = new Map<string, Socket>();
+  const endsOf = ({ remoteAddress, remotePort }: Socket): string => `${remoteAddress} ${remotePort}`;
+  server.prependListener('connection', (socket: Socket) => {
+    const ends = endsOf(socket);
+    handshaking.set(ends, socket);
+    silent.add(socket);
+    socket.once('close', () => {
+      silent.delete(socket);
+      if (handshaking.get(ends) === socket) handshaking.delete(ends);
+    });
   });
-  return () => {
-    for (const socket of silent) socket.destroy();
+  return {
+    end(socket) {
+      const ends = endsOf(socket);
+      const raw = handshaking.get(ends);
+      if (raw !== undefined) silent.delete(raw);
+      handshaking.delete(ends);
+    },
   };
 }
 
 /** Reads until the protocol is known and puts back what was read. */
-function peek(socket: Socket, decide: (isHttp2: boolean) => void): void {
+function peek(socket: Socket, tell: TellHttp2, decide: (isHttp2: boolean) => void): void {
   let seen = Buffer.alloc(0);
   const onReadable = (): void => {
     const chunk: Buffer | null = socket.read();
     if (chunk !== null) seen = Buffer.concat([seen, chunk]);
-    const compared = Math.min(seen.length, preface.length);
-    const isHttp2 = preface.subarray(0, compared).equals(seen.subarray(0, compared));
-    if (isHttp2 && compared < preface.length) return;
+    const isHttp2 = seen.length > 0 ? tell(seen) : undefined;
+    if (isHttp2 === undefined) return;
     socket.off('readable', onReadable);
     socket.off('end', destroy);
     socket.unshift(seen);

@@ -30,14 +30,16 @@ export function startCommand(
   args: readonly string[],
   {
     node = process.execPath,
-    env: more = {},
-  }: { readonly node?: string; readonly env?: Readonly<Record<string, string>> } = {},
+    env = {},
+  }: { readonly node?: string; readonly env?: Record<string, string> } = {},
 ): RunningCommand {
-  const inherited = Object.entries(process.env).filter(
-    ([name]) => !/^(CARILLON_|VITEST|NODE_OPTIONS$)/.test(name),
+  const inherited = Object.fromEntries(
+    Object.entries(process.env).filter(([name]) => !/^(CARILLON_|VITEST|NODE_OPTIONS$)/.test(name)),
   );
-  const env = { ...Object.fromEntries(inherited), ...more };
-  const child = spawn(node, [binaryPath, ...args], { env, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(node, [binaryPath, ...args], {
+    env: { ...inherited, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   running.add(child);
   const output = { stdout: '', stderr: '' };
   child.stdout.setEncoding('utf8').on('data', (text: string) => {

@@ -25,6 +25,7 @@ describe('loadConfig', () => {
     expect(load({})).toEqual({
       grpc: { address: { host: '127.0.0.1', port: 50_051 } },
       http: { address: { host: '127.0.0.1', port: 8_080 }, corsOrigins: [] },
+      tls: { certFile: undefined, keyFile: undefined, clientCaFile: undefined },
       insecure: false,
       access: { control: false },
       jwt: {
@@ -133,6 +134,9 @@ describe('loadConfig', () => {
     ['CARILLON_ENGINE_INSTANCE_TTL_MS', '2000', 'above twice CARILLON_ENGINE_LEASE_RENEW_MS (1000)'],
     ['CARILLON_ENGINE_LOG_BYTES_PER_ATTEMPT', '16MiB', 'whole number'],
     ['CARILLON_HTTP_ADDRESS', '127.0.0.1:50051', 'differ from CARILLON_GRPC_ADDRESS'],
+    ['CARILLON_TLS_CERT_FILE', '/a.pem', 'come with CARILLON_TLS_KEY_FILE'],
+    ['CARILLON_TLS_KEY_FILE', '/a.key', 'come with CARILLON_TLS_CERT_FILE'],
+    ['CARILLON_TLS_CLIENT_CA_FILE', '/ca.pem', 'come with CARILLON_TLS_CERT_FILE and CARILLON_TLS_KEY_FILE'],
   ])('refuses %s=%s and says what would be right', (name, value, requirement) => {
     const problems = problemsOf({ [name]: value });
     expect(problems).toHaveLength(1);

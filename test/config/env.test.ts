@@ -39,6 +39,10 @@ describe('readEnvironment', () => {
     expect(readEnvironment({ [name]: value }).problems).toEqual([]);
   });
 
+  it('passes over what the command line reads', () => {
+    expect(readEnvironment({ CARILLON_CA_FILE: '/ca.pem' }).problems).toEqual([]);
+  });
+
   it('takes CARILLON_PORT for a mistake when a plain port is in it', () => {
     expect(readEnvironment({ CARILLON_PORT: '8080' }).problems).toHaveLength(1);
   });

@@ -2,6 +2,7 @@ import type { RefusedCall } from '../../src/engine/operations.ts';
 import { systemClock } from '../../src/platform/clock.ts';
 import { type Logger, silentLogger } from '../../src/platform/logger.ts';
 import type { Metrics } from '../../src/platform/metrics.ts';
+import type { Interceptor } from '../../src/rpc/call.ts';
 import { createChain } from '../../src/rpc/chain.ts';
 import { GrpcServer, type GrpcServerOptions } from '../../src/rpc/grpc-server.ts';
 import { HttpServer, type HttpServerOptions } from '../../src/rpc/http-server.ts';
@@ -32,6 +33,8 @@ export type LogLine = { readonly level: string; readonly message: string } & Rea
 export type ServersOptions = {
   /** Services beside Carillon's own, or in place of them. */
   readonly moreServices?: readonly Service[];
+  /** What stands behind the chain. */
+  readonly moreInterceptors?: readonly Interceptor[];
   readonly maxUnaryMs?: number;
   readonly grpc?: Partial<GrpcServerOptions>;
   readonly http?: Partial<HttpServerOptions>;
@@ -52,10 +55,13 @@ export async function startServers(options: ServersOptions = {}): Promise<Server
     moreServices.every((more) => more.desc !== desc),
   );
   const services = [...own, ...moreServices];
-  const { maxUnaryMs } = options;
+  const { maxUnaryMs, moreInterceptors = [] } = options;
   const refused: RefusedCall[] = [];
   const refusals = { record: (call: RefusedCall) => void refused.push(call) };
-  const chain = createChain({ clock: systemClock, logger, metrics, services, refusals, maxUnaryMs });
+  const chain = [
+    ...createChain({ clock: systemClock, logger, metrics, services, refusals, maxUnaryMs }),
+    ...moreInterceptors,
+  ];
   const common = {
     address: '127.0.0.1:0',
     services,

@@ -62,6 +62,8 @@ class TestCall extends Call {
     return '192.0.2.1:99';
   }
 
+  override clientCertificate(): undefined {}
+
   override remainingMs(): number | undefined {
     return this.leftMs;
   }

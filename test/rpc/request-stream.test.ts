@@ -23,6 +23,7 @@ class BareCall extends Call {
   override peer(): string {
     return '192.0.2.1:99';
   }
+  override clientCertificate(): undefined {}
   override remainingMs(): undefined {}
   override encode(message: Message): Message {
     return message;

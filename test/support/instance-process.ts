@@ -51,7 +51,7 @@ export class InstanceProcess implements InstanceClient {
   #output: { stdout: string; stderr: string };
   /** Settles when the process is gone. */
   readonly ended: Promise<ProcessEnd>;
-  /** Where native gRPC listens. */
+  /** Where native gRPC listens, host:port; with TLS its base URL. */
   readonly grpc: string;
   /** The HTTP port's base URL. */
   readonly http: string;
@@ -159,9 +159,10 @@ export class InstanceProcess implements InstanceClient {
 
   /** Opens clients on a connection of their own, which show a token or none. */
   connect(token?: string): InstanceClient {
-    const sessionManager = new Http2SessionManager(`http://${this.grpc}`);
+    const baseUrl = this.grpc.includes('://') ? this.grpc : `http://${this.grpc}`;
+    const sessionManager = new Http2SessionManager(baseUrl);
     const interceptors: Interceptor[] = token === undefined ? [] : [showToken(token)];
-    const transport = createGrpcTransport({ baseUrl: `http://${this.grpc}`, sessionManager, interceptors });
+    const transport = createGrpcTransport({ baseUrl, sessionManager, interceptors });
     const client = {
       jobs: createClient(JobService, transport),
       executions: createClient(ExecutionService, transport),

@@ -1,0 +1,168 @@
+import { afterEach, describe, expect, it } from 'vitest';
+import { systemClock } from '../../src/platform/clock.ts';
+import { TlsMaterial } from '../../src/rpc/tls-material.ts';
+import { type LogLine, memoryLogger } from '../conformance/servers.ts';
+import { expiredCertificate, testKey } from '../engine/targets/http/certificates.ts';
+import { encryptedKey } from '../engine/targets/http/client-certificates.ts';
+import { callerAuthority, firstListener, secondListener } from '../support/identities.ts';
+import { type MountedTls, type TlsContent, useMountedTls } from '../support/tls-files.ts';
+
+const mountTls = useMountedTls();
+const started: TlsMaterial[] = [];
+
+afterEach(async () => {
+  for (const material of started.splice(0)) await material.stop();
+});
+
+/** A material that reads again only when the test says so. */
+function materialOf(files: MountedTls): { material: TlsMaterial; logged: LogLine[]; taken: unknown[] } {
+  const logged: LogLine[] = [];
+  const logger = memoryLogger(logged);
+  const material = new TlsMaterial({ files, clock: systemClock, logger, rereadMs: 3_600_000 });
+  started.push(material);
+  const taken: unknown[] = [];
+  material.onChange(({ cert }) => taken.push(cert));
+  return { material, logged, taken };
+}
+
+async function start(content: TlsContent) {
+  const files = await mountTls(content);
+  const made = materialOf(files);
+  await made.material.start();
+  made.taken.length = 0;
+  made.logged.length = 0;
+  return { files, ...made };
+}
+
+const severe = (logged: readonly LogLine[]) => logged.filter(({ level }) => level !== 'info');
+
+describe('the TLS files at the start', () => {
+  it.each<[string, TlsContent, string]>([
+    [
+      'a certificate file that is missing',
+      { key: firstListener.key },
+      'the certificate file of TLS cannot be read: ENOENT',
+    ],
+    [
+      'a key file that is missing',
+      { cert: firstListener.cert },
+      'the key file of TLS cannot be read: ENOENT',
+    ],
+    [
+      'a key that is not the certificate’s',
+      { cert: firstListener.cert, key: secondListener.key },
+      'is not that of the first certificate in',
+    ],
+    ['a certificate that is none', { ...firstListener, cert: 'none' }, 'there is no certificate in PEM in'],
+    [
+      'a key that is none',
+      { ...firstListener, key: firstListener.cert },
+      'there is no private key in PEM without a passphrase in',
+    ],
+    [
+      'a key under a passphrase',
+      { ...firstListener, key: encryptedKey },
+      'there is no private key in PEM without a passphrase in',
+    ],
+    ['authorities without a certificate', { ...firstListener, ca: '' }, 'there is no certificate in PEM in'],
+    [
+      'authorities of which one cannot be read',
+      {
+        ...firstListener,
+        ca: `${callerAuthority}-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n`,
+      },
+      'the certificate number 2 in',
+    ],
+  ])('are refused for %s', async (_what, content, reason) => {
+    const { material } = materialOf(await mountTls(content));
+    await expect(material.start()).rejects.toThrow(reason);
+  });
+
+  it('may hold a certificate that has expired: the log says so, and callers judge it themselves', async () => {
+    const { material, logged } = materialOf(await mountTls({ cert: expiredCertificate, key: testKey }));
+    await material.start();
+    expect(severe(logged)).toMatchObject([
+      {
+        level: 'error',
+        message: 'callers will refuse the tls certificate',
+        error: { message: expect.stringContaining('has expired') },
+      },
+    ]);
+  });
+});
+
+describe('the TLS files later on', () => {
+  it('are taken when they hold something else, and only then', async () => {
+    const { files, material, taken, logged } = await start(firstListener);
+    await files.swap(firstListener);
+    await material.reread();
+    expect(taken).toEqual([]);
+    await files.swap(secondListener);
+    await material.reread();
+    await material.reread();
+    expect(taken).toEqual([secondListener.cert]);
+    expect(material.context.key).toBe(secondListener.key);
+    expect(logged).toMatchObject([
+      { level: 'info', message: 'tls certificate in use', subject: 'CN=second listener' },
+    ]);
+  });
+
+  it('are taken with new authorities of callers', async () => {
+    const { files, material, taken } = await start({ ...firstListener, ca: callerAuthority });
+    await files.swap({ ...firstListener, ca: firstListener.cert });
+    await material.reread();
+    expect(taken).toHaveLength(1);
+    expect(material.context.ca).toBe(firstListener.cert);
+  });
+
+  it.each<[string, TlsContent]>([
+    ['do not fit together', { cert: secondListener.cert, key: firstListener.key }],
+    ['are gone', {}],
+    ['hold a certificate that has expired', { cert: expiredCertificate, key: testKey }],
+  ])('leave what was read before when they %s, which is logged once', async (_what, content) => {
+    const { files, material, taken, logged } = await start(firstListener);
+    await files.swap(content);
+    for (let i = 0; i < 5; i++) await material.reread();
+    expect(taken).toEqual([]);
+    expect(material.context.cert).toBe(firstListener.cert);
+    expect(logged).toMatchObject([
+      {
+        level: 'error',
+        message: 'new tls files cannot be used, the ones before go on',
+        error: expect.any(Error),
+      },
+    ]);
+    await files.swap(secondListener);
+    await material.reread();
+    expect(taken).toEqual([secondListener.cert]);
+  });
+
+  it('may not fit together for one look: whoever writes two files writes one first', async () => {
+    const { files, material, taken, logged } = await start(firstListener);
+    await files.swap({ cert: secondListener.cert, key: firstListener.key });
+    await material.reread();
+    await files.swap(secondListener);
+    await material.reread();
+    expect(taken).toEqual([secondListener.cert]);
+    expect(severe(logged)).toEqual([]);
+  });
+
+  it('are warned of once when nine tenths of their time are over', async () => {
+    const clock = { ...systemClock, now: () => new Date('2125-01-01T00:00:00Z') };
+    const logged: LogLine[] = [];
+    const files = await mountTls(firstListener);
+    const material = new TlsMaterial({ files, clock, logger: memoryLogger(logged), rereadMs: 3_600_000 });
+    started.push(material);
+    await material.start();
+    for (let i = 0; i < 3; i++) await material.reread();
+    expect(severe(logged)).toMatchObject([{ level: 'warn', message: 'the tls certificate expires soon' }]);
+  });
+});
+
+it('stops before it has started, and when it could not', async () => {
+  const { material } = materialOf(await mountTls(firstListener));
+  await material.stop();
+  const { material: broken } = materialOf(await mountTls({}));
+  await expect(broken.start()).rejects.toThrow('ENOENT');
+  await broken.stop();
+});

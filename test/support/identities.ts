@@ -1,0 +1,134 @@
+/**
+ * Certificates and keys of listeners and callers for tests, valid for a hundred years. The keys guard nothing.
+ * A certificate and its key are together what a TLS client or server of Node takes.
+ */
+
+/** A certificate with its private key, both PEM. */
+export type Identity = { readonly cert: string; readonly key: string };
+
+/** The authority that signed the callers. */
+export const callerAuthority = `-----BEGIN CERTIFICATE-----
+MIIBljCCATugAwIBAgIUdla9TpDxGf2PrblQzKdXxWamYwcwCgYIKoZIzj0EAwIw
+HzEdMBsGA1UEAwwUYXV0aG9yaXR5IG9mIGNhbGxlcnMwIBcNMjYxMTIxMTQwNjQw
+WhgPMjEyNjEwMjgxNDA2NDBaMB8xHTAbBgNVBAMMFGF1dGhvcml0eSBvZiBjYWxs
+ZXJzMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEbPylabM1DWph+FJ1vG5CMpWK
+UV13csJT97LMPfoMTdp1esElxqF4NGwz7RQ4XtbAqMhHYu2FUf3Q3d85oWudyaNT
+MFEwHQYDVR0OBBYEFPyM92/bxshD7joum/TGmIKDietpMB8GA1UdIwQYMBaAFPyM
+92/bxshD7joum/TGmIKDietpMA8GA1UdEwEB/wQFMAMBAf8wCgYIKoZIzj0EAwID
+SQAwRgIhALErrcjCoAQKoFmnnFVP426O3Df6xWtYEXt+S0+pxoGQAiEAo5hBZ2Zh
+HHOD6RMoJV170dGwc4Pes2es1A4zdpARy9s=
+-----END CERTIFICATE-----
+`;
+
+/** A listener for localhost and 127.0.0.1, signed by itself: clients trust its `cert`. */
+export const firstListener: Identity = {
+  cert: `-----BEGIN CERTIFICATE-----
+MIIBpTCCAUugAwIBAgIUemRQxTsaXYSNx3oQs7jr+M3q+CEwCgYIKoZIzj0EAwIw
+GTEXMBUGA1UEAwwOZmlyc3QgbGlzdGVuZXIwIBcNMjYxMTIxMTQwNjQwWhgPMjEy
+NjEwMjgxNDA2NDBaMBkxFzAVBgNVBAMMDmZpcnN0IGxpc3RlbmVyMFkwEwYHKoZI
+zj0CAQYIKoZIzj0DAQcDQgAEEjevxplcoN2M+qe1Z9CLOWYJCGRE785enW7kaSjL
++W5U6Qid1FClNfwzzB14IPQs0YQcX89v04NvMeiIi1qtDaNvMG0wHQYDVR0OBBYE
+FH8NJ8lDORIKqmq9Vy0Qior+ge4EMB8GA1UdIwQYMBaAFH8NJ8lDORIKqmq9Vy0Q
+ior+ge4EMA8GA1UdEwEB/wQFMAMBAf8wGgYDVR0RBBMwEYIJbG9jYWxob3N0hwR/
+AAABMAoGCCqGSM49BAMCA0gAMEUCIQCL5K4Xo9cXI+OYfeV/kKm8msmzGdL8rByP
+yi0veZzfGQIgaEm9gMIf7dcefuvECGzqQPgJVUcT+cbqYnerSccBy2k=
+-----END CERTIFICATE-----
+`,
+  key: `-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgXoEuqfgR5Mq+k6xH
+FUliFZZt4W1yWKLM+sTOHDJzM3ChRANCAAQSN6/GmVyg3Yz6p7Vn0Is5ZgkIZETv
+zl6dbuRpKMv5blTpCJ3UUKU1/DPMHXgg9CzRhBxfz2/Tg28x6IiLWq0N
+-----END PRIVATE KEY-----
+`,
+};
+
+/** The one that comes after it, with a key of its own. */
+export const secondListener: Identity = {
+  cert: `-----BEGIN CERTIFICATE-----
+MIIBpzCCAU2gAwIBAgIUU/sMICO+jbGTs4sO9NnQozfaXiAwCgYIKoZIzj0EAwIw
+GjEYMBYGA1UEAwwPc2Vjb25kIGxpc3RlbmVyMCAXDTI2MTEyMTE0MDY0MFoYDzIx
+MjYxMDI4MTQwNjQwWjAaMRgwFgYDVQQDDA9zZWNvbmQgbGlzdGVuZXIwWTATBgcq
+hkjOPQIBBggqhkjOPQMBBwNCAARRFc+0HOWxEZ1/IcmiFww/mqK0bZiWN8mVovEM
+JzeX0dwA+0ZVu2CvS7M5+/RhBlwcSivq6flcmGPKeu1PfXpOo28wbTAdBgNVHQ4E
+FgQUvlaJr5Z7zZGS5aVRoo5s3mkFUH8wHwYDVR0jBBgwFoAUvlaJr5Z7zZGS5aVR
+oo5s3mkFUH8wDwYDVR0TAQH/BAUwAwEB/zAaBgNVHREEEzARgglsb2NhbGhvc3SH
+BH8AAAEwCgYIKoZIzj0EAwIDSAAwRQIhAJ1dHHYe0S9iSoM78GMgISv0iORB8vrk
+WbRaP4z6GjixAiAwlALWIG7R8DL3UcuUXIsocm2QH1YyNwQ/VBm5wCX+NA==
+-----END CERTIFICATE-----
+`,
+  key: `-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgLGipDMSovmB0iUAf
+KELp7fvq6clrmdxMHEhQohGcnYOhRANCAARRFc+0HOWxEZ1/IcmiFww/mqK0bZiW
+N8mVovEMJzeX0dwA+0ZVu2CvS7M5+/RhBlwcSivq6flcmGPKeu1PfXpO
+-----END PRIVATE KEY-----
+`,
+};
+
+/** A caller with every kind of name; the second URI pretends to be two names. */
+export const worker: Identity = {
+  cert: `-----BEGIN CERTIFICATE-----
+MIICEjCCAbigAwIBAgIUXj6Frc9PXtrMIjFT2tInLgkOyVcwCgYIKoZIzj0EAwIw
+HzEdMBsGA1UEAwwUYXV0aG9yaXR5IG9mIGNhbGxlcnMwIBcNMjYxMTIxMTQwNjQw
+WhgPMjEyNjEwMjgxNDA2NDBaMCoxEDAOBgNVBAoMB0V4YW1wbGUxFjAUBgNVBAMM
+DXJlcG9ydCB3b3JrZXIwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAAT1CImF5t38
+IZl2eHnj+fDUjPHnm7GIU8/Wd3Wx5WPyQ2RMKpwYgCFKtLl54axy0w23o7EryHVl
+Un/3PB6TExxmo4HEMIHBMAkGA1UdEwQCMAAwdAYDVR0RBG0wa4IOd29ya2VyLmV4
+YW1wbGWCESoud29ya2Vycy5leGFtcGxlhhtzcGlmZmU6Ly9leGFtcGxlLm9yZy93
+b3JrZXKGKXNwaWZmZTovL2V4YW1wbGUub3JnL2EsIEROUzphZG1pbi5leGFtcGxl
+MB0GA1UdDgQWBBSkeISdhCR3o2LM14B8KfEyamb8NzAfBgNVHSMEGDAWgBT8jPdv
+28bIQ+46Lpv0xpiCg4nraTAKBggqhkjOPQQDAgNIADBFAiBpFESMlXjoa4z4aI0M
+lqXuuchy7t4PEJ2biaRsWPmJoQIhAPjxYZSkO5fIWnP3jE9qiG4qS3WYl0X/aY6q
+ndxeH5I2
+-----END CERTIFICATE-----
+`,
+  key: `-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgjUOXfnVxEBoVkdV1
+xdzIKOuvjRcxYkqWALFNp8M4hRqhRANCAAT1CImF5t38IZl2eHnj+fDUjPHnm7GI
+U8/Wd3Wx5WPyQ2RMKpwYgCFKtLl54axy0w23o7EryHVlUn/3PB6TExxm
+-----END PRIVATE KEY-----
+`,
+};
+
+/** A caller with two common names. */
+export const twoNamedCaller: Identity = {
+  cert: `-----BEGIN CERTIFICATE-----
+MIIBkzCCATigAwIBAgIUXj6Frc9PXtrMIjFT2tInLgkOyVgwCgYIKoZIzj0EAwIw
+HzEdMBsGA1UEAwwUYXV0aG9yaXR5IG9mIGNhbGxlcnMwIBcNMjYxMTIxMTQwNjQw
+WhgPMjEyNjEwMjgxNDA2NDBaMCIxEDAOBgNVBAMMB3NvbWVvbmUxDjAMBgNVBAMM
+BWFkbWluMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE8Ad8eYlwxQy1sjCzeLRX
+jSIXcJ/H24uCeTG8RVh2+tVC1026SOy5mJhjPnxxEdBCT2ekP5ESboKiEum74RzS
+GqNNMEswCQYDVR0TBAIwADAdBgNVHQ4EFgQUsjDS9pQGkurDeY+Spf9xgSBZW3ow
+HwYDVR0jBBgwFoAU/Iz3b9vGyEPuOi6b9MaYgoOJ62kwCgYIKoZIzj0EAwIDSQAw
+RgIhALEMtIzxrSjYQn9DkToWWu5j9fk1yyeesSv/h86ECVprAiEAgdC2suUPkuKM
++Av94OLpwFRjUh5OIHpEy4gjB4byrXQ=
+-----END CERTIFICATE-----
+`,
+  key: `-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgFO4lSnExcG2oUUGB
+0jhmmEmJNFmJKGe9Jn+AaSZssW2hRANCAATwB3x5iXDFDLWyMLN4tFeNIhdwn8fb
+i4J5MbxFWHb61ULXTbpI7LmYmGM+fHER0EJPZ6Q/kRJugqIS6bvhHNIa
+-----END PRIVATE KEY-----
+`,
+};
+
+/** A caller that has the name of `worker`, from an authority that nobody trusts. */
+export const stranger: Identity = {
+  cert: `-----BEGIN CERTIFICATE-----
+MIIBkDCCATagAwIBAgIUISJDiK+kfH7w1BygkQLgXa7b7n0wCgYIKoZIzj0EAwIw
+JzElMCMGA1UEAwwcYW5vdGhlciBhdXRob3JpdHkgb2YgY2FsbGVyczAgFw0yNjEx
+MjExNDA2NDBaGA8yMTI2MTAyODE0MDY0MFowGDEWMBQGA1UEAwwNcmVwb3J0IHdv
+cmtlcjBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABBKY5XBB1h0r3SvXfOl8p4hH
+QyUdliMorMU5H+b7UHsJVUM2/cccqO8hPvftqFIM3UXrSj6lydQnAB/jF7A3hoyj
+TTBLMAkGA1UdEwQCMAAwHQYDVR0OBBYEFHlumVqg/XT/bJQJbDCC9wJDcRlqMB8G
+A1UdIwQYMBaAFBOPKzjKxDU7CClCIazzhukqmVfKMAoGCCqGSM49BAMCA0gAMEUC
+IQCqRVTlNuPHoABSK+C/FGab6oOSdrucng+6vGgpGgq7IAIge7hegZNk09aFABDi
+fTUSX0nOdxVqx3q0wZ8LsREZTaI=
+-----END CERTIFICATE-----
+`,
+  key: `-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgjpqTvvM+Tf4IN85x
+TPd3PVrHUq7m2m2vI24iG7fU9xWhRANCAAQSmOVwQdYdK90r13zpfKeIR0MlHZYj
+KKzFOR/m+1B7CVVDNv3HHKjvIT737ahSDN1F60o+pcnUJwAf4xewN4aM
+-----END PRIVATE KEY-----
+`,
+};
