@@ -12,6 +12,7 @@ import type { Config } from './config/config.ts';
 import { listenAddressToText } from './config/listen-address.ts';
 import type { Operations } from './engine/operations.ts';
 import { createEngine } from './engine-parts.ts';
+import { createGateways } from './gateways/gateways.ts';
 import type { Clock } from './platform/clock.ts';
 import type { Logger } from './platform/logger.ts';
 import { noMetrics } from './platform/metrics.ts';
@@ -150,6 +151,15 @@ export class App implements Service {
       clock,
       logger,
       corsOrigins: config.http.corsOrigins,
+      mounts: createGateways({
+        names: config.gateways,
+        timeZone: config.gatewayTimeZone,
+        services,
+        chain,
+        clock,
+        logger,
+        allowedOrigins: config.http.corsOrigins,
+      }),
     });
     await this.#run(grpc);
     await this.#run(http);

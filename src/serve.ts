@@ -77,6 +77,7 @@ function banner(app: App, config: Config): string {
   const lines = [`carillon ${version} is up`];
   if (grpc) lines.push(`  gRPC      ${grpc}          grpcurl -plaintext ${grpc} list`);
   if (http) lines.push(`  HTTP      http://${http}    Connect, gRPC-Web, JSON; /healthz /readyz`);
+  if (http && config.gateways.length > 0) lines.push(`  gateways  ${config.gateways.join(', ')}`);
   lines.push(`  database  ${database}`);
   return `${lines.join('\n')}\n`;
 }

@@ -13,6 +13,9 @@ import type { ListenAddress } from './listen-address.ts';
 /** A part of the work that an instance can take on. */
 export type Role = 'api' | 'scheduler' | 'dispatcher';
 
+/** An HTTP API of another scheduler that the HTTP port can speak. */
+export type GatewayName = 'ruoyi';
+
 /** Every option, checked. */
 export type Config = {
   readonly grpc: {
@@ -32,6 +35,16 @@ export type Config = {
      */
     readonly corsOrigins: readonly string[];
   };
+  /**
+   * Which HTTP APIs of other schedulers the HTTP port speaks besides its own, separated by commas: ruoyi.
+   * Default none. Each takes paths of the port for itself; see docs/gateways.md.
+   */
+  readonly gateways: readonly GatewayName[];
+  /**
+   * The IANA zone of the local times and cron expressions of gateways whose APIs have no way to name one. Default UTC.
+   * With another one than their clients mean, jobs added through them fire hours off.
+   */
+  readonly gatewayTimeZone: string;
   /**
    * Allows listeners that other machines reach although callers need no credentials. Default false. Whoever reaches
    * such a port controls every job; turn it on only where a network policy or a proxy keeps strangers out.

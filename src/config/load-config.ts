@@ -1,4 +1,5 @@
 import { resolve } from 'node:path';
+import { spellZone } from '../domain/schedule/zone-names.ts';
 import { type EgressRule, egressRuleFromText } from '../platform/egress-policy.ts';
 import type { Config } from './config.ts';
 import { type Environment, readEnvironment, type VariableName } from './env.ts';
@@ -35,6 +36,13 @@ export function loadConfig(
         originFromText,
       ),
     },
+    gateways: read.someOf('CARILLON_GATEWAYS', [], ['ruoyi']),
+    gatewayTimeZone: read.parsed(
+      'CARILLON_GATEWAY_TIME_ZONE',
+      'UTC',
+      'be an IANA time zone such as Asia/Shanghai',
+      spellZone,
+    ),
     insecure: flags.insecure || read.flag('CARILLON_INSECURE', false),
     databaseUrl,
     dataDir: resolve(read.text('CARILLON_DATA_DIR') ?? '.carillon'),

@@ -23,7 +23,7 @@ import {
 import type { Clock } from '../platform/clock.ts';
 import { ConnectCall, type ConnectCallContext, failureOfRequest } from './connect-call.ts';
 import { MalformedRequest } from './malformed-request.ts';
-import type { HttpRequest, HttpResponse, Mount } from './mount.ts';
+import { type HttpRequest, type HttpResponse, type Mount, peerOf } from './mount.ts';
 import { IncomingRequests } from './request-stream.ts';
 import {
   type StartHandler,
@@ -185,9 +185,4 @@ function readRequests(call: ConnectCall, source: AsyncIterable<Message>, clock: 
 
 function callOf(context: HandlerContext): ConnectCall {
   return context.values.get(callKey) as ConnectCall;
-}
-
-function peerOf(request: HttpRequest): string {
-  const { remoteAddress = 'unknown', remotePort } = request.socket;
-  return remotePort === undefined ? remoteAddress : `${remoteAddress}:${remotePort}`;
 }

@@ -48,6 +48,7 @@ export const codeOfReason: Readonly<Record<ErrorReason, Code>> = {
   CURSOR_EXPIRED: Code.OutOfRange,
   LOG_OFFSET_TOO_HIGH: Code.OutOfRange,
   UNAUTHENTICATED: Code.Unauthenticated,
+  PERMISSION_DENIED: Code.PermissionDenied,
   UNAVAILABLE: Code.Unavailable,
   INTERNAL: Code.Internal,
   DEADLINE_EXCEEDED: Code.DeadlineExceeded,

@@ -1,6 +1,8 @@
+import { createGateways, type DialectName } from '../../src/gateways/gateways.ts';
 import { systemClock } from '../../src/platform/clock.ts';
 import { type Logger, silentLogger } from '../../src/platform/logger.ts';
 import type { Metrics } from '../../src/platform/metrics.ts';
+import type { Interceptor } from '../../src/rpc/call.ts';
 import { createChain } from '../../src/rpc/chain.ts';
 import { GrpcServer, type GrpcServerOptions } from '../../src/rpc/grpc-server.ts';
 import { HttpServer, type HttpServerOptions } from '../../src/rpc/http-server.ts';
@@ -30,6 +32,10 @@ export type ServersOptions = {
   /** Services beside Carillon's own, or in place of them. */
   readonly moreServices?: readonly Service[];
   readonly maxUnaryMs?: number;
+  /** Stands where authentication does. */
+  readonly authentication?: Interceptor;
+  /** The gateways of the HTTP port. */
+  readonly gateways?: readonly DialectName[];
   readonly grpc?: Partial<GrpcServerOptions>;
   readonly http?: Partial<HttpServerOptions>;
 };
@@ -49,8 +55,10 @@ export async function startServers(options: ServersOptions = {}): Promise<Server
     moreServices.every((more) => more.desc !== desc),
   );
   const services = [...own, ...moreServices];
-  const { maxUnaryMs } = options;
-  const chain = createChain({ clock: systemClock, logger, metrics, services, maxUnaryMs });
+  const { maxUnaryMs, authentication, gateways = [] } = options;
+  const chain = createChain({ clock: systemClock, logger, metrics, services, maxUnaryMs }).flatMap((each) =>
+    each.name === 'deadline' && authentication ? [authentication, each] : [each],
+  );
   const common = {
     address: '127.0.0.1:0',
     services,
@@ -60,7 +68,16 @@ export async function startServers(options: ServersOptions = {}): Promise<Server
     logger,
   };
   const grpc = new GrpcServer({ ...common, ...options.grpc });
-  const http = new HttpServer({ ...common, ...options.http });
+  const mounts = createGateways({
+    names: gateways,
+    timeZone: 'Asia/Shanghai',
+    services,
+    chain,
+    clock: systemClock,
+    logger,
+    allowedOrigins: options.http?.corsOrigins ?? [],
+  });
+  const http = new HttpServer({ ...common, mounts, ...options.http });
   await Promise.all([grpc.start(), http.start()]);
   const stop = async (): Promise<void> => {
     await Promise.all([grpc.stop(), http.stop()]);

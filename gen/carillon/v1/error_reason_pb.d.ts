@@ -130,6 +130,13 @@ export enum ErrorReason {
   UNAUTHENTICATED = 15,
 
   /**
+   * PERMISSION_DENIED: the caller may not do this here.
+   *
+   * @generated from enum value: ERROR_REASON_PERMISSION_DENIED = 16;
+   */
+  PERMISSION_DENIED = 16,
+
+  /**
    * UNAVAILABLE: shutting down, or the database is away; try again.
    *
    * @generated from enum value: ERROR_REASON_UNAVAILABLE = 17;
