@@ -1,4 +1,5 @@
 /** The fields of requests: what dialects have in common in their schemas, and how a violation is told. */
+import type { JsonObject } from '@bufbuild/protobuf';
 import { z } from 'zod';
 import { RequestRefused } from './failure.ts';
 
@@ -53,6 +54,12 @@ export const oneOf = <const Words extends readonly string[]>(words: Words) =>
 /** An object with these fields; others are passed over. */
 export const object = <Shape extends z.core.$ZodLooseShape>(shape: Shape) =>
   z.object(shape, { error: mustBe('an object') });
+
+/** An object of any JSON. */
+export const jsonObject = z.custom<JsonObject>(
+  (value) => typeof value === 'object' && value !== null && !Array.isArray(value),
+  { error: mustBe('an object') },
+);
 
 /** A list. */
 export const list = <Item extends z.ZodType>(item: Item, max: number) =>

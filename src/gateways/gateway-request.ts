@@ -25,6 +25,7 @@ export class GatewayRequest {
   readonly #options: GatewayRequestOptions;
   readonly #answerHeaders = new Map<string, string>();
   #route: Route | undefined;
+  #parameters: ReadonlyMap<string, string> = new Map();
   #params: Readonly<Record<string, string | undefined>> = {};
   #token: string | undefined;
   #requestId: string | undefined;
@@ -88,11 +89,18 @@ export class GatewayRequest {
 
   /** Query and form body as one; a body is a form or nothing. */
   async form(): Promise<ReadonlyMap<string, string>> {
+    this.#parameters = this.query();
     const body = await this.#read();
-    if (body.length === 0) return this.query();
+    if (body.length === 0) return this.#parameters;
     const type = this.#mediaType();
     if (type.name !== '' && type.name !== formType) throw wrongType(type.name, formType);
-    return mergeParameters(this.query(), parseForm(textOfBody(body, type)));
+    this.#parameters = mergeParameters(this.#parameters, parseForm(textOfBody(body, type)));
+    return this.#parameters;
+  }
+
+  /** As much of query and form as has been read, also where the rest could not be. */
+  get parametersSoFar(): ReadonlyMap<string, string> {
+    return this.#parameters;
   }
 
   /** The body as JSON, or as a form together with the query, by its type. */

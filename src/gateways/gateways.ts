@@ -8,10 +8,12 @@ import type { Service } from '../rpc/services/service.ts';
 import type { Dialect, DialectOptions } from './dialect.ts';
 import { createGatewayMount } from './gateway-mount.ts';
 import { createRuoyi } from './ruoyi/ruoyi.ts';
+import { createSchedulerx } from './schedulerx/schedulerx.ts';
 
 /** The dialects by the names under which they are switched on. */
 export const dialects = {
   ruoyi: createRuoyi,
+  schedulerx: createSchedulerx,
 } satisfies Record<string, (options: DialectOptions) => Dialect>;
 
 /** The name of a dialect. */

@@ -93,7 +93,7 @@ function namespaceOf(request: GatewayRequest): string {
 }
 
 function refuse({ status, reason, message }: Failure, request: GatewayRequest): Answer {
-  if (reason === 'JOB_NOT_FOUND' || reason === 'JOB_FINISHED') return ajaxError(500, unknownOrExpired);
+  if (reason.endsWith('_NOT_FOUND') || reason === 'JOB_FINISHED') return ajaxError(500, unknownOrExpired);
   if (status === 401) return ajaxError(401, `请求访问：${request.path}，认证失败，无法访问系统资源`);
   if (status === 403) return ajaxError(403, notAllowed);
   return ajaxError(status, message);
