@@ -5,6 +5,7 @@ import type { Interceptor } from '../rpc/call.ts';
 import { LocalClient } from '../rpc/local-client.ts';
 import type { Mount, ServerState } from '../rpc/mount.ts';
 import type { Service } from '../rpc/services/service.ts';
+import { createDataarts } from './dataarts.ts';
 import type { Dialect, DialectOptions } from './dialect.ts';
 import { createGatewayMount } from './gateway-mount.ts';
 import { createRuoyi } from './ruoyi/ruoyi.ts';
@@ -14,6 +15,7 @@ import { createSchedulerx } from './schedulerx/schedulerx.ts';
 export const dialects = {
   ruoyi: createRuoyi,
   schedulerx: createSchedulerx,
+  dataarts: createDataarts,
 } satisfies Record<string, (options: DialectOptions) => Dialect>;
 
 /** The name of a dialect. */

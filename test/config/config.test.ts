@@ -109,7 +109,7 @@ describe('loadConfig', () => {
     ['CARILLON_HTTP_CORS_ORIGINS', 'https://a.example/path', 'origins such as'],
     ['CARILLON_HTTP_CORS_ORIGINS', 'https://a.example,', 'origins such as'],
     ['CARILLON_HTTP_CORS_ORIGINS', 'file:///a', 'origins such as'],
-    ['CARILLON_GATEWAYS', 'ruoyi,quartz', 'be a list, separated by commas, of ruoyi, schedulerx'],
+    ['CARILLON_GATEWAYS', 'ruoyi,quartz', 'be a list, separated by commas, of ruoyi, schedulerx, dataarts'],
     ['CARILLON_GATEWAY_TIME_ZONE', 'CST', 'be an IANA time zone such as Asia/Shanghai'],
     ['CARILLON_INSECURE', 'yes', 'true or false'],
     ['CARILLON_DATABASE_POOL_SIZE', '1', 'from 2 to 1000'],
