@@ -10,11 +10,13 @@ import type { Dialect, DialectOptions } from './dialect.ts';
 import { createGatewayMount } from './gateway-mount.ts';
 import { createRuoyi } from './ruoyi/ruoyi.ts';
 import { createSchedulerx } from './schedulerx/schedulerx.ts';
+import { createTaskApi } from './task-api/task-api.ts';
 
 /** The dialects by the names under which they are switched on. */
 export const dialects = {
   ruoyi: createRuoyi,
   schedulerx: createSchedulerx,
+  'task-api': createTaskApi,
   dataarts: createDataarts,
 } satisfies Record<string, (options: DialectOptions) => Dialect>;
 
