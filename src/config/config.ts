@@ -14,7 +14,7 @@ import type { ListenAddress } from './listen-address.ts';
 export type Role = 'api' | 'scheduler' | 'dispatcher';
 
 /** An HTTP API of another scheduler that the HTTP port can speak. */
-export type GatewayName = 'ruoyi' | 'schedulerx' | 'task-api' | 'dataarts';
+export type GatewayName = 'ruoyi' | 'schedulerx' | 'task-api' | 'iuap' | 'dataarts';
 
 /** Every option, checked. */
 export type Config = {
@@ -37,7 +37,7 @@ export type Config = {
   };
   /**
    * Which HTTP APIs of other schedulers the HTTP port speaks besides its own, separated by commas:
-   * ruoyi, schedulerx, task-api, dataarts. Default none. Each takes paths of the port for itself; see docs/gateways.md.
+   * ruoyi, schedulerx, task-api, iuap, dataarts. Default none. Each takes paths of the port for itself; see docs/gateways.md.
    */
   readonly gateways: readonly GatewayName[];
   /**

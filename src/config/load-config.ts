@@ -36,7 +36,7 @@ export function loadConfig(
         originFromText,
       ),
     },
-    gateways: read.someOf('CARILLON_GATEWAYS', [], ['ruoyi', 'schedulerx', 'task-api', 'dataarts']),
+    gateways: read.someOf('CARILLON_GATEWAYS', [], ['ruoyi', 'schedulerx', 'task-api', 'iuap', 'dataarts']),
     gatewayTimeZone: read.parsed(
       'CARILLON_GATEWAY_TIME_ZONE',
       'UTC',

@@ -8,6 +8,7 @@ import type { Service } from '../rpc/services/service.ts';
 import { createDataarts } from './dataarts.ts';
 import type { Dialect, DialectOptions } from './dialect.ts';
 import { createGatewayMount } from './gateway-mount.ts';
+import { createIuap } from './iuap/iuap.ts';
 import { createRuoyi } from './ruoyi/ruoyi.ts';
 import { createSchedulerx } from './schedulerx/schedulerx.ts';
 import { createTaskApi } from './task-api/task-api.ts';
@@ -17,6 +18,7 @@ export const dialects = {
   ruoyi: createRuoyi,
   schedulerx: createSchedulerx,
   'task-api': createTaskApi,
+  iuap: createIuap,
   dataarts: createDataarts,
 } satisfies Record<string, (options: DialectOptions) => Dialect>;
 

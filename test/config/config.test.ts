@@ -112,7 +112,7 @@ describe('loadConfig', () => {
     [
       'CARILLON_GATEWAYS',
       'ruoyi,quartz',
-      'be a list, separated by commas, of ruoyi, schedulerx, task-api, dataarts',
+      'be a list, separated by commas, of ruoyi, schedulerx, task-api, iuap, dataarts',
     ],
     ['CARILLON_GATEWAY_TIME_ZONE', 'CST', 'be an IANA time zone such as Asia/Shanghai'],
     ['CARILLON_INSECURE', 'yes', 'true or false'],
