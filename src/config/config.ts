@@ -36,8 +36,8 @@ export type Config = {
     readonly corsOrigins: readonly string[];
   };
   /**
-   * Which HTTP APIs of other schedulers the HTTP port speaks besides its own, separated by commas:
-   * ruoyi, schedulerx, task-api, iuap, dataarts. Default none. Each takes paths of the port for itself; see docs/gateways.md.
+   * Which HTTP APIs of other schedulers the HTTP port speaks besides its own, separated by commas: ruoyi, schedulerx,
+   * task-api, iuap, dataarts. Default none. Each takes paths of the port for itself; see docs/gateways.md.
    */
   readonly gateways: readonly GatewayName[];
   /**

@@ -42,7 +42,10 @@ export function createGatewayMount(options: GatewayMountOptions): Mount {
     const line = lineOf(request);
     const found = routers.find(({ dialect }) => dialect.owns(line));
     if (found === undefined) return false;
-    void serve(found, line, request, response);
+    serve(found, line, request, response).catch((error: unknown) => {
+      logger.error({ path: line.path, error }, 'gateway has no answer');
+      response.destroy();
+    });
     return true;
   };
 

@@ -269,10 +269,11 @@ async function lateRequest(
   const body = JSON.stringify({ jobId: 1 });
   const request = httpRequest(`http://${servers.http.address}/monitor/job/run`, {
     method: 'PUT',
-    headers: { 'content-type': 'application/json', 'content-length': body.length },
+    headers: { 'content-type': 'application/json', 'content-length': body.length, expect: '100-continue' },
   });
   request.flushHeaders();
-  await new Promise<void>((resolve) => request.once('socket', (socket) => socket.once('connect', resolve)));
+  // The server has the headers, and waits for the body.
+  await new Promise<void>((resolve) => request.once('continue', resolve));
   return () =>
     new Promise((resolve, reject) => {
       request.on('error', reject);

@@ -297,6 +297,21 @@ describe('the gateway schedulerx, whatever is behind it', () => {
     });
   });
 
+  it('takes action and token from the headers of newer SDKs', async () => {
+    tokens.length = 0;
+    const headers = {
+      'x-acs-action': 'ExecuteJob',
+      'x-acs-version': '2019-04-30',
+      'x-acs-security-token': 'sts',
+      authorization: 'ACS3-HMAC-SHA256 Credential=testid,SignedHeaders=host,Signature=00',
+      accept: 'application/json',
+    };
+    const query = example.replace('Action=ExecuteJob&', '');
+    const { status, json } = await ask(`${base}/?${query}`, { method: 'POST', headers });
+    expect([status, json.Success]).toEqual([200, true]);
+    expect(new Set(tokens)).toEqual(new Set(['Bearer sts']));
+  });
+
   it('chooses the format by the parameter, else by the Accept header, else XML', async () => {
     const typeOf = async (more: string, accept = '*/*') => {
       const { headers } = await ask(`${base}/?${example}${more}`, { headers: { accept } });

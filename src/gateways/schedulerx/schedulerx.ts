@@ -71,10 +71,11 @@ function owns({ method, path, query }: RequestLine): boolean {
 
 async function executeJob(request: GatewayRequest): Promise<Answer> {
   const given = await request.form();
-  const token = given.get('SecurityToken');
+  const token = given.get('SecurityToken') ?? request.header('x-acs-security-token');
   if (token) request.presentToken(token);
   if (!formats.has(formatOf(request))) throw new RequestRefused(400, 'Format: must be XML or JSON');
-  checkAction(given.get('Action'));
+  // Newer SDKs say in a header what is asked for.
+  checkAction(given.get('Action') ?? request.header('x-acs-action'));
   const asked = parseFields(parameters, Object.fromEntries(given));
   const job = await findJob(request, asked);
   const execution = await triggerJob(request, job, {
