@@ -38,7 +38,8 @@ export function createDataarts(): Dialect {
 }
 
 async function runJob(request: GatewayRequest): Promise<Answer> {
-  const { jobParams } = parseFields(body, (await request.json()) ?? {});
+  // The document's example says nothing of a type, and clients then send one that they think of.
+  const { jobParams } = parseFields(body, (await request.json({ anyType: true })) ?? {});
   const params = jobParams ?? [];
   const names = params.map(({ name }) => name);
   const twice = names.findIndex((name, i) => names.indexOf(name) < i);

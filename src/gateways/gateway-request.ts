@@ -78,12 +78,13 @@ export class GatewayRequest {
     return parseParameters(this.#options.line.query, 'the query');
   }
 
-  /** The body as JSON; undefined where there is none. */
-  async json(): Promise<unknown> {
+  /** The body as JSON; undefined where there is none. With `anyType` it need not say that it is JSON. */
+  async json({ anyType = false } = {}): Promise<unknown> {
     const body = await this.#read();
     if (body.length === 0) return undefined;
     const type = this.#mediaType();
-    if (type.name !== '' && !isJsonType(type.name)) throw wrongType(type.name, 'application/json');
+    if (!anyType && type.name !== '' && !isJsonType(type.name))
+      throw wrongType(type.name, 'application/json');
     return parseJson(textOfBody(body, type));
   }
 

@@ -57,6 +57,18 @@ describe('the gateway dataarts', () => {
     ]);
   });
 
+  it.each(['application/x-www-form-urlencoded', 'text/plain;charset=UTF-8', ''])(
+    'D-1 runs the documented example, which names no type, where its client sends "%s"',
+    async (type) => {
+      const { status } = await ask(url('myJob'), {
+        method: 'POST',
+        body: Buffer.from(exampleBody),
+        headers: type === '' ? {} : { 'content-type': type },
+      });
+      expect(status).toBe(200);
+    },
+  );
+
   it('D-2 takes no body, an empty one, and one without parameters', async () => {
     const answers = [
       await ask(url('myJob'), { method: 'POST' }),

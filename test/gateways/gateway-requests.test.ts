@@ -162,6 +162,20 @@ describe('a gateway', () => {
     ).toBe(true);
   });
 
+  it('tells it when a run was left out, because too many wait', async () => {
+    const { jobs: operations } = servers.operations;
+    const { trigger } = operations;
+    let overlap: unknown;
+    operations.trigger = async (request, caller) => {
+      overlap = request.overlap;
+      const { execution, replayed } = await trigger(request, caller);
+      return { execution: { ...execution, state: 'SKIPPED', reason: 'OVERLAP' }, replayed };
+    };
+    const { status, headers } = await run(good());
+    operations.trigger = trigger;
+    expect([status, headers.get('carillon-reason'), overlap]).toEqual([429, 'QUOTA_EXCEEDED', 'BUFFER_ALL']);
+  });
+
   it('ends a call that takes too long by the deadline of the chain', async () => {
     const { jobs: operations } = servers.operations;
     const { get } = operations;

@@ -1,6 +1,12 @@
+import { create, type MessageInitShape } from '@bufbuild/protobuf';
+import { durationFromMs, timestampFromMs } from '@bufbuild/protobuf/wkt';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ExecutionCause, ExecutionState } from '../../gen/carillon/v1/execution_pb.js';
+import { JobSchema, JobState, MisfirePolicy, OverlapPolicy } from '../../gen/carillon/v1/job_pb.js';
+import type { TargetSchema } from '../../gen/carillon/v1/target_pb.js';
 import { DomainError, type ErrorReason } from '../../src/domain/errors.ts';
+import { Zone } from '../../src/domain/schedule/zone.ts';
+import { sysJobFromJob } from '../../src/gateways/ruoyi/sys-job.ts';
 import type { Servers } from '../conformance/servers.ts';
 import { startServers } from '../conformance/servers.ts';
 import { awaitThat } from '../support/await-that.ts';
@@ -161,6 +167,43 @@ describe('the gateway ruoyi', () => {
       { 'carillon-namespace': 'x' },
     );
     expect(elsewhere.json).toEqual(unknownOrExpired);
+  });
+});
+
+describe('a job as RuoYi shows it', () => {
+  const zone = Zone.find('Asia/Shanghai')!;
+  const shown = (job: MessageInitShape<typeof JobSchema>) => sysJobFromJob(create(JobSchema, job), zone);
+
+  it.each<[MessageInitShape<typeof TargetSchema>['kind'], string]>([
+    [{ case: 'http', value: { method: 'PUT', url: 'https://a.example/x' } }, 'PUT https://a.example/x'],
+    [{ case: 'grpc', value: { address: 'a:1', method: 'p.S/M' } }, 'grpc://a:1/p.S/M'],
+    [{ case: 'socket', value: { host: 'a', port: 9 } }, 'tcp://a:9'],
+    [{ case: 'worker', value: { queue: 'mail' } }, 'queue://mail'],
+  ])('is delivered to %j', (kind, invokeTarget) => {
+    expect(shown({ target: { kind } }).invokeTarget).toBe(invokeTarget);
+  });
+
+  it('has times of the zone, no expression without a cron schedule, and a status also when it is finished', () => {
+    const every = durationFromMs(60_000);
+    const job = {
+      id: 7n,
+      key: { group: 'default', name: 'n' },
+      schedules: [{ kind: { case: 'interval' as const, value: { every } } }],
+      overlap: OverlapPolicy.ALLOW,
+      misfire: { policy: MisfirePolicy.SKIP },
+      state: JobState.FINISHED,
+      createTime: timestampFromMs(Date.parse('2026-01-13T16:30:05.999Z')),
+    };
+    expect(shown(job)).toMatchObject({
+      jobId: 7,
+      jobGroup: 'DEFAULT',
+      cronExpression: '',
+      misfirePolicy: '3',
+      concurrent: '0',
+      status: '0',
+      createTime: '2026-01-14 00:30:05',
+      nextValidTime: null,
+    });
   });
 });
 

@@ -124,6 +124,22 @@ describe('the gateway task-api', () => {
       { timestamp, level: 'warn', message: 'WARN', data: { percent: 50 } },
       { timestamp, level: 'error', message: 'ERROR' },
     ]);
+    operations.ledger.set(43, {
+      ...operations.ledger.get(42)!,
+      id: 43,
+      startedAt: undefined,
+      state: 'SKIPPED',
+      message: 'why',
+    });
+    operations.logs.length = 0;
+    const skipped = await ask(
+      `http://${servers.http.address}/tasks/running/execution/${uuidFromExecutionId(43n)}`,
+    );
+    expect(skipped.json).toMatchObject({
+      status: 'cancelled',
+      startedAt: timestamp,
+      logs: [{ timestamp, level: 'warn', message: '任务未执行: why' }],
+    });
     await servers.stop();
   });
 
