@@ -13,6 +13,7 @@ import type { Config } from './config/config.ts';
 import { isLoopbackHost, listenAddressToText } from './config/listen-address.ts';
 import { createAdminToken } from './engine/access/first-token.ts';
 import { createEngine, type Engine } from './engine-parts.ts';
+import { createGateways } from './gateways/gateways.ts';
 import type { Clock } from './platform/clock.ts';
 import type { Logger } from './platform/logger.ts';
 import { noMetrics } from './platform/metrics.ts';
@@ -178,6 +179,15 @@ export class App implements Service {
       logger,
       tls,
       corsOrigins: config.http.corsOrigins,
+      mounts: createGateways({
+        names: config.gateways,
+        timeZone: config.gatewayTimeZone,
+        services,
+        chain,
+        clock,
+        logger,
+        allowedOrigins: config.http.corsOrigins,
+      }),
     });
     await this.#run(grpc);
     await this.#run(http);

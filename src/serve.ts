@@ -80,6 +80,7 @@ function banner(app: App, config: Config): string {
   if (grpc && hasTls) lines.push(`  gRPC      https://${grpc}    grpcurl -cacert <authority> ${grpc} list`);
   else if (grpc) lines.push(`  gRPC      ${grpc}          grpcurl -plaintext ${grpc} list`);
   if (http) lines.push(`  HTTP      ${scheme}://${http}    Connect, gRPC-Web, JSON; /healthz /readyz`);
+  if (http && config.gateways.length > 0) lines.push(`  gateways  ${config.gateways.join(', ')}`);
   lines.push(`  database  ${database}`);
   if (app.firstToken !== undefined) {
     lines.push(

@@ -67,9 +67,9 @@ describe('the house', () => {
     expect(shown(from('src/engine/').filter((i) => /^src\/(rpc|cli|config|app)/.test(i.to)))).toEqual([]);
   });
 
-  it('keeps generated code and transports at the edges: rpc, cli, worker and the calls of gRPC targets', () => {
+  it('keeps generated code and transports at the edges: rpc, gateways, cli, worker and the calls of gRPC targets', () => {
     const found = imports.filter((i) => /^(gen\/|@connectrpc|@grpc)/.test(i.to));
-    const edges = /^src\/(rpc|cli|worker|engine\/targets\/grpc)\//;
+    const edges = /^src\/(rpc|gateways|cli|worker|engine\/targets\/grpc)\//;
     expect(shown(found.filter((i) => !edges.test(i.from)))).toEqual([]);
   });
 
@@ -77,6 +77,18 @@ describe('the house', () => {
     const found = from('src/rpc/').filter((i) => i.to.startsWith('src/engine/'));
     expect(shown(found.filter((i) => i.to !== 'src/engine/operations.ts'))).toEqual([]);
     expect(shown(from('src/rpc/').filter((i) => i.to.startsWith('src/store/')))).toEqual([]);
+  });
+
+  it('lets gateways decide nothing: they know the domain, and make calls through rpc as everybody does', () => {
+    const found = from('src/gateways/').filter((i) => i.to.startsWith('src/'));
+    const allowed =
+      /^src\/(gateways\/|domain\/|platform\/|rpc\/(call|calling-peer|local-call|local-client|mount|interceptors\/request-id|services\/service)\.ts$)/;
+    expect(found.length).toBeGreaterThan(0);
+    expect(shown(found.filter((i) => !allowed.test(i.to)))).toEqual([]);
+    // The server that they hang in does not know them.
+    expect(shown(from('src/rpc/', 'src/engine/').filter((i) => i.to.startsWith('src/gateways/')))).toEqual(
+      [],
+    );
   });
 
   it('keeps the platform a leaf', () => {

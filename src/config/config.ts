@@ -62,6 +62,9 @@ export const jwtAlgorithms = [
 
 export type JwtAlgorithm = (typeof jwtAlgorithms)[number];
 
+/** An HTTP API of another scheduler that the HTTP port can speak. */
+export type GatewayName = 'ruoyi' | 'schedulerx' | 'task-api' | 'iuap' | 'dataarts';
+
 /** Every option, checked. */
 export type Config = {
   readonly grpc: {
@@ -97,6 +100,16 @@ export type Config = {
      */
     readonly clientCaFile: string | undefined;
   };
+  /**
+   * Which HTTP APIs of other schedulers the HTTP port speaks besides its own, separated by commas: ruoyi, schedulerx,
+   * task-api, iuap, dataarts. Default none. Each takes paths of the port for itself; see docs/gateways.md.
+   */
+  readonly gateways: readonly GatewayName[];
+  /**
+   * The IANA zone of the local times and cron expressions of gateways whose APIs have no way to name one. Default UTC.
+   * With another one than their clients mean, jobs added through them fire hours off.
+   */
+  readonly gatewayTimeZone: string;
   /**
    * Allows listeners that other machines reach although callers need no credentials. Default false. Whoever reaches
    * such a port controls every job; turn it on only where a network policy or a proxy keeps strangers out.

@@ -1,4 +1,5 @@
 import { resolve } from 'node:path';
+import { spellZone } from '../domain/schedule/zone-names.ts';
 import { type EgressRule, egressRuleFromText } from '../platform/egress-policy.ts';
 import type { Config } from './config.ts';
 import { type Environment, readEnvironment, type VariableName } from './env.ts';
@@ -41,6 +42,13 @@ export function loadConfig(
       keyFile: read.text('CARILLON_TLS_KEY_FILE'),
       clientCaFile: read.text('CARILLON_TLS_CLIENT_CA_FILE'),
     },
+    gateways: read.someOf('CARILLON_GATEWAYS', [], ['ruoyi', 'schedulerx', 'task-api', 'iuap', 'dataarts']),
+    gatewayTimeZone: read.parsed(
+      'CARILLON_GATEWAY_TIME_ZONE',
+      'UTC',
+      'be an IANA time zone such as Asia/Shanghai',
+      spellZone,
+    ),
     insecure: flags.insecure || read.flag('CARILLON_INSECURE', false),
     access: { control: read.flag('CARILLON_ACCESS_CONTROL', false) },
     jwt: readJwtConfig(read),

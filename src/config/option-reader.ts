@@ -92,6 +92,11 @@ export class OptionReader {
     return this.#read(name, fallback, requirement, listenAddressFromText);
   }
 
+  /** A value of a form of its own; `parse` tells by undefined that it is none. */
+  parsed<T>(name: VariableName, fallback: T, requirement: string, parse: (text: string) => T | undefined): T {
+    return this.#read(name, fallback, requirement, parse);
+  }
+
   #read<T>(name: VariableName, fallback: T, requirement: string, parse: (text: string) => T | undefined): T {
     const text = this.#values[name];
     if (text === undefined) return fallback;

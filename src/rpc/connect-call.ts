@@ -4,18 +4,12 @@ import { Code, ConnectError, type HandlerContext } from '@connectrpc/connect';
 import { DomainError } from '../domain/errors.ts';
 import type { Logger } from '../platform/logger.ts';
 import { Call, type CallContext } from './call.ts';
+import type { CallingPeer } from './calling-peer.ts';
 import type { ClientCertificate } from './client-certificate.ts';
 import { connectErrorFromDescription, describeError } from './errors.ts';
 import { malformedRequest } from './malformed-request.ts';
 import { callerIsGone } from './serve.ts';
 import type { Method } from './services/service.ts';
-
-/** Who calls, by the connection. */
-export type CallingPeer = {
-  /** Address and port. */
-  readonly address: string;
-  clientCertificate(): ClientCertificate | undefined;
-};
 
 /** What the calls of the HTTP port share. */
 export type ConnectCallContext = CallContext & { readonly logger: Logger };

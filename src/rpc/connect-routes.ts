@@ -3,7 +3,6 @@
  * gate, before its body is read, and served when the body has been decoded;
  * an error between the two settles it as well (see connect-call.ts).
  */
-import type { ServerHttp2Session, ServerHttp2Stream } from 'node:http2';
 import type { DescMethod, Message } from '@bufbuild/protobuf';
 import {
   type ConnectRouter,
@@ -21,8 +20,8 @@ import {
   universalResponseToNodeResponse,
 } from '@connectrpc/connect-node';
 import type { Clock } from '../platform/clock.ts';
-import { clientCertificateOf } from './client-certificate.ts';
-import { type CallingPeer, ConnectCall, type ConnectCallContext, failureOfRequest } from './connect-call.ts';
+import { type CallingPeer, peerOf } from './calling-peer.ts';
+import { ConnectCall, type ConnectCallContext, failureOfRequest } from './connect-call.ts';
 import { MalformedRequest } from './malformed-request.ts';
 import type { HttpRequest, HttpResponse, Mount } from './mount.ts';
 import { IncomingRequests } from './request-stream.ts';
@@ -189,17 +188,4 @@ function readRequests(call: ConnectCall, source: AsyncIterable<Message>, clock: 
 
 function callOf(context: HandlerContext): ConnectCall {
   return context.values.get(callKey) as ConnectCall;
-}
-
-function peerOf(request: HttpRequest): CallingPeer {
-  const { remoteAddress = 'unknown', remotePort } = request.socket;
-  return {
-    address: remotePort === undefined ? remoteAddress : `${remoteAddress}:${remotePort}`,
-    clientCertificate: () => {
-      // Only a request of HTTP/2 has a stream; what it calls its socket is another object each time.
-      const { stream } = request as HttpRequest & { readonly stream?: ServerHttp2Stream };
-      if (stream === undefined) return clientCertificateOf(request.socket);
-      return stream.session && clientCertificateOf(stream.session as ServerHttp2Session);
-    },
-  };
 }

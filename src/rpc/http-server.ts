@@ -23,7 +23,7 @@ import { createConnectRoutes } from './connect-routes.ts';
 import { createCors } from './http-cors.ts';
 import { aboutPage, createProbes, notFoundPage, sendJson } from './http-pages.ts';
 import { LiveCalls } from './live-calls.ts';
-import type { HttpRequest, HttpResponse, Mount } from './mount.ts';
+import type { HttpRequest, HttpResponse, Mount, ServerState } from './mount.ts';
 import { serverIsStopping } from './serve.ts';
 import { requestStreamPaths, type Service } from './services/service.ts';
 import { sharePort } from './shared-port.ts';
@@ -42,8 +42,11 @@ export type HttpServerOptions = {
   readonly logger: Logger;
   /** Its certificate, which has to be started before the server. Default none: plain text. */
   readonly tls?: TlsMaterial | undefined;
-  /** What else the port serves, asked in order behind the probes and before the RPCs. Default none. */
-  readonly mounts?: readonly Mount[];
+  /**
+   * What else the port serves, asked in order behind the probes and before the
+   * RPCs; a function makes those that call handlers. Default none.
+   */
+  readonly mounts?: readonly Mount[] | ((server: ServerState) => readonly Mount[]);
   /** Origins whose scripts may call, such as `https://ops.example.com`. Default none. */
   readonly corsOrigins?: readonly string[];
   /** The largest request, in bytes. Default 4 MiB; the fields' own bounds add up to about that. */
@@ -119,7 +122,7 @@ export class HttpServer implements Part {
     return [
       createCors(corsOrigins),
       createProbes({ ready, clock, logger, isStopping }),
-      ...mounts,
+      ...(typeof mounts === 'function' ? mounts({ live, isStopping }) : mounts),
       createConnectRoutes({ services, chain, clock, logger, live, maxReceiveBytes, isStopping }),
       aboutPage,
       notFoundPage,

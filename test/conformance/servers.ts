@@ -1,4 +1,5 @@
 import type { RefusedCall } from '../../src/engine/operations.ts';
+import { createGateways, type DialectName } from '../../src/gateways/gateways.ts';
 import { systemClock } from '../../src/platform/clock.ts';
 import { type Logger, silentLogger } from '../../src/platform/logger.ts';
 import type { Metrics } from '../../src/platform/metrics.ts';
@@ -36,6 +37,10 @@ export type ServersOptions = {
   /** What stands behind the chain. */
   readonly moreInterceptors?: readonly Interceptor[];
   readonly maxUnaryMs?: number;
+  /** Stands where authentication does. */
+  readonly authentication?: Interceptor;
+  /** The gateways of the HTTP port. */
+  readonly gateways?: readonly DialectName[];
   readonly grpc?: Partial<GrpcServerOptions>;
   readonly http?: Partial<HttpServerOptions>;
 };
@@ -55,11 +60,13 @@ export async function startServers(options: ServersOptions = {}): Promise<Server
     moreServices.every((more) => more.desc !== desc),
   );
   const services = [...own, ...moreServices];
-  const { maxUnaryMs, moreInterceptors = [] } = options;
+  const { maxUnaryMs, authentication, moreInterceptors = [], gateways = [] } = options;
   const refused: RefusedCall[] = [];
   const refusals = { record: (call: RefusedCall) => void refused.push(call) };
   const chain = [
-    ...createChain({ clock: systemClock, logger, metrics, services, refusals, maxUnaryMs }),
+    ...createChain({ clock: systemClock, logger, metrics, services, refusals, maxUnaryMs }).flatMap((each) =>
+      each.name === 'deadline' && authentication ? [authentication, each] : [each],
+    ),
     ...moreInterceptors,
   ];
   const common = {
@@ -71,7 +78,16 @@ export async function startServers(options: ServersOptions = {}): Promise<Server
     logger,
   };
   const grpc = new GrpcServer({ ...common, ...options.grpc });
-  const http = new HttpServer({ ...common, ...options.http });
+  const mounts = createGateways({
+    names: gateways,
+    timeZone: 'Asia/Shanghai',
+    services,
+    chain,
+    clock: systemClock,
+    logger,
+    allowedOrigins: options.http?.corsOrigins ?? [],
+  });
+  const http = new HttpServer({ ...common, mounts, ...options.http });
   await Promise.all([grpc.start(), http.start()]);
   const stop = async (): Promise<void> => {
     await Promise.all([grpc.stop(), http.stop()]);

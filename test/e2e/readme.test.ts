@@ -64,6 +64,7 @@ describe('the README', () => {
       CARILLON_HTTP_ADDRESS: '127.0.0.1:0',
       CARILLON_EGRESS_ALLOW: '127.0.0.0/8,::1',
       CARILLON_LOG_LEVEL: 'error',
+      CARILLON_GATEWAYS: 'dataarts',
     };
     await start(['src/main.ts', 'serve'], env, (line) => {
       const match = /^ {2}(gRPC|HTTP) +(?:http:\/\/)?(\S+)/.exec(line);

@@ -127,6 +127,11 @@ export class InstanceProcess implements InstanceClient {
     return `${hostname()}:${this.pid}`;
   }
 
+  /** What it has printed so far: its banner. */
+  get banner(): string {
+    return this.#output.stdout;
+  }
+
   /** What it has logged so far. */
   get log(): string {
     return this.#output.stderr;
