@@ -114,11 +114,17 @@ describe('hostile requests', () => {
     for (const part of path.includes(':') ? parts : ['']) found.push(await isCalm(method, withPart(part)));
     const query = path === '/' ? '?Action=ExecuteJob&' : '?';
     for (const form of forms) found.push(await isCalm(method, `${withPart('x')}${query}${form}`));
-    for (const body of method === 'GET' ? [] : [...jsonBodies, ...forms]) {
-      for (const type of ['application/json', 'application/x-www-form-urlencoded', 'x/y; charset="', '']) {
-        const headers = { 'content-type': type };
-        found.push(await isCalm(method, withPart('x'), { body: Buffer.from(body), headers }));
-      }
+    const bodies = [
+      ...jsonBodies.map((body) => ['application/json', body]),
+      ...forms.map((body) => ['application/x-www-form-urlencoded', body]),
+      ...['', 'application/json; charset=utf-16', 'x/y; charset="', 'text/plain'].map((type) => [
+        type,
+        everywhere(1),
+      ]),
+    ] as const;
+    for (const [type, body] of method === 'GET' ? [] : bodies) {
+      const init = { body: Buffer.from(body!), headers: { 'content-type': type! } };
+      found.push(await isCalm(method, withPart('x'), init));
     }
     expect(found.filter((each) => each !== undefined)).toEqual([]);
     expect(servers.logged.filter(({ level }) => level === 'error')).toEqual([]);

@@ -144,6 +144,36 @@ describe('the gateway iuap', () => {
     await awaitThat('it has run', () => callee.of('/null').length === 1);
   });
 
+  it.each([
+    ['a moment ago', 1_000, { isForever: true }, 1],
+    ['a moment ago', 1_000, { isForever: false, repeatCount: 2 }, 1],
+    ['long since', 90_000_000, { isForever: false, repeatCount: 2 }, 1],
+    ['long since', 90_000_000, { isForever: true }, 0],
+  ])('I-5 makes up at once for a start %s, %i ms, with %j: %i runs', async (_when, ms, runs, made) => {
+    const name = `i5 ${ms} ${JSON.stringify(runs)}`;
+    const startDate = Date.now() - ms;
+    const hour = { interval: 1, intervalType: 'HOUR', ...runs };
+    expect((await add(http(`/${made}`), simple(name, hour, { startDate }))).json).toEqual(succeeded);
+    const begun = Date.now();
+    const executions = await awaitThat('its first runs', async () => {
+      const listed = await instance().executions.list({ filter: { job: refOf(name) } });
+      return listed.executions.length >= made && listed.executions;
+    });
+    expect(executions).toHaveLength(made);
+    const [next] = await firesOf(name, 1);
+    if (made === 0) expect((next! - startDate) % 3_600_000).toBe(0);
+    else expect(next! - timestampMs(executions[0]!.fireTime!)).toBe(3_600_000);
+    expect(next).toBeLessThanOrEqual(begun + 3_600_000);
+  });
+
+  it('I-5 runs once where the end comes before the second run', async () => {
+    const hour = { interval: 1, intervalType: 'HOUR' };
+    const dates = { startDate: null, endDate: Date.now() + 1_800_000 };
+    expect((await add(http('/short'), simple('short', hour, dates))).json).toEqual(succeeded);
+    await awaitThat('it is finished', async () => (await getJob('short')).state === JobState.FINISHED);
+    await awaitThat('it has run', () => callee.of('/short').length === 1);
+  });
+
   it('I-6 and I-8 run for ever until the end date, and not behind it', async () => {
     await add(
       http('/for-ever'),

@@ -83,11 +83,11 @@ export function readAdd(
 ): { readonly job: JobInit & { readonly key: { group: string; name: string } }; readonly replace: boolean } {
   const { recallConfig: recall, taskConfig: task, replace } = parseFields(addFields, body);
   const isCron = task.triggerType === 'CronTrigger';
-  const { head, schedule } = isCron ? cronTask(task, zone) : simpleTask(task, zone, clock.now());
+  const { head, schedules } = isCron ? cronTask(task, zone) : simpleTask(task, zone, clock.now());
   const job = {
     key: { group: head.groupCode, name: head.jobCode },
     priority: head.priority,
-    schedules: [schedule],
+    schedules: [...schedules],
     target: targetFrom(recall),
     // What is sent to an HTTP callee as it is; within the line that a socket gets it stands here.
     parameters: { text: recall.data },
@@ -110,17 +110,14 @@ function targetFrom({ recallType, option, data }: z.output<typeof recallConfig>)
 
 type Task = {
   readonly head: { readonly jobCode: string; readonly groupCode: string; readonly priority: number };
-  readonly schedule: Schedule;
+  readonly schedules: readonly Schedule[];
 };
 
 function cronTask(task: unknown, zone: Zone): Task {
   const head = parseFields(object({ ...taskHead(zone), cronExpress: text }), task, 'taskConfig');
   const value = { expression: head.cronExpress, dialect: CronDialect.QUARTZ, timeZone: zone.name };
-  const schedule = create(ScheduleSchema, {
-    kind: { case: 'cron', value },
-    endTime: optionalTime(head.endDate),
-  });
-  return { head, schedule };
+  const endTime = optionalTime(head.endDate);
+  return { head, schedules: [create(ScheduleSchema, { kind: { case: 'cron', value }, endTime })] };
 }
 
 function simpleTask(task: unknown, zone: Zone, now: Date): Task {
@@ -128,8 +125,8 @@ function simpleTask(task: unknown, zone: Zone, now: Date): Task {
   const head = parseFields(fields, task, 'taskConfig');
   const { interval, intervalType, isForever, repeatCount } = head.timeConfig;
   const where = 'taskConfig.timeConfig';
-  const endTime = optionalTime(head.endDate);
   const runs = isForever ? 0 : parseFields(wholeNumber(1, maxInt), repeatCount, `${where}.repeatCount`);
+  const { startDate = now, endDate } = head;
   if (intervalType === 'NULL') {
     if (runs !== 1) {
       throw new RequestRefused(
@@ -137,15 +134,46 @@ function simpleTask(task: unknown, zone: Zone, now: Date): Task {
         `${where}.intervalType: may be NULL only for a single run, with repeatCount 1`,
       );
     }
-    // One that is late begins at once, as Quartz has it.
-    const atTime = timestampFromDate(head.startDate && head.startDate > now ? head.startDate : now);
-    return { head, schedule: create(ScheduleSchema, { kind: { case: 'once', value: { atTime } }, endTime }) };
+    return { head, schedules: [onceAt(startDate > now ? startDate : now, endDate)] };
   }
-  const every =
-    parseFields(wholeNumber(1, maxInt), interval, `${where}.interval`) * msOfInterval[intervalType];
-  const startTime = timestampFromDate(head.startDate ?? now);
-  const kind = { case: 'interval', value: { every: durationFromMs(every), anchorTime: startTime } } as const;
-  return { head, schedule: create(ScheduleSchema, { kind, startTime, endTime, repeatCount: runs }) };
+  const count = parseFields(wholeNumber(1, maxInt), interval, `${where}.interval`);
+  const every = { everyMs: count * msOfInterval[intervalType], endDate };
+  return { head, schedules: simpleSchedules(startDate, now, runs, every) };
+}
+
+/** How late a start may be and still begin a task that runs for ever, in milliseconds; Quartz's misfire threshold. */
+const lateStartMs = 60_000;
+
+type Every = { readonly everyMs: number; readonly endDate?: Date };
+
+/**
+ * Runs from the start on, as Quartz has them. A start that has passed when the
+ * task arrives is made up for at once, which an interval by itself would not
+ * do; a task that runs for ever and began long since goes on in its old step.
+ */
+function simpleSchedules(startDate: Date, now: Date, runs: number, every: Every): Schedule[] {
+  const lateMs = now.getTime() - startDate.getTime();
+  if (lateMs < 0 || (runs === 0 && lateMs > lateStartMs)) return [everyFrom(startDate, runs, every)];
+  const first = lateMs > lateStartMs ? now : startDate;
+  const second = new Date(first.getTime() + every.everyMs);
+  const once = onceAt(first, every.endDate);
+  const isOnly = runs === 1 || (every.endDate !== undefined && second > every.endDate);
+  return isOnly ? [once] : [once, everyFrom(second, runs === 0 ? 0 : runs - 1, every)];
+}
+
+function onceAt(at: Date, endDate: Date | undefined): Schedule {
+  const atTime = timestampFromDate(at);
+  return create(ScheduleSchema, {
+    kind: { case: 'once', value: { atTime } },
+    endTime: optionalTime(endDate),
+  });
+}
+
+function everyFrom(start: Date, repeatCount: number, { everyMs, endDate }: Every): Schedule {
+  const startTime = timestampFromDate(start);
+  const value = { every: durationFromMs(everyMs), anchorTime: startTime };
+  const endTime = optionalTime(endDate);
+  return create(ScheduleSchema, { kind: { case: 'interval', value }, startTime, endTime, repeatCount });
 }
 
 const optionalTime = (at: Date | undefined) => (at === undefined ? undefined : timestampFromDate(at));
