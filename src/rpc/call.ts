@@ -54,6 +54,8 @@ export abstract class Call {
   principal: Principal = anonymous;
   /** Whether access control refused the call, also where the caller is told that there is nothing. */
   deniedAccess = false;
+  /** Whether a stream was taken in: what ends it from then on is no refusal. */
+  isAccepted = false;
   /** The request, or the first of those that are streamed; undefined while none could be read. */
   firstRequest: Message | undefined;
   /** When the call began and ended, on the clock that never jumps. */

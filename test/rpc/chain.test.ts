@@ -330,7 +330,7 @@ describe('the audit of refused calls', () => {
     method: string,
     request: Message | undefined,
     failure: unknown,
-    more: Partial<Pick<Call, 'deniedAccess'>> = {},
+    more: Partial<Pick<Call, 'deniedAccess' | 'isAccepted'>> = {},
   ): RefusedCall[] => {
     const refused: RefusedCall[] = [];
     const call = new TestCall(standard(systemClock, [], refused), methodNamed(method), {
@@ -395,13 +395,15 @@ describe('the audit of refused calls', () => {
     expect(recordedOf('JobService/Get', get, denied)).toHaveLength(1);
   });
 
-  it('has a refused Connect, and nothing of what callees report', () => {
+  it('has a refused Connect, and nothing of what ends one that was taken in or of what callees report', () => {
     const hello = create(WorkerServiceConnectRequestSchema, {
       message: { case: 'hello', value: { workerId: 'w1', namespace: 'shop' } },
     });
     expect(recordedOf('WorkerService/Connect', hello, refusal('INVALID_ARGUMENT'))).toMatchObject([
       { namespace: 'shop', object: { type: 'worker', name: 'w1' } },
     ]);
+    const taken = refusal('CONCURRENT_CHANGE');
+    expect(recordedOf('WorkerService/Connect', hello, taken, { isAccepted: true })).toEqual([]);
     expect(recordedOf('AttemptService/Complete', undefined, refusal('ATTEMPT_ENDED'))).toEqual([]);
   });
 

@@ -40,8 +40,8 @@ export function recordRefusals(recorder: RefusalRecorder): Interceptor {
   };
 }
 
-function isRecorded({ method, deniedAccess }: Call, reason: string): boolean {
+function isRecorded({ method, deniedAccess, isAccepted }: Call, reason: string): boolean {
   const calls = auditedCallsOf(method);
-  if (calls === 'none') return false;
+  if (calls === 'none' || isAccepted) return false;
   return calls !== 'denied' || deniedAccess || reason === 'PERMISSION_DENIED';
 }
