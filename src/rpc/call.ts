@@ -50,6 +50,8 @@ export abstract class Call {
   requestId = '';
   /** Who calls. Everybody may everything until the authentication says otherwise. */
   principal: Principal = anonymous;
+  /** Whether a stream was taken in: what ends it from then on is no refusal. */
+  isAccepted = false;
   /** The request, or the first of those that are streamed; undefined while none could be read. */
   firstRequest: Message | undefined;
   /** When the call began and ended, on the clock that never jumps. */

@@ -333,7 +333,7 @@ describe('the audit of refused calls', () => {
     method: string,
     request: Message | undefined,
     failure: unknown,
-    principal: Principal = anonymous,
+    { principal = anonymous, isAccepted = false }: Partial<Pick<Call, 'principal' | 'isAccepted'>> = {},
   ): RefusedCall[] => {
     const refused: RefusedCall[] = [];
     const call = new TestCall(standard(systemClock, [], refused), methodNamed(method), {
@@ -347,7 +347,7 @@ describe('the audit of refused calls', () => {
         // What breaks a rule is refused by the validation, behind the audit.
       }
     }
-    call.principal = principal;
+    Object.assign(call, { principal, isAccepted });
     call.fail(failure);
     return refused;
   };
@@ -401,18 +401,20 @@ describe('the audit of refused calls', () => {
   it('has no event in a namespace that the caller does not see', () => {
     const hidden = new DomainError('JOB_NOT_FOUND', 'no', { deniedAccess: true });
     const stranger = { actor: 'red', access: new Access([{ namespace: 'red', role: 'ADMIN' }]) };
-    expect(recordedOf('JobService/Trigger', trigger, hidden, stranger)).toMatchObject([
+    expect(recordedOf('JobService/Trigger', trigger, hidden, { principal: stranger })).toMatchObject([
       { namespace: undefined, details: { namespace: 'shop', deniedAccess: true } },
     ]);
   });
 
-  it('has a refused Connect, and nothing of what callees report', () => {
+  it('has a refused Connect, and nothing of what ends one that was taken in or of what callees report', () => {
     const hello = create(WorkerServiceConnectRequestSchema, {
       message: { case: 'hello', value: { workerId: 'w1', namespace: 'shop' } },
     });
     expect(recordedOf('WorkerService/Connect', hello, refusal('INVALID_ARGUMENT'))).toMatchObject([
       { namespace: 'shop', object: { type: 'worker', name: 'w1' } },
     ]);
+    const taken = refusal('CONCURRENT_CHANGE');
+    expect(recordedOf('WorkerService/Connect', hello, taken, { isAccepted: true })).toEqual([]);
     expect(recordedOf('AttemptService/Complete', undefined, refusal('ATTEMPT_ENDED'))).toEqual([]);
   });
 

@@ -76,13 +76,13 @@ async function executeTask(
 }
 
 async function cancelByIds(request: GatewayRequest): Promise<Answer> {
-  const { executionIds } = parseFields(idsBody, (await request.json()) ?? {});
-  const known = new Map(executionIds.map((uuid) => [uuid, executionIdFromUuid(uuid)] as const));
+  const { executionIds: uuids } = parseFields(idsBody, (await request.json()) ?? {});
+  const known = new Map(uuids.map((uuid) => [uuid, executionIdFromUuid(uuid)] as const));
   const ids = [...new Set(known.values())].filter((id) => id !== undefined);
-  // Nothing that could be one of ours is asked for: there is nothing to call for either.
-  if (ids.length === 0) return jsonAnswer({ cancelled: [], notFound: [...known.keys()] });
+  // Nothing that could be one of ours is asked for. Who may ask is judged all the same: no execution has the id 1.
+  const executionIds = ids.length > 0 ? ids : [1n];
   const done = await request.call(executions.cancel, {
-    executions: { case: 'byIds', value: { executionIds: ids } },
+    executions: { case: 'byIds', value: { executionIds } },
     reason: cancelReason,
   });
   const named = (found: readonly bigint[]): string[] => {

@@ -49,7 +49,8 @@ function seenBy({ access }: Caller, named: NamedObject, deniedAccess: boolean): 
   return { ...named, namespace: isHidden ? undefined : namespace, details };
 }
 
-function isRecorded({ method }: Call, isDenied: boolean): boolean {
+function isRecorded({ method, isAccepted }: Call, isDenied: boolean): boolean {
   const calls = auditedCallsOf(method);
+  if (isAccepted) return false;
   return calls === 'denied' ? isDenied : calls !== 'none';
 }

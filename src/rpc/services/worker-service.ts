@@ -30,6 +30,7 @@ export function createWorkerService(workers: WorkerOperations): Service {
         fail: (error: unknown) => call.fail(error),
       };
       const session = await workers.connect(workerHelloFromMessage(message.value), stream, call.caller);
+      call.isAccepted = true;
       call.onStopping(() => {
         // What the worker runs, it takes along to another instance.
         outgoing.push(workerEventToMessage({ kind: 'drain' }));
