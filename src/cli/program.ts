@@ -2,6 +2,7 @@ import { Command, CommanderError } from 'commander';
 import { declareApply } from './apply-command.ts';
 import { declareCalendarCommands } from './calendar-commands.ts';
 import { declareExecutionCommands } from './execution-commands.ts';
+import { declareImport } from './import-command.ts';
 import { declareJobCommands } from './job-commands.ts';
 import { declareNamespaceCommands } from './namespace-commands.ts';
 import { plainText } from './plain-text.ts';
@@ -25,6 +26,7 @@ export function createProgram(version: string): Command {
   declareServe(program);
   declareMigrate(program);
   declareApply(program);
+  declareImport(program);
   declareJobCommands(program);
   declareExecutionCommands(program);
   declareCalendarCommands(program);

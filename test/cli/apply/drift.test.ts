@@ -128,7 +128,7 @@ const targets = {
   socket: {
     host: '::1',
     port: 9,
-    tls: { enabled: true, ca_pem: /-+BEGIN CERTIFICATE-[^]*?-END CERTIFICATE-+/.exec(firstBundle)![0] },
+    tls: { enabled: true, ca_pem: /-+BEGIN CERTIFICATE-[\s\S]*?-END CERTIFICATE-+/.exec(firstBundle)![0] },
     connect_timeout: '10s',
     idle_timeout: '1ms',
     heartbeat_timeout: '1s',
