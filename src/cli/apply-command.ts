@@ -75,7 +75,9 @@ async function apply(call: ClientCall, manifests: readonly Manifest[], options: 
   const { steps, refusals } = await surveyJobs(call, wanted, owned, { adopts: options.adopt === true });
   if (refusals.length > 0) {
     for (const refusal of refusals) output.remark(problemToText(refusal));
-    output.remark(`nothing was changed: ${refusals.length} of ${wanted.length} jobs cannot be applied`);
+    output.remark(
+      `nothing was changed: ${wanted.length - steps.length} of ${wanted.length} jobs cannot be applied`,
+    );
     return call.setExitCode(1);
   }
   const leftovers = findLeftovers(manifests, owned);

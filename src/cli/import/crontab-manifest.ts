@@ -144,7 +144,7 @@ function manifestText(
   if (isSeq(list)) {
     for (const [i, item] of list.items.entries()) (item as Node).commentBefore = ` line ${jobs[i]!.line}`;
   }
-  return document.toString({ lineWidth: 0, flowCollectionPadding: true });
+  return `${document.toString({ lineWidth: 0 }).trimEnd()}\n`;
 }
 
 function headerOf(source: string, queues: ReadonlyMap<string, string | undefined>): string {
