@@ -3,6 +3,7 @@ import { declareApply } from './apply-command.ts';
 import { declareAuditCommands } from './audit-commands.ts';
 import { declareCalendarCommands } from './calendar-commands.ts';
 import { declareExecutionCommands } from './execution-commands.ts';
+import { declareImport } from './import-command.ts';
 import { declareJobCommands } from './job-commands.ts';
 import { declareNamespaceCommands } from './namespace-commands.ts';
 import { plainText } from './plain-text.ts';
@@ -27,6 +28,7 @@ export function createProgram(version: string): Command {
   declareServe(program);
   declareMigrate(program);
   declareApply(program);
+  declareImport(program);
   declareJobCommands(program);
   declareExecutionCommands(program);
   declareCalendarCommands(program);

@@ -219,6 +219,24 @@ describe('carillon apply', () => {
     expect(results.map(({ exitCode }) => exitCode)).toEqual([2, 2, 2, 2, 2]);
   });
 
+  it('fires a one-shot that has just passed, and says so in its plan by no fire time', async () => {
+    const at = new Date(Date.now() - 5_000).toISOString();
+    const path = await manifest({ jobs: [{ name: 'just passed', schedules: [{ at }], target: worker }] });
+    expect(await apply(path)).toMatchObject({ exitCode: 0, stderr: '' });
+    expect((await apply(path)).stdout).toContain('= unchanged just passed');
+  });
+
+  it('does not end well when nobody reads what it does any more', async () => {
+    const jobs = Array.from({ length: 300 }, (_, i) => ({ name: `unread-${i}`, target: worker }));
+    const path = await manifest({ owner: 'unread', group: 'unread', jobs });
+    const running = start(path);
+    await running.awaitOutput('created unread/');
+    running.process.stdout!.destroy();
+    const { stderr, exitCode } = await running.result;
+    expect(exitCode).toBe(1);
+    expect(stderr).toMatch(/ not begun; apply again to go on$/m);
+  });
+
   it('makes one set of jobs when two apply at once; who came second says so', async () => {
     const jobs = Array.from({ length: 40 }, (_, i) => ({ name: `twice-${i}`, target: worker }));
     const path = await manifest({ owner: 'twice', group: 'twice', jobs });

@@ -94,7 +94,7 @@ describe('the README', () => {
         .replaceAll('127.0.0.1:50051', addresses.get('gRPC')!)
         .replaceAll('127.0.0.1:8080', addresses.get('HTTP')!)
         .replaceAll('127.0.0.1:9000', addresses.get('callee')!)
-        .replaceAll(/(npx carillon \w+ \w+)/g, `$1 --address ${addresses.get('gRPC')!}`);
+        .replaceAll(/(npx carillon (?:apply|\w+ \w+))/g, `$1 --address ${addresses.get('gRPC')!}`);
       const printed = await new Promise<string>((resolve) => {
         const bin = join(root, 'node_modules/.bin');
         const env = { ...process.env, PATH: `${bin}:${process.env.PATH}` };

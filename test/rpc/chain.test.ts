@@ -10,7 +10,7 @@ import {
 import { WorkerServiceConnectRequestSchema } from '../../gen/carillon/v1/worker_service_pb.js';
 import { Access } from '../../src/domain/access.ts';
 import { DomainError, type ErrorReason } from '../../src/domain/errors.ts';
-import type { Principal, RefusedCall } from '../../src/engine/operations.ts';
+import type { RefusedCall } from '../../src/engine/operations.ts';
 import { type Clock, systemClock } from '../../src/platform/clock.ts';
 import { noMetrics } from '../../src/platform/metrics.ts';
 import { anonymous, Call, type Interceptor } from '../../src/rpc/call.ts';

@@ -47,6 +47,9 @@ export type Manifest = {
   readonly jobs: readonly WantedJob[];
 };
 
+/** What says which job it is. */
+const keyNames = ['key', 'name', 'group', 'namespace'];
+
 const manifestKeys = ['owner', 'namespace', 'group', 'defaults', 'jobs'];
 
 /** What every job of a manifest falls back on. */
@@ -55,6 +58,8 @@ type Fallback = {
   readonly namespace: string;
   readonly group: string;
   readonly defaults?: PlacedMap;
+  /** Where the defaults are wrong, which has been told. */
+  readonly wrongDefaults: ReadonlySet<Place>;
 };
 
 /** The manifest of a document; undefined when it is none. What is wrong goes into `problems`. */
@@ -86,10 +91,12 @@ export function readManifest(document: PlacedValue, problems: Problem[]): Manife
   if (!isAbsent(defaults) && defaults.kind !== 'map') {
     return refuse(defaults.place, `defaults: is a map, not ${kindToText(defaults)}`);
   }
-  for (const name of ['key', 'name', 'group', 'namespace']) {
+  for (const name of keyNames) {
     const entry = defaults?.kind === 'map' ? defaults.entries.get(name) : undefined;
     if (entry) refuse(entry.place, `defaults.${name}: belongs to a job, or to the top of the manifest`);
   }
+  const wrong = defaults?.kind === 'map' ? problemsOfDefaults(defaults) : [];
+  problems.push(...wrong);
   const jobs = document.entries.get('jobs')?.value;
   if (isAbsent(jobs)) return refuse(place, 'jobs: is missing; a manifest without jobs says jobs: []');
   if (jobs.kind !== 'list') return refuse(jobs.place, `jobs: is a list, not ${kindToText(jobs)}`);
@@ -98,6 +105,7 @@ export function readManifest(document: PlacedValue, problems: Problem[]): Manife
     namespace: namespace ?? 'default',
     group,
     defaults: defaults?.kind === 'map' ? defaults : undefined,
+    wrongDefaults: new Set(wrong.map((each) => each.place)),
   };
   return {
     owner,
@@ -105,6 +113,16 @@ export function readManifest(document: PlacedValue, problems: Problem[]): Manife
     namespace,
     jobs: jobs.items.flatMap((item, i) => readJob(item, i, fallback, problems) ?? []),
   };
+}
+
+/** What is wrong in the defaults themselves: told once, and not for each job. */
+function problemsOfDefaults(defaults: PlacedMap): readonly Problem[] {
+  const reading: Reading = { problems: [], places: new Map() };
+  const entries = [...defaults.entries].filter(
+    ([name]) => !keyNames.includes(name) && !outputOnlyFields.has(fieldOf(name)?.name ?? ''),
+  );
+  messageJson(JobSchema, { ...defaults, entries: new Map(entries) }, 'defaults', reading);
+  return reading.problems;
 }
 
 function readJob(
@@ -123,8 +141,7 @@ function readJob(
   const definition = new Map<string, PlacedEntry>();
   for (const [name, entry] of [...(fallback.defaults?.entries ?? []), ...value.entries]) {
     const { name: fieldName } = fieldOf(name) ?? {};
-    const isKey = ['name', 'group', 'namespace', 'key'].includes(name);
-    if (isKey || outputOnlyFields.has(fieldName ?? '')) continue;
+    if (keyNames.includes(name) || outputOnlyFields.has(fieldName ?? '')) continue;
     // Under whichever spelling: what a job says takes the place of its default.
     const earlier = [...definition.keys()].find((each) => fieldOf(each) && fieldOf(each) === fieldOf(name));
     if (earlier !== undefined && !value.entries.has(earlier)) definition.delete(earlier);
@@ -134,7 +151,9 @@ function readJob(
   const label = `job ${JSON.stringify(key?.name ?? `jobs[${position}]`)}: `;
   const job =
     reading.problems.length === 0 && key ? jobOf(json, key, fallback.owner, reading, place) : undefined;
-  problems.push(...reading.problems.map((each) => ({ ...each, text: label + each.text })));
+  for (const each of reading.problems) {
+    if (!fallback.wrongDefaults.has(each.place)) problems.push({ ...each, text: label + each.text });
+  }
   return job && { job, owner: fallback.owner, place, places: reading.places };
 }
 

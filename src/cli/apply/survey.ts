@@ -56,27 +56,27 @@ export async function surveyJobs(
   { adopts }: { readonly adopts: boolean },
 ): Promise<{ readonly steps: readonly Step[]; readonly refusals: readonly Problem[] }> {
   const known = new Map(owned.flatMap((job) => (job.key ? [[keyText(job.key), job] as const] : [])));
-  const refusals: Problem[] = [];
-  const steps = await mapInFlight(wanted, call.signal, async (each) => {
-    const present = known.get(keyText(each.job.key)) ?? (await findJob(call, each));
-    const refusal = present && ownerRefusal(each, present, adopts);
-    if (refusal !== undefined) {
-      refusals.push({
-        place: each.place,
-        text: `job ${JSON.stringify(jobKeyToText(each.job.key))} ${refusal}`,
-      });
-      return undefined;
-    }
-    try {
-      return await surveyJob(call, each, present);
-    } catch (error) {
-      if (!(error instanceof ConnectError) || !isRefusal(error)) throw error;
-      refusals.push(...problemsOf(error, each));
-      return undefined;
-    }
-  });
-  refusals.sort((a, b) => a.place.line - b.place.line);
-  return { steps: steps.filter((step) => step !== undefined), refusals };
+  const surveyed = await mapInFlight(
+    wanted,
+    call.signal,
+    async (each): Promise<Step | readonly Problem[]> => {
+      const present = known.get(keyText(each.job.key)) ?? (await findJob(call, each));
+      const refusal = present && ownerRefusal(each, present, adopts);
+      if (refusal !== undefined) {
+        return [{ place: each.place, text: `job ${JSON.stringify(jobKeyToText(each.job.key))} ${refusal}` }];
+      }
+      try {
+        return await surveyJob(call, each, present);
+      } catch (error) {
+        if (!(error instanceof ConnectError) || !isRefusal(error)) throw error;
+        return problemsOf(error, each);
+      }
+    },
+  );
+  return {
+    steps: surveyed.filter((each): each is Step => 'action' in each),
+    refusals: surveyed.flatMap((each) => ('action' in each ? [] : each)),
+  };
 }
 
 async function findJob({ jobs, signal }: SurveyCall, { job: { key } }: WantedJob): Promise<Job | undefined> {
@@ -96,8 +96,16 @@ async function surveyJob(call: SurveyCall, wanted: WantedJob, present: Job | und
   const valid = await jobs.add({ job, replace: present !== undefined, validateOnly: true }, { signal });
   const preview = (request: Parameters<typeof jobs.preview>[0]) =>
     jobs.preview({ ...request, count: shownFireTimes }, { signal });
-  const unsaved = async () =>
-    job.schedules.length > 0 ? preview({ schedules: job.schedules, key: job.key }) : undefined;
+  const unsaved = async () => {
+    if (job.schedules.length === 0) return undefined;
+    try {
+      return await preview({ schedules: job.schedules, key: job.key });
+    } catch (error) {
+      // What is left of it has just passed, within the grace: it fires at once, and never again.
+      if (error instanceof ConnectError && carillonReason(error) === 'INVALID_SCHEDULE') return undefined;
+      throw error;
+    }
+  };
   const { warnings } = valid;
   if (!present) {
     // What the reply to Add says of schedules is spread by an id that is drawn for it; the preview's goes with its times.

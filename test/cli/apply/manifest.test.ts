@@ -206,6 +206,15 @@ describe('what is wrong is told with its place:', () => {
     expect(problemsOf(jobWith('priority: x', 'overlap: x'), 'nothing: 1')).toHaveLength(4);
   });
 
+  it('what is wrong in the defaults once, and not for each job', () => {
+    const text = 'defaults: {retry: {max: 1}, overlap: x}\njobs: [{name: a}, {name: b, priority: x}]';
+    expect(problemsOf(text)).toEqual([
+      'a.yaml:1:20: defaults.retry.max: there is no such key; there are max_attempts, initial_backoff, max_backoff, multiplier, jitter',
+      'a.yaml:1:38: defaults.overlap: is one of SKIP, BUFFER_ONE, BUFFER_ALL, CANCEL_OTHER, ALLOW, not the text "x"',
+      'a.yaml:2:39: job "b": priority: is a whole number, not the text "x"',
+    ]);
+  });
+
   it('a cron that begins with an asterisk gets the hint to quote it', () => {
     expect(problemsOf('jobs: [{name: n, schedules: [{cron: * * * * *}]}]')[0]).toContain('put in quotes');
   });
