@@ -17,6 +17,7 @@ import type { Logger } from './platform/logger.ts';
 import { noMetrics } from './platform/metrics.ts';
 import type { Service } from './platform/service.ts';
 import { createChain } from './rpc/chain.ts';
+import { ConnectionCounter } from './rpc/connection-counter.ts';
 import { GrpcServer } from './rpc/grpc-server.ts';
 import { HttpServer } from './rpc/http-server.ts';
 import { createServices } from './rpc/services/services.ts';
@@ -137,12 +138,21 @@ export class App implements Service {
     const chain = createChain({ clock, logger, metrics: noMetrics, services });
     const ready = operations.ready;
     const tls = await this.#startTls();
+    const {
+      maxConnections: max,
+      maxConnectionsPerAddress: maxPerAddress,
+      maxConnectionAgeMs,
+    } = config.server;
+    const connections = new ConnectionCounter({ clock, logger, max, maxPerAddress });
+    const guard = { connections, maxAgeMs: maxConnectionAgeMs };
     const grpc = new GrpcServer({
       address: listenAddressToText(config.grpc.address),
       services,
       chain,
       ready,
       clock,
+      logger,
+      guard,
       tls,
     });
     const http = new HttpServer({
@@ -152,6 +162,7 @@ export class App implements Service {
       ready,
       clock,
       logger,
+      guard,
       tls,
       corsOrigins: config.http.corsOrigins,
     });

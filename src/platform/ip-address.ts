@@ -142,3 +142,14 @@ function embeddedIpv4(address: Address): Address | undefined {
   const isEmbedded = address.range() === 'ipv4Mapped' || isWithin(address, nat64);
   return isEmbedded ? ipaddr.fromByteArray(address.toByteArray().slice(12)) : undefined;
 }
+
+/**
+ * What is counted as one caller of the network: an IPv4 address, or the 64
+ * leading bits of an IPv6 one, because each line gets that many addresses for
+ * itself. A text that is no address is one caller by itself.
+ */
+export function callerNetworkOf(text: string): string {
+  const address = addressFrom(text);
+  if (!address) return text;
+  return addressRangeToText(wholeRange({ first: address, bits: address.kind() === 'ipv4' ? 32 : 64 }));
+}
