@@ -111,7 +111,14 @@ const servers: Readonly<Record<string, () => Promise<number>>> = {
     const logger = createLogger({ level: 'info' });
     const chain = createChain({ clock: systemClock, logger, metrics: noMetrics, services, refusals });
     const { ready } = operations;
-    const server = new GrpcServer({ address: '127.0.0.1:0', services, chain, ready, clock: systemClock });
+    const server = new GrpcServer({
+      address: '127.0.0.1:0',
+      services,
+      chain,
+      ready,
+      clock: systemClock,
+      logger,
+    });
     await server.start();
     return Number(server.address.split(':').at(-1));
   },

@@ -19,6 +19,7 @@ import type { Logger } from './platform/logger.ts';
 import { noMetrics } from './platform/metrics.ts';
 import type { Service } from './platform/service.ts';
 import { createChain } from './rpc/chain.ts';
+import { ConnectionCounter } from './rpc/connection-counter.ts';
 import { GrpcServer } from './rpc/grpc-server.ts';
 import { HttpServer } from './rpc/http-server.ts';
 import { createServices } from './rpc/services/services.ts';
@@ -162,12 +163,21 @@ export class App implements Service {
         'bearer tokens come in plain text; put TLS in front of this instance, or configure it here',
       );
     }
+    const {
+      maxConnections: max,
+      maxConnectionsPerAddress: maxPerAddress,
+      maxConnectionAgeMs,
+    } = config.server;
+    const connections = new ConnectionCounter({ clock, logger, max, maxPerAddress });
+    const guard = { connections, maxAgeMs: maxConnectionAgeMs };
     const grpc = new GrpcServer({
       address: listenAddressToText(config.grpc.address),
       services,
       chain,
       ready,
       clock,
+      logger,
+      guard,
       tls,
     });
     const http = new HttpServer({
@@ -177,6 +187,7 @@ export class App implements Service {
       ready,
       clock,
       logger,
+      guard,
       tls,
       corsOrigins: config.http.corsOrigins,
       mounts: createGateways({

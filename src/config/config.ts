@@ -84,6 +84,24 @@ export type Config = {
      */
     readonly corsOrigins: readonly string[];
   };
+  readonly server: {
+    /**
+     * Connections of all callers to both ports. Default 10,000, sensible 100–100,000; one more is closed without an
+     * answer. Lower: callers wait for each other. Higher needs `ulimit -n` above it, and 50 KB of memory for each.
+     */
+    readonly maxConnections: number;
+    /**
+     * Connections of one address, counted over both ports; of IPv6 addresses, of one /64. Default 1,000, sensible 20–
+     * `server.maxConnections`. Lower: callers behind one proxy or NAT are refused. Higher: one caller can take them all.
+     */
+    readonly maxConnectionsPerAddress: number;
+    /**
+     * How old a connection may get, give or take a tenth; then its calls have a minute, and the caller connects again.
+     * Default 0, any age; sensible 5 minutes to a day, behind a balancer of connections, so that callers find new
+     * instances. Shorter: log streams and workers' streams break off and go on all the time.
+     */
+    readonly maxConnectionAgeMs: number;
+  };
   readonly tls: {
     /**
      * The certificate of both listeners in PEM, with those of the authorities between it and one that callers trust.

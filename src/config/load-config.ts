@@ -37,6 +37,17 @@ export function loadConfig(
         originFromText,
       ),
     },
+    server: {
+      maxConnections: read.integer('CARILLON_SERVER_MAX_CONNECTIONS', 10_000, { min: 10, max: 1_000_000 }),
+      maxConnectionsPerAddress: read.integer('CARILLON_SERVER_MAX_CONNECTIONS_PER_ADDRESS', 1_000, {
+        min: 1,
+        max: 1_000_000,
+      }),
+      maxConnectionAgeMs: read.integer('CARILLON_SERVER_MAX_CONNECTION_AGE_MS', 0, {
+        min: 0,
+        max: 30 * 24 * hourMs,
+      }),
+    },
     tls: {
       certFile: read.text('CARILLON_TLS_CERT_FILE'),
       keyFile: read.text('CARILLON_TLS_KEY_FILE'),

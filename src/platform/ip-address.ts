@@ -144,14 +144,16 @@ function embeddedIpv4(address: Address): Address | undefined {
 }
 
 /**
- * What belongs to one caller of an address and port, as text to count by: an
- * IPv4 address, or the 64 leading bits of an IPv6 one, of which every household
- * has 2^64. Anything else stays as it is.
+ * What is counted as one caller of the network: an IPv4 address, or the 64
+ * leading bits of an IPv6 one, because each line gets that many addresses for
+ * itself. A text that is no address is one caller by itself.
  */
-export function addressBlock(peer: string): string {
-  const host = isIP(peer) ? peer : peer.replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1');
-  if (isIP(host) === 0) return host;
-  const address = ipaddr.process(host);
-  if (address.kind() === 'ipv4') return address.toString();
-  return `${ipaddr.IPv6.networkAddressFromCIDR(`${address.toString()}/64`).toString()}/64`;
+export function callerNetworkOf(text: string): string {
+  const address = addressFrom(text);
+  if (!address) return text;
+  return addressRangeToText(wholeRange({ first: address, bits: address.kind() === 'ipv4' ? 32 : 64 }));
 }
+
+/** The same of an address and port, as connections tell it. */
+export const callerNetworkOfPeer = (peer: string): string =>
+  callerNetworkOf(isIP(peer) ? peer : peer.replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1'));

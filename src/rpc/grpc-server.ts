@@ -13,10 +13,13 @@ import type { TLSSocket } from 'node:tls';
 import { type ChannelOptions, Server, ServerCredentials } from '@grpc/grpc-js';
 import { Health } from '../../gen/grpc/health/v1/health_pb.js';
 import type { Clock } from '../platform/clock.ts';
+import type { Logger } from '../platform/logger.ts';
 import type { Service as Part } from '../platform/service.ts';
 import { formatAddress, parseAddress } from './address.ts';
 import type { Interceptor } from './call.ts';
 import { gateConnections } from './connection-gate.ts';
+import { ConnectionGuard, type ConnectionGuardOptions } from './connection-guard.ts';
+import { http2Limits } from './connection-limits.ts';
 import { GrpcTlsCredentials } from './grpc-credentials.ts';
 import { decodeForChain, definitionOf, implementationOf } from './grpc-definitions.ts';
 import { GrpcHealth } from './grpc-health.ts';
@@ -37,16 +40,15 @@ export type GrpcServerOptions = {
   /** Resolves while the instance can serve; for health checks. */
   readonly ready: () => Promise<void>;
   readonly clock: Clock;
+  readonly logger: Logger;
+  /** What connections may do beyond their calls. */
+  readonly guard?: Omit<ConnectionGuardOptions, 'clock' | 'logger'> | undefined;
   /** Its certificate, which has to be started before the server. Default none: plain text. */
   readonly tls?: TlsMaterial | undefined;
   /** Whether tools may ask for the protos. Default true. */
   readonly reflection?: boolean;
   /** The largest message that is taken, in bytes. Default 4 MiB; the fields' own bounds add up to about that. */
   readonly maxReceiveBytes?: number;
-  /** The most calls at once on one connection. Default 1,000; below 100 busy clients wait for each other. */
-  readonly maxConcurrentStreams?: number;
-  /** What one connection may hold in memory, in MiB. Default 64; below 10 large requests side by side are refused. */
-  readonly maxSessionMemoryMiB?: number;
   /** How long a request may take to arrive, in milliseconds. Default 30,000. */
   readonly requestTimeoutMs?: number;
   /** After how long without traffic a connection is pinged, in milliseconds. Default 30,000. */
@@ -63,6 +65,7 @@ export class GrpcServer implements Part {
   readonly #options: GrpcServerOptions;
   readonly #live = new LiveCalls();
   readonly #server: Server;
+  readonly #guard: ConnectionGuard;
   #isStopping = false;
   #address: string | undefined;
   #starting: Promise<void> | undefined;
@@ -71,6 +74,8 @@ export class GrpcServer implements Part {
   constructor(options: GrpcServerOptions) {
     this.#options = options;
     this.#server = new Server(channelOptions(options));
+    Object.assign(insideOf(this.#server).commonServerOptions, http2Limits);
+    this.#guard = new ConnectionGuard({ ...options.guard, clock: options.clock, logger: options.logger });
     this.#addServices();
   }
 
@@ -123,7 +128,10 @@ export class GrpcServer implements Part {
       });
     });
     this.#address = formatAddress({ host, port });
-    for (const server of http2ServersOf(this.#server).keys()) {
+    this.#guard.start();
+    for (const server of insideOf(this.#server).http2Servers.keys()) {
+      this.#guard.guardConnections(server);
+      this.#guard.guardSessions(server);
       if (tls) gateConnections<TLSSocket>(server, 'secureConnection', (socket) => tls.admits(socket));
       closeSlowRequests(server, {
         clock,
@@ -149,10 +157,11 @@ export class GrpcServer implements Part {
     const noCalls = this.#live.idle().then(() => clock.sleep(lingerMs));
     await Promise.race([noCalls, new Promise<void>((resolve) => this.#server.tryShutdown(() => resolve()))]);
     cancelEnd();
-    for (const { sessions } of http2ServersOf(this.#server).values()) {
+    for (const { sessions } of insideOf(this.#server).http2Servers.values()) {
       for (const session of sessions) session.destroy();
     }
     this.#server.forceShutdown();
+    this.#guard.stop();
   }
 }
 
@@ -162,8 +171,6 @@ const lingerMs = 250;
 function channelOptions(options: GrpcServerOptions): ChannelOptions {
   return {
     'grpc.max_receive_message_length': options.maxReceiveBytes ?? 4 * 1_024 * 1_024,
-    'grpc.max_concurrent_streams': options.maxConcurrentStreams ?? 1_000,
-    'grpc-node.max_session_memory': options.maxSessionMemoryMiB ?? 64,
     'grpc.keepalive_time_ms': options.keepaliveMs ?? 30_000,
     'grpc.keepalive_timeout_ms': 20_000,
     // Nobody reads it, and it costs counters on every call.
@@ -171,13 +178,15 @@ function channelOptions(options: GrpcServerOptions): ChannelOptions {
   };
 }
 
-/**
- * The HTTP/2 servers inside grpc-js with their sessions, which it has no options
- * for. The member is private there; tests of slow requests and of stopping hold it.
- */
-function http2ServersOf(
-  server: Server,
-): ReadonlyMap<EventEmitter, { readonly sessions: ReadonlySet<Http2Session> }> {
-  const inside = server as unknown as { readonly http2Servers: ReturnType<typeof http2ServersOf> };
-  return inside.http2Servers;
+/** What grpc-js keeps to itself. */
+type Inside = {
+  /** What each HTTP/2 server is made with; there are options for three of its settings only. */
+  readonly commonServerOptions: object;
+  /** The HTTP/2 servers with their sessions. */
+  readonly http2Servers: ReadonlyMap<EventEmitter, { readonly sessions: ReadonlySet<Http2Session> }>;
+};
+
+/** The private members of grpc-js's server; tests of limits, slow requests and stopping hold them. */
+function insideOf(server: Server): Inside {
+  return server as unknown as Inside;
 }

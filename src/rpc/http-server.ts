@@ -20,6 +20,8 @@ import type { Service as Part } from '../platform/service.ts';
 import { formatAddress, parseAddress } from './address.ts';
 import type { Interceptor } from './call.ts';
 import { createConnectRoutes } from './connect-routes.ts';
+import { ConnectionGuard, type ConnectionGuardOptions } from './connection-guard.ts';
+import { http2Limits, maxHeaderBytes } from './connection-limits.ts';
 import { createCors } from './http-cors.ts';
 import { aboutPage, createProbes, notFoundPage, sendJson } from './http-pages.ts';
 import { LiveCalls } from './live-calls.ts';
@@ -40,6 +42,8 @@ export type HttpServerOptions = {
   readonly ready: () => Promise<void>;
   readonly clock: Clock;
   readonly logger: Logger;
+  /** What connections may do beyond their requests. */
+  readonly guard?: Omit<ConnectionGuardOptions, 'clock' | 'logger'> | undefined;
   /** Its certificate, which has to be started before the server. Default none: plain text. */
   readonly tls?: TlsMaterial | undefined;
   /**
@@ -76,6 +80,7 @@ export class HttpServer implements Part {
   readonly #handlers: readonly Mount[];
   readonly #http1: Http1Server;
   readonly #http2: Http2Server;
+  readonly #guard: ConnectionGuard;
   readonly #closeSilent: () => void;
   #isStopping = false;
   #address: string | undefined;
@@ -84,18 +89,27 @@ export class HttpServer implements Part {
 
   constructor(options: HttpServerOptions) {
     this.#options = options;
+    const { clock, logger, tls, headersTimeoutMs = 10_000 } = options;
+    this.#guard = new ConnectionGuard({
+      firstFramesTimeoutMs: headersTimeoutMs,
+      ...options.guard,
+      clock,
+      logger,
+    });
     this.#handlers = this.#createHandlers();
     this.#http1 = this.#createHttp1();
     this.#http2 = this.#createHttp2();
-    const { clock, tls, headersTimeoutMs = 10_000 } = options;
     this.#closeSilent = sharePort({
       http1: this.#http1,
       http2: this.#http2,
+      onHttp1: (socket) => this.#guard.guardSocket(socket),
       tls,
       clock,
       firstBytesTimeoutMs: headersTimeoutMs,
     });
     this.#http1.prependListener('connection', (socket: Socket) => this.#keep(socket));
+    this.#guard.guardConnections(this.#http1);
+    this.#guard.guardSessions(this.#http2);
   }
 
   /** Where it listens, with the port that it got. Throws before `start` has resolved. */
@@ -136,6 +150,7 @@ export class HttpServer implements Part {
       headersTimeout: headersTimeoutMs,
       requestTimeout: requestTimeoutMs,
       keepAliveTimeout: idleTimeoutMs,
+      maxHeaderSize: maxHeaderBytes,
       // TCP's own, so that watchers whose machine is gone are noticed.
       keepAlive: true,
       keepAliveInitialDelay: 30_000,
@@ -144,7 +159,7 @@ export class HttpServer implements Part {
     const server = tls ? createTlsServer(tls, options) : createHttp1Server(options);
     server.on('request', (request, response) => {
       closeUnreadRequest(request, response, clock);
-      if (this.#isStopping) response.setHeader('connection', 'close');
+      if (this.#isStopping || this.#guard.isTooOld(request.socket)) response.setHeader('connection', 'close');
       this.#handle(request, response);
     });
     return server;
@@ -153,11 +168,7 @@ export class HttpServer implements Part {
   #createHttp2(): Http2Server {
     const { services, clock, requestTimeoutMs = 30_000 } = this.#options;
     const streamPaths = requestStreamPaths(services);
-    const server = createHttp2Server({
-      settings: { maxConcurrentStreams: 1_000 },
-      maxSessionMemory: 64,
-      maxSessionInvalidFrames: 100,
-    });
+    const server = createHttp2Server(http2Limits);
     server.on('request', (request, response) =>
       this.#handle(request as unknown as HttpRequest, response as unknown as HttpResponse),
     );
@@ -194,6 +205,7 @@ export class HttpServer implements Part {
     const { host, port } = parseAddress(address);
     if (tls) (this.#http1 as HttpsServer).setSecureContext(tls.context);
     this.#http1.listen({ host, port });
+    this.#guard.start();
     try {
       await once(this.#http1, 'listening');
     } catch (error) {
@@ -208,7 +220,7 @@ export class HttpServer implements Part {
     this.#isStopping = true;
     this.#live.stopStreams(serverIsStopping);
     await this.#starting?.catch(() => undefined);
-    if (!this.#http1.listening) return;
+    if (!this.#http1.listening) return this.#guard.stop();
     const done = new AbortController();
     const closed = once(this.#http1, 'close').then(() => done.abort());
     this.#http1.close();
@@ -225,6 +237,7 @@ export class HttpServer implements Part {
     cancelEnd();
     cancelCut();
     await closed;
+    this.#guard.stop();
   }
 }
 

@@ -50,7 +50,15 @@ export function startBidi(method: BidiMethod, call: Call, requests: RequestStrea
 export async function* serveResponses(call: Call, start: StartHandler): AsyncGenerator<Message, void, void> {
   let messages: AsyncIterator<Message> | undefined;
   let free = (): void => undefined;
-  call.whenSettled(() => free());
+  const letGo = (): void => {
+    // Not awaited: a generator that waits returns when the call's signal frees it.
+    messages?.return?.().catch(() => undefined);
+  };
+  call.whenSettled(() => {
+    free();
+    // Here too, because a response that nobody takes keeps the one who iterates for ever.
+    letGo();
+  });
   try {
     if (call.isSettled) return;
     const started = start();
@@ -68,8 +76,7 @@ export async function* serveResponses(call: Call, start: StartHandler): AsyncGen
     call.fail(error);
   } finally {
     call.fail(callerIsGone());
-    // Not awaited: a generator that waits returns when the call's signal frees it.
-    messages?.return?.().catch(() => undefined);
+    letGo();
   }
 }
 

@@ -18,6 +18,8 @@ const preface = Buffer.from('PRI * HTTP/2.0\r\n', 'latin1');
 export type SharedPortOptions = {
   readonly http1: Http1Server;
   readonly http2: Http2Server;
+  /** Told of each connection that goes to the HTTP/1 server. */
+  readonly onHttp1: (socket: Socket) => void;
   /** Whom the TLS of the HTTP/1 server admits; undefined where it has none. */
   readonly tls: TlsMaterial | undefined;
   readonly clock: Clock;
@@ -34,7 +36,7 @@ type TellHttp2 = (seen: Buffer) => boolean | undefined;
  * neither server knows of them yet.
  */
 export function sharePort(options: SharedPortOptions): () => void {
-  const { http1, http2, tls, clock, firstBytesTimeoutMs } = options;
+  const { http1, http2, onHttp1, tls, clock, firstBytesTimeoutMs } = options;
   const silent = new Set<Socket>();
   const event = tls === undefined ? 'connection' : 'secureConnection';
   const http1Listeners = http1.listeners(event);
@@ -71,7 +73,10 @@ export function sharePort(options: SharedPortOptions): () => void {
         // that is the end of the connection, and of the streams on it.
         socket.allowHalfOpen = false;
         http2.emit('connection', socket);
-      } else for (const listener of http1Listeners) listener.call(http1, socket);
+        return;
+      }
+      onHttp1(socket);
+      for (const listener of http1Listeners) listener.call(http1, socket);
     });
   }
 }

@@ -25,6 +25,7 @@ describe('loadConfig', () => {
     expect(load({})).toEqual({
       grpc: { address: { host: '127.0.0.1', port: 50_051 } },
       http: { address: { host: '127.0.0.1', port: 8_080 }, corsOrigins: [] },
+      server: { maxConnections: 10_000, maxConnectionsPerAddress: 1_000, maxConnectionAgeMs: 0 },
       tls: { certFile: undefined, keyFile: undefined, clientCaFile: undefined },
       gateways: [],
       gatewayTimeZone: 'UTC',
@@ -109,6 +110,9 @@ describe('loadConfig', () => {
     ['CARILLON_ENGINE_INSTANCE_TTL_MS', '300000', (c) => c.engine.instanceTtlMs, 300_000],
     ['CARILLON_ENGINE_SHUTDOWN_GRACE_MS', '0', (c) => c.engine.shutdownGraceMs, 0],
     ['CARILLON_STREAM_BUFFER_BYTES', '16384', (c) => c.stream.bufferBytes, 16_384],
+    ['CARILLON_SERVER_MAX_CONNECTIONS', '100', (c) => c.server.maxConnections, 100],
+    ['CARILLON_SERVER_MAX_CONNECTIONS_PER_ADDRESS', '20', (c) => c.server.maxConnectionsPerAddress, 20],
+    ['CARILLON_SERVER_MAX_CONNECTION_AGE_MS', '3600000', (c) => c.server.maxConnectionAgeMs, 3_600_000],
     ['CARILLON_FEED_RETENTION_MS', '60000', (c) => c.feed.retentionMs, 60_000],
   ])('reads %s=%s', (name, value, option, expected) => {
     expect(option(load({ [name]: value }))).toEqual(expected);

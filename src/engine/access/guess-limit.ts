@@ -1,5 +1,5 @@
 import type { Clock } from '../../platform/clock.ts';
-import { addressBlock } from '../../platform/ip-address.ts';
+import { callerNetworkOfPeer } from '../../platform/ip-address.ts';
 
 /** How many wrong credentials an address may show in a row. */
 const burst = 20;
@@ -28,13 +28,13 @@ export class GuessLimit {
 
   /** How long an address has to wait before it may try again, in milliseconds; 0: not at all. */
   waitMs(peer: string): number {
-    const bookedMs = (this.#bookedUntilMs.get(addressBlock(peer)) ?? 0) - this.#clock.monotonicMs();
+    const bookedMs = (this.#bookedUntilMs.get(callerNetworkOfPeer(peer)) ?? 0) - this.#clock.monotonicMs();
     return Math.max(0, bookedMs - (burst - 1) * refillMs);
   }
 
   /** Notes that an address has shown a wrong credential. */
   noteFailure(peer: string): void {
-    const address = addressBlock(peer);
+    const address = callerNetworkOfPeer(peer);
     const nowMs = this.#clock.monotonicMs();
     const bookedMs = Math.max(nowMs, this.#bookedUntilMs.get(address) ?? 0) + refillMs;
     this.#bookedUntilMs.delete(address);

@@ -3,7 +3,7 @@ import { unrestricted } from '../../../src/domain/access.ts';
 import { Authentication } from '../../../src/engine/access/authentication.ts';
 import { GuessLimit } from '../../../src/engine/access/guess-limit.ts';
 import type { Principal } from '../../../src/engine/operations.ts';
-import { addressBlock } from '../../../src/platform/ip-address.ts';
+import { callerNetworkOfPeer } from '../../../src/platform/ip-address.ts';
 import type { TokenProof } from '../../../src/store/token-store.ts';
 import { ManualClock } from '../../platform/manual-clock.ts';
 
@@ -95,14 +95,14 @@ describe('credentials', () => {
 
 describe('who guesses is counted by address', () => {
   it.each([
-    ['192.0.2.1:50000', '192.0.2.1'],
-    ['192.0.2.1', '192.0.2.1'],
-    ['::ffff:192.0.2.1:50000', '192.0.2.1'],
+    ['192.0.2.1:50000', '192.0.2.1/32'],
+    ['192.0.2.1', '192.0.2.1/32'],
+    ['::ffff:192.0.2.1:50000', '192.0.2.1/32'],
     ['[2001:db8:1:2:3:4:5:6]:50000', '2001:db8:1:2::/64'],
     ['2001:db8:1:2::9', '2001:db8:1:2::/64'],
     ['unknown', 'unknown'],
   ])('%s as %s', (peer, block) => {
-    expect(addressBlock(peer)).toBe(block);
+    expect(callerNetworkOfPeer(peer)).toBe(block);
   });
 
   it('forgets the oldest of more addresses than it remembers', () => {
