@@ -1,10 +1,20 @@
 import type { RunLimits } from './run-limits.ts';
 
+/** What the jobs of a namespace may take together, and what calls may make in it; what is absent has no limit. */
+export type NamespaceLimits = RunLimits & {
+  readonly maxJobs?: number;
+  /** How many executions calls make in a minute. */
+  readonly executionsPerMinute?: number;
+  readonly logBytesPerAttempt?: number;
+  /** How many streams are open at once on each instance. */
+  readonly maxStreams?: number;
+};
+
 /** What separates tenants: the outermost part of a job's key. */
 export type Namespace = {
   readonly name: string;
   readonly description: string;
-  readonly limits: RunLimits;
+  readonly limits: NamespaceLimits;
   readonly createdAt: Date;
   readonly updatedAt: Date;
 };

@@ -1,5 +1,4 @@
-import type { Namespace, Queue } from '../domain/namespace.ts';
-import type { RunLimits } from '../domain/run-limits.ts';
+import type { Namespace, NamespaceLimits, Queue } from '../domain/namespace.ts';
 import type { Notifier } from '../store/notifier.ts';
 import type { Store } from '../store/store.ts';
 import { auditRow, changesBetween } from './audit/audit-rows.ts';
@@ -49,7 +48,7 @@ export class NamespaceDesk implements NamespaceOperations {
 
   async update(
     name: string,
-    changes: { readonly description?: string; readonly limits?: RunLimits },
+    changes: { readonly description?: string; readonly limits?: NamespaceLimits },
     caller: Caller,
   ): Promise<Namespace> {
     const { store } = this.#options;

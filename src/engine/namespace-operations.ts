@@ -1,5 +1,4 @@
-import type { Namespace, NamespaceDraft, Queue, QueueDraft } from '../domain/namespace.ts';
-import type { RunLimits } from '../domain/run-limits.ts';
+import type { Namespace, NamespaceDraft, NamespaceLimits, Queue, QueueDraft } from '../domain/namespace.ts';
 import type { Caller, Page } from './operations.ts';
 
 export type { NamespaceDraft, QueueDraft };
@@ -17,7 +16,7 @@ export type NamespaceOperations = {
   /** Changes what is given. */
   update(
     name: string,
-    changes: { readonly description?: string; readonly limits?: RunLimits },
+    changes: { readonly description?: string; readonly limits?: NamespaceLimits },
     caller: Caller,
   ): Promise<Namespace>;
   /** Makes a queue where there is none, and sets its limits. */

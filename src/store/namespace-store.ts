@@ -1,4 +1,4 @@
-import type { Namespace, NamespaceDraft, Queue } from '../domain/namespace.ts';
+import type { Namespace, NamespaceDraft, NamespaceLimits, Queue } from '../domain/namespace.ts';
 import type { RunLimits } from '../domain/run-limits.ts';
 import { type Db, run, type Tx } from './database.ts';
 import { laneOf } from './lanes.ts';
@@ -33,9 +33,10 @@ export class PgNamespaceStore {
     const inserted = await run(
       tx,
       `/* insert_namespace */
-       insert into carillon.namespace (name, description, max_running, start_count, start_period_ms, limits_changed_at)
-       values ($1, $2, $3, $4, $5, clock_timestamp()) on conflict (name) do nothing returning id`,
-      [name, description, ...limitValues(limits)],
+       insert into carillon.namespace (name, description, max_running, start_count, start_period_ms, max_jobs,
+                                       executions_per_minute, log_bytes_per_attempt, max_streams, limits_changed_at)
+       values ($1, $2, $3, $4, $5, $6, $7, $8, $9, clock_timestamp()) on conflict (name) do nothing returning id`,
+      [name, description, ...limitValues(limits), ...intakeValues(limits)],
     );
     return inserted.length > 0;
   }
@@ -44,10 +45,20 @@ export class PgNamespaceStore {
   async update(
     tx: Tx,
     name: string,
-    changes: { readonly description?: string; readonly limits?: RunLimits },
+    changes: { readonly description?: string; readonly limits?: NamespaceLimits },
   ): Promise<Namespace | undefined> {
     const { description, limits } = changes;
-    if (limits) await run(tx, changeLimits('namespace', 'name = $1'), [name, ...limitValues(limits)]);
+    if (limits) {
+      await run(tx, changeLimits('namespace', 'name = $1'), [name, ...limitValues(limits)]);
+      await run(
+        tx,
+        `/* limit_intake */
+         update carillon.namespace
+            set max_jobs = $2, executions_per_minute = $3, log_bytes_per_attempt = $4, max_streams = $5
+          where name = $1`,
+        [name, ...intakeValues(limits)],
+      );
+    }
     if (description !== undefined) {
       await run(
         tx,
@@ -199,18 +210,33 @@ type LimitRow = {
   readonly createdAt: Date;
   readonly updatedAt: Date;
 };
-type NamespaceRow = LimitRow & { readonly name: string; readonly description: string };
+type NamespaceRow = LimitRow & {
+  readonly name: string;
+  readonly description: string;
+  readonly maxJobs: number | null;
+  readonly executionsPerMinute: number | null;
+  readonly logBytesPerAttempt: number | null;
+  readonly maxStreams: number | null;
+};
 type QueueRow = LimitRow & { readonly name: string; readonly namespace: string };
 
 const limitColumns = `max_running as "maxRunning", start_count as "startCount", start_period_ms as "startPeriodMs",
   created_at as "createdAt", updated_at as "updatedAt"`;
-const selectNamespace = `select name, description, ${limitColumns} from carillon.namespace`;
+const selectNamespace = `select name, description, max_jobs as "maxJobs", executions_per_minute as "executionsPerMinute",
+  log_bytes_per_attempt as "logBytesPerAttempt", max_streams as "maxStreams", ${limitColumns} from carillon.namespace`;
 const selectQueue = `select namespace, name, ${limitColumns} from carillon.queue`;
 
 const limitValues = ({ maxRunning, startRate }: RunLimits): readonly (number | null)[] => [
   maxRunning ?? null,
   startRate?.count ?? null,
   startRate?.periodMs ?? null,
+];
+
+const intakeValues = (limits: NamespaceLimits): readonly (number | null)[] => [
+  limits.maxJobs ?? null,
+  limits.executionsPerMinute ?? null,
+  limits.logBytesPerAttempt ?? null,
+  limits.maxStreams ?? null,
 ];
 
 /** What is booked stays booked, but not further ahead than the new rate allows. */
@@ -231,7 +257,13 @@ const limitsFromRow = ({ maxRunning, startCount, startPeriodMs }: LimitRow): Run
 const namespaceFromRow = (row: NamespaceRow): Namespace => ({
   name: row.name,
   description: row.description,
-  limits: limitsFromRow(row),
+  limits: {
+    ...limitsFromRow(row),
+    maxJobs: row.maxJobs ?? undefined,
+    executionsPerMinute: row.executionsPerMinute ?? undefined,
+    logBytesPerAttempt: row.logBytesPerAttempt ?? undefined,
+    maxStreams: row.maxStreams ?? undefined,
+  },
   createdAt: row.createdAt,
   updatedAt: row.updatedAt,
 });

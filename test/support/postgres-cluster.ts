@@ -43,7 +43,8 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
   project.provide('postgres', { adminUrl: postgres.url, templateFailure, dataDir: postgres.dataDir });
   return async () => {
     await end(postgres);
-    await rm(compileCache, { recursive: true, force: true });
+    // A process that was killed a moment ago may still be writing there.
+    await rm(compileCache, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
   };
 }
 

@@ -63,8 +63,10 @@ export declare type Namespace = Message<"carillon.v1.Namespace"> & {
 export declare const NamespaceSchema: GenMessage<Namespace>;
 
 /**
- * What the jobs of a namespace may take together, whatever their targets. The
- * limits are decided in the database: they hold over all instances, and a crash
+ * What the jobs of a namespace may take together, whatever their targets, and
+ * what calls may make in it.
+ *
+ * The limits of what runs (max_running, start_rate) are decided in the database: they hold over all instances, and a crash
  * neither exceeds nor wedges them. An execution that a limit holds back stays
  * PENDING, Execution.waiting_for names the limit, and queue_timeout goes on.
  * Executions under limits go by priority among themselves; they take turns
@@ -88,6 +90,44 @@ export declare type NamespaceLimits = Message<"carillon.v1.NamespaceLimits"> & {
    * @generated from field: carillon.v1.StartRate start_rate = 2;
    */
   startRate?: StartRate | undefined;
+
+  /**
+   * How many jobs there are, 1 to 100,000; 0: no limit. Add refuses one more
+   * with QUOTA_EXCEEDED. A limit below what is there deletes nothing.
+   *
+   * @generated from field: int32 max_jobs = 3;
+   */
+  maxJobs: number;
+
+  /**
+   * How many executions calls make in a minute (Trigger, Backfill), 1 to
+   * 1,000,000; 0: no limit. A bucket of so many, which fills up evenly; beyond
+   * it calls are refused with QUOTA_EXCEEDED and told when to try again. A
+   * backfill of more than the limit is never taken. Schedules are not counted:
+   * max_jobs bounds them.
+   *
+   * @generated from field: int32 executions_per_minute = 4;
+   */
+  executionsPerMinute: number;
+
+  /**
+   * How many bytes of log are kept of one attempt, 1,024 to 2^40; 0: what
+   * CARILLON_ENGINE_LOG_BYTES_PER_ATTEMPT says, which bounds it in any case.
+   * What comes after is dropped, with one WARN line that says so. A change holds
+   * for attempts that begin a few seconds later.
+   *
+   * @generated from field: int64 log_bytes_per_attempt = 5;
+   */
+  logBytesPerAttempt: bigint;
+
+  /**
+   * How many ExecutionService.Stream calls are open at once on each instance, 1
+   * to 100,000; 0: no limit. One more is refused with QUOTA_EXCEEDED. Streams of
+   * a selector without a namespace are not counted.
+   *
+   * @generated from field: int32 max_streams = 6;
+   */
+  maxStreams: number;
 };
 
 /**

@@ -3,12 +3,15 @@ import type * as pb from '../../../gen/carillon/v1/namespace_pb.js';
 import type * as queuePb from '../../../gen/carillon/v1/queue_pb.js';
 import type { StartRate as StartRateMessage } from '../../../gen/carillon/v1/start_rate_pb.js';
 import { invalidField } from '../../domain/errors.ts';
-import type { Namespace, Queue } from '../../domain/namespace.ts';
+import type { Namespace, NamespaceLimits, Queue } from '../../domain/namespace.ts';
 import type { RunLimits } from '../../domain/run-limits.ts';
 import type { NamespaceDraft, QueueDraft } from '../../engine/operations.ts';
 import { cleanText } from '../error-details.ts';
 import { namespaceFromMessage } from './job-key.ts';
 import { durationFromMs, msOrDefault, timestampFromDate } from './times.ts';
+
+/** Below this a log would hold little but the line that says that it is used up. */
+const minLogBytes = 1_024;
 
 /** In how much time starts are counted where the message does not say. */
 const defaultPeriodMs = 1_000;
@@ -16,7 +19,7 @@ const defaultPeriodMs = 1_000;
 export const namespaceDraftFromMessage = ({ name, description, limits }: pb.Namespace): NamespaceDraft => ({
   name,
   description,
-  limits: limitsFromMessage(limits),
+  limits: namespaceLimitsFromMessage(limits),
 });
 
 export const queueDraftFromMessage = ({ namespace, name, limits }: queuePb.Queue): QueueDraft => ({
@@ -29,7 +32,7 @@ export const queueDraftFromMessage = ({ namespace, name, limits }: queuePb.Queue
 export function namespaceChangesFromMessage(
   message: pb.Namespace,
   mask: FieldMask | undefined,
-): { readonly description?: string; readonly limits?: RunLimits } {
+): { readonly description?: string; readonly limits?: NamespaceLimits } {
   const { description, limits } = message;
   const isSet = { description: description !== '', limits: limits !== undefined };
   const paths = mask?.paths ?? [];
@@ -45,7 +48,7 @@ export function namespaceChangesFromMessage(
     paths.length === 0 ? isSet[field] : paths.includes(field);
   return {
     ...(isMasked('description') && { description }),
-    ...(isMasked('limits') && { limits: limitsFromMessage(limits) }),
+    ...(isMasked('limits') && { limits: namespaceLimitsFromMessage(limits) }),
   };
 }
 
@@ -53,7 +56,7 @@ export const namespaceToMessage = (namespace: Namespace): pb.Namespace => ({
   $typeName: 'carillon.v1.Namespace',
   name: namespace.name,
   description: namespace.description,
-  limits: { $typeName: 'carillon.v1.NamespaceLimits', ...limitsToMessage(namespace.limits) },
+  limits: namespaceLimitsToMessage(namespace.limits),
   createTime: timestampFromDate(namespace.createdAt),
   updateTime: timestampFromDate(namespace.updatedAt),
 });
@@ -65,6 +68,32 @@ export const queueToMessage = (queue: Queue): queuePb.Queue => ({
   limits: { $typeName: 'carillon.v1.QueueLimits', ...limitsToMessage(queue.limits) },
   createTime: timestampFromDate(queue.createdAt),
   updateTime: timestampFromDate(queue.updatedAt),
+});
+
+/** Absent and 0 are no limit. */
+function namespaceLimitsFromMessage(message: pb.NamespaceLimits | undefined): NamespaceLimits {
+  if (!message) return {};
+  const { maxJobs, executionsPerMinute, maxStreams } = message;
+  const logBytesPerAttempt = Number(message.logBytesPerAttempt);
+  if (logBytesPerAttempt > 0 && logBytesPerAttempt < minLogBytes) {
+    throw invalidField('namespace.limits.log_bytes_per_attempt', `must be 0 or at least ${minLogBytes}`);
+  }
+  return {
+    ...limitsFromMessage(message),
+    ...(maxJobs > 0 && { maxJobs }),
+    ...(executionsPerMinute > 0 && { executionsPerMinute }),
+    ...(logBytesPerAttempt > 0 && { logBytesPerAttempt }),
+    ...(maxStreams > 0 && { maxStreams }),
+  };
+}
+
+const namespaceLimitsToMessage = (limits: NamespaceLimits): pb.NamespaceLimits => ({
+  $typeName: 'carillon.v1.NamespaceLimits',
+  ...limitsToMessage(limits),
+  maxJobs: limits.maxJobs ?? 0,
+  executionsPerMinute: limits.executionsPerMinute ?? 0,
+  logBytesPerAttempt: BigInt(limits.logBytesPerAttempt ?? 0),
+  maxStreams: limits.maxStreams ?? 0,
 });
 
 /** Absent and 0 are no limit. */

@@ -27,17 +27,30 @@ comment on index carillon.token_certificate_name_idx is 'find the token of a cli
 alter table carillon.namespace
   add column max_jobs integer,
   add column executions_per_minute integer,
-  add column executions_booked_until timestamptz,
-  add column log_bytes_per_minute bigint,
-  add column logs_booked_until timestamptz,
+  add column log_bytes_per_attempt bigint,
   add column max_streams integer,
   add constraint namespace_max_jobs_is_positive check (max_jobs > 0),
   add constraint namespace_executions_per_minute_is_positive check (executions_per_minute > 0),
-  add constraint namespace_log_bytes_per_minute_is_positive check (log_bytes_per_minute > 0),
+  add constraint namespace_log_bytes_per_attempt_is_positive check (log_bytes_per_attempt > 0),
   add constraint namespace_max_streams_is_positive check (max_streams > 0);
 
-comment on column carillon.namespace.executions_per_minute is 'how many executions calls make in a minute; those of schedules are not among them';
-comment on column carillon.namespace.executions_booked_until is
-  'the bucket of executions_per_minute as one instant: it lies ahead of now by a part of a minute for each execution that has not '
-  'been made up for yet';
-comment on column carillon.namespace.logs_booked_until is 'the bucket of log_bytes_per_minute, likewise';
+comment on column carillon.namespace.executions_per_minute is
+  'how many executions calls make in a minute; those of schedules are not among them';
+
+create index namespace_metered_idx on carillon.namespace (name) where executions_per_minute is not null;
+comment on index carillon.namespace_metered_idx is 'whether the calls of a namespace are counted';
+
+create table carillon.intake (
+  namespace text not null,
+  kind text not null,
+  booked_until timestamptz not null default '-infinity',
+  primary key (namespace, kind),
+  constraint intake_kind_is_known check (kind in ('JOBS', 'EXECUTIONS'))
+);
+
+comment on table carillon.intake is
+  'one row for each limited namespace and kind of thing that calls make in it: whoever makes some locks it, so that they '
+  'are counted one after the other. Rows of their own, so that nobody who claims executions waits for them.';
+comment on column carillon.intake.booked_until is
+  'of executions: the bucket of executions_per_minute as one instant; it lies ahead of now by a part of a minute for each '
+  'that has not been made up for yet';
