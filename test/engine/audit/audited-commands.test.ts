@@ -197,6 +197,26 @@ describe('a job', () => {
     expect(new Set(events.map(({ after }) => after?.executionId)).size).toBe(31);
   });
 
+  it('that several callers trigger at once says of each execution who asked for it', async () => {
+    const id = await use.addId();
+    const asked = { job: { id }, requestId: '', requestDigest: '', parameters: {}, cause: 'API' } as const;
+    const options = { requireActive: false, allowFinished: false };
+    const callers = ['ann', 'bob', 'ann', 'eve'].map((actor, n) => ({
+      ...caller,
+      actor,
+      requestId: `r${n}`,
+    }));
+    const made: string[] = [];
+    const events = await eventsOf(async () => {
+      const replies = await Promise.all(callers.map((by) => use.desk.trigger({ ...asked, ...options }, by)));
+      made.push(...replies.map(({ execution }, n) => `${execution.id} ${callers[n]!.actor} r${n}`));
+    });
+    expect(events.map(({ id: own, actor, requestId }) => `${own} ${actor} ${requestId}`).sort()).toEqual(
+      made.toSorted(),
+    );
+    expect(events.every(({ id: own, after }) => after?.executionId === own)).toBe(true);
+  });
+
   it('that is backfilled has the range and how many executions were made', async () => {
     const anchored = { ...hourly, spec: { ...hourly.spec, anchorMs: base - 48 * hour } as never };
     const id = await use.addId({ schedules: [anchored] });
