@@ -21,6 +21,7 @@ import type { Store } from '../store/store.ts';
 import type { BackfillRow } from '../store/trigger-store.ts';
 import { auditRow } from './audit/audit-rows.ts';
 import type { CalendarCache } from './calendar-cache.ts';
+import { meterAll } from './intake.ts';
 import type { JobCache } from './job-cache.ts';
 import type { JobContinuation } from './job-continuation.ts';
 import type { Backfill, Caller, JobOperations } from './operations.ts';
@@ -29,7 +30,16 @@ import { jobNotFound, nameOfRef, requestIdReused } from './refusals.ts';
 export type BackfillCommandOptions = {
   readonly store: Pick<
     Store,
-    'transaction' | 'jobs' | 'audits' | 'timers' | 'ledger' | 'triggers' | 'cancels' | 'requests' | 'feed'
+    | 'transaction'
+    | 'jobs'
+    | 'audits'
+    | 'timers'
+    | 'ledger'
+    | 'triggers'
+    | 'cancels'
+    | 'requests'
+    | 'feed'
+    | 'intake'
   >;
   readonly jobs: JobCache;
   readonly calendars: CalendarCache;
@@ -101,6 +111,7 @@ export class BackfillCommand {
     const fireTimes = rows.filter(({ state }) => state === 'PENDING').map(({ fireMs }) => new Date(fireMs));
     const reply = { executionsCreated: fireTimes.length, fireTimes, replayed: false };
     if (request.dryRun) return { reply, jobId: job.id, cancels: false };
+    if (fireTimes.length > 0) await meterAll(tx, store, job.key.namespace, fireTimes.length);
     const [backfillId] = rows.length === 0 ? [undefined] : await store.triggers.drawIds(tx, 1);
     await this.#useRequestId(tx, job, request, backfillId ?? 0);
     const { id, priority, queueTimeoutMs = null, key } = job;

@@ -23,6 +23,7 @@ import { maskedDefinition } from './audit/masked-definition.ts';
 import { lockChosen } from './chosen-jobs.ts';
 import { anchorSchedules, checkDefinition, definitionFromDraft } from './definition-check.ts';
 import type { Fired, FirePlanning, LateFires } from './fire-planning.ts';
+import { refuseSurplusJob } from './intake.ts';
 import type { CachedJob } from './job-cache.ts';
 import type { JobContinuation } from './job-continuation.ts';
 import { queueIdOf, useCalendars, useSecret } from './job-references.ts';
@@ -37,6 +38,7 @@ export type JobCommandsOptions = {
     | 'transaction'
     | 'rehearse'
     | 'jobs'
+    | 'intake'
     | 'audits'
     | 'timers'
     | 'leases'
@@ -192,8 +194,10 @@ export class JobCommands {
     await store.namespaces.ensure(tx, key.namespace);
     const queueId = await queueIdOf(tx, store, key, definition);
     await useSecret(tx, store, key, definition);
+    const maxJobs = await store.intake.lockJobs(tx, key.namespace);
     const id = await store.jobs.insert(tx, newId!, key, definition, timing, queueId);
     if (id === undefined) return undefined;
+    await refuseSurplusJob(tx, store, key.namespace, maxJobs);
     if (startPaused) {
       await store.pauses.insert(tx, [id], { id: newPauseId(), actor: caller.actor, reason: 'added paused' });
     }

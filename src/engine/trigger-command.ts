@@ -17,9 +17,8 @@
  * The audit of a call is in the statement that makes its execution (see
  * audit/audit-rows.ts): one row for each execution, none for a replay.
  */
-import { DomainError, invalidField } from '../domain/errors.ts';
+import { DomainError } from '../domain/errors.ts';
 import type { Execution } from '../domain/execution.ts';
-import type { JobKey } from '../domain/job.ts';
 import type { Occupancy } from '../domain/overlap.ts';
 import { waitsForFinish } from '../domain/schedule/progress.ts';
 import { Batcher } from '../platform/batcher.ts';
@@ -28,16 +27,18 @@ import type { Notifier } from '../store/notifier.ts';
 import type { RequestUse } from '../store/request-store.ts';
 import type { Store } from '../store/store.ts';
 import type { ResolvedJob, TriggeredRow } from '../store/trigger-store.ts';
-import type { CachedJob, JobCache } from './job-cache.ts';
+import { meterCalls } from './intake.ts';
+import type { JobCache } from './job-cache.ts';
 import type { JobContinuation } from './job-continuation.ts';
 import type { Caller, TriggerJob } from './operations.ts';
 import { jobNotFound, requestIdReused } from './refusals.ts';
+import { refusalOf } from './trigger-refusal.ts';
 import { type TriggerCall as Call, decideAll, executionOf, rowOf } from './trigger-rows.ts';
 
 export type TriggerCommandOptions = {
   readonly store: Pick<
     Store,
-    'db' | 'transaction' | 'ledger' | 'requests' | 'timers' | 'triggers' | 'cancels'
+    'db' | 'transaction' | 'ledger' | 'requests' | 'timers' | 'triggers' | 'cancels' | 'intake'
   >;
   readonly jobs: JobCache;
   readonly continuation: Pick<JobContinuation, 'look'>;
@@ -96,13 +97,13 @@ export class TriggerCommand {
         outcomes.set(place, { refusal: refusal ?? jobNotFound(request.job) });
         return;
       }
-      const { namespace, executionId } = target;
+      const { namespace, executionId, isMetered } = target;
       const overlap = request.overlap ?? job.definition.overlap;
-      calls.push({ place, request, caller, job, namespace, executionId, overlap });
+      calls.push({ place, request, caller, job, namespace, executionId, overlap, isMetered });
     });
     if (calls.length > 0) {
       const needsTransaction = calls.some(
-        (call) => call.overlap !== 'ALLOW' || call.request.requestId !== '',
+        (call) => call.overlap !== 'ALLOW' || call.request.requestId !== '' || call.isMetered,
       );
       const made = needsTransaction
         ? await store.transaction((tx) => this.#write(tx, calls))
@@ -118,8 +119,29 @@ export class TriggerCommand {
   async #write(tx: Tx, calls: readonly Call[]): Promise<Made> {
     const locked = await this.#lock(tx, calls);
     const { fresh, outcomes } = await this.#useRequestIds(tx, locked.calls);
-    const made = await this.#insert(tx, fresh, locked.occupancies);
+    const admitted = await this.#meter(tx, fresh, outcomes);
+    const made = await this.#insert(tx, admitted, locked.occupancies);
     return { ...made, outcomes: new Map([...locked.refused, ...outcomes, ...made.outcomes]) };
+  }
+
+  /** Takes calls as far as their namespaces have room, refuses the others, and those that repeat them in the same batch. */
+  async #meter(tx: Tx, calls: readonly Call[], outcomes: Map<number, Outcome>): Promise<readonly Call[]> {
+    const { store } = this.#options;
+    const { admitted, refused } = await meterCalls(tx, store, calls);
+    if (refused.size === 0) return admitted;
+    const refusals = new Map([...refused].map(([{ executionId }, refusal]) => [executionId, refusal]));
+    for (const [place, outcome] of outcomes) {
+      const refusal = 'replayOf' in outcome ? refusals.get(outcome.replayOf) : undefined;
+      if (refusal) outcomes.set(place, { refusal });
+    }
+    for (const [{ place }, refusal] of refused) outcomes.set(place, { refusal });
+    await store.requests.forget(
+      tx,
+      [...refused.keys()].flatMap(({ namespace, request: { requestId } }) =>
+        requestId === '' ? [] : [{ namespace, method: 'Trigger', requestId }],
+      ),
+    );
+    return admitted;
   }
 
   /**
@@ -157,6 +179,7 @@ export class TriggerCommand {
             generation: timer.generation,
             firesAgain: timer.nextFireMs !== null || waitsForFinish(timer.progress),
             paused: (situation.pausedUntilMs ?? 0) > timer.nowMs,
+            isMetered: call.isMetered,
           }
         : undefined;
       const refusal = refusalOf(call.request, target, job);
@@ -249,41 +272,3 @@ type Made = {
   readonly cancels: boolean;
   readonly waitingJobs: readonly number[];
 };
-
-function refusalOf(
-  request: TriggerJob,
-  target: ResolvedJob | undefined,
-  job: CachedJob | undefined,
-): DomainError | undefined {
-  if (!target || !job) return jobNotFound(request.job);
-  const name = nameOf(job.key);
-  if (job.definition.schedules.length > 0 && !target.firesAgain && !request.allowFinished) {
-    return new DomainError(
-      'JOB_FINISHED',
-      `job ${name} is finished; set allow_finished to fire it all the same`,
-      {
-        metadata: { job: name },
-        precondition: {
-          type: 'JOB_FINISHED',
-          subject: name,
-          description: 'no schedule of the job fires again',
-        },
-      },
-    );
-  }
-  if (request.placement && job.definition.target.kind !== 'worker') {
-    return invalidField(
-      'placement',
-      `is for jobs with a worker target; that of ${name} is ${job.definition.target.kind}`,
-    );
-  }
-  if (request.requireActive && target.paused) {
-    return new DomainError('JOB_PAUSED', `job ${name} is paused and require_active was set`, {
-      metadata: { job: name },
-      precondition: { type: 'JOB_PAUSED', subject: name, description: 'the job is held by a pause' },
-    });
-  }
-  return undefined;
-}
-
-const nameOf = (key: JobKey): string => `${key.namespace}/${key.group}/${key.name}`;

@@ -17,6 +17,8 @@ export type TriggerCall = {
   readonly job: CachedJob;
   readonly namespace: string;
   readonly executionId: number;
+  /** Whether the executions that calls make in its namespace are limited. */
+  readonly isMetered: boolean;
   readonly overlap: OverlapPolicy;
 };
 

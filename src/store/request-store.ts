@@ -82,6 +82,21 @@ export class PgRequestStore {
     return earlier;
   }
 
+  /** Takes back uses that this transaction has noted: their calls are refused after all, and may be made again. */
+  async forget(
+    tx: Tx,
+    uses: readonly Pick<RequestUse, 'namespace' | 'method' | 'requestId'>[],
+  ): Promise<void> {
+    if (uses.length === 0) return;
+    await run(
+      tx,
+      `/* forget_requests */
+       delete from carillon.request r using unnest($1::text[], $2::text[], $3::text[]) as u (namespace, method, request_id)
+        where r.namespace = u.namespace and r.method = u.method and r.request_id = u.request_id`,
+      [uses.map((use) => use.namespace), uses.map((use) => use.method), uses.map((use) => use.requestId)],
+    );
+  }
+
   /** Cleans away the ids whose window is over. */
   async clean(db: Db): Promise<void> {
     await run(db, `delete from carillon.request where created_at <= now() - ${window}`);

@@ -7,6 +7,7 @@ import type { Database } from './database.ts';
 import { PgFeedStore } from './feed-store.ts';
 import { PgHeldStore } from './held-store.ts';
 import { PgInstanceStore } from './instance-store.ts';
+import { PgIntakeStore } from './intake-store.ts';
 import { PgJobStore } from './job-store.ts';
 import { PgLeaseStore } from './lease-store.ts';
 import { PgLedgerStore } from './ledger-store.ts';
@@ -44,6 +45,7 @@ export function createStore(database: Database) {
     feed: new PgFeedStore(),
     held: new PgHeldStore(),
     instances: new PgInstanceStore(),
+    intake: new PgIntakeStore(),
     jobs: new PgJobStore(),
     leases: new PgLeaseStore(),
     ledger: new PgLedgerStore(),

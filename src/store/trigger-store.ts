@@ -50,6 +50,8 @@ export type ResolvedJob = {
   readonly generation: number;
   readonly firesAgain: boolean;
   readonly paused: boolean;
+  /** Whether the executions that calls make in its namespace are limited. */
+  readonly isMetered: boolean;
 };
 
 /** What Trigger and Backfill need: jobs by reference, ids, and the executions that they make. */
@@ -186,7 +188,9 @@ const resolveStatement = `
   )
   select f.place, f.id, f.namespace, t.generation, t.next_fire_at is not null or t.waits_for_finish as "firesAgain",
          exists (select 1 from carillon.pause p where p.job_id = f.id
-                    and (p.until_at is null or p.until_at > clock_timestamp())) as paused
+                    and (p.until_at is null or p.until_at > clock_timestamp())) as paused,
+         exists (select 1 from carillon.namespace n
+                  where n.name = f.namespace and n.executions_per_minute is not null) as "isMetered"
     from found f join carillon.timer t on t.job_id = f.id`;
 
 const insertTriggeredStatement = `/* insert_triggered */

@@ -99,8 +99,12 @@ export function useJobDesk() {
     await stored.rows('update carillon.timer set next_fire_at = null');
   });
 
-  const add = (changes: Partial<JobDraft> = {}, more: Partial<AddJob> = {}): ReturnType<JobDesk['add']> =>
-    desk.add(
+  const addThrough = (
+    through: JobDesk,
+    changes: Partial<JobDraft> = {},
+    more: Partial<AddJob> = {},
+  ): ReturnType<JobDesk['add']> =>
+    through.add(
       {
         key: { namespace: 'default', group: 'default', name: `job ${names++}` },
         draft: { ...draft, ...changes },
@@ -112,6 +116,9 @@ export function useJobDesk() {
       },
       caller,
     );
+
+  const add = (changes: Partial<JobDraft> = {}, more: Partial<AddJob> = {}): ReturnType<JobDesk['add']> =>
+    addThrough(desk, changes, more);
 
   return {
     get desk() {
@@ -126,6 +133,9 @@ export function useJobDesk() {
 
     /** Adds a job; returns the reply. */
     add,
+
+    /** The same through another instance. */
+    addThrough,
 
     /** Adds a job; returns its id. */
     addId: async (changes: Partial<JobDraft> = {}): Promise<number> => (await add(changes)).job.id,

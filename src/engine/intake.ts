@@ -1,0 +1,82 @@
+/** What calls may make in a namespace: how many jobs, and how many executions in a minute. */
+import { DomainError } from '../domain/errors.ts';
+import type { Tx } from '../store/database.ts';
+import type { Grant } from '../store/intake-store.ts';
+import type { Store } from '../store/store.ts';
+
+/** Refuses the job that a transaction has just made beyond the limit of its namespace, for which it holds the lock. */
+export async function refuseSurplusJob(
+  tx: Tx,
+  store: Pick<Store, 'intake'>,
+  namespace: string,
+  maxJobs: number | undefined,
+): Promise<void> {
+  if (maxJobs === undefined || (await store.intake.countJobs(tx, namespace, maxJobs + 1)) <= maxJobs) return;
+  const description = `at most ${maxJobs} jobs`;
+  throw new DomainError(
+    'QUOTA_EXCEEDED',
+    `namespace ${namespace} has all the jobs that it may have: ${maxJobs}`,
+    {
+      metadata: { namespace, limit: String(maxJobs) },
+      quota: { subject: `namespace ${namespace}`, description },
+    },
+  );
+}
+
+/** One call of a batch that makes an execution. */
+export type MeteredCall = { readonly namespace: string; readonly isMetered: boolean };
+
+/** Takes the calls of a batch as far as their namespaces have room for them, in their order, and refuses the others. */
+export async function meterCalls<Call extends MeteredCall>(
+  tx: Tx,
+  store: Pick<Store, 'intake'>,
+  calls: readonly Call[],
+): Promise<{ readonly admitted: readonly Call[]; readonly refused: ReadonlyMap<Call, DomainError> }> {
+  const counts = new Map<string, number>();
+  for (const { isMetered, namespace } of calls) {
+    if (isMetered) counts.set(namespace, (counts.get(namespace) ?? 0) + 1);
+  }
+  if (counts.size === 0) return { admitted: calls, refused: new Map() };
+  const demands = [...counts].map(([namespace, count]) => ({ namespace, count }));
+  const grants = await store.intake.bookExecutions(tx, demands);
+  const left = new Map([...grants].map(([namespace, { granted }]) => [namespace, granted]));
+  const refused = new Map<Call, DomainError>();
+  const admitted = calls.filter((call) => {
+    const grant = call.isMetered ? grants.get(call.namespace) : undefined;
+    if (!grant) return true;
+    const room = left.get(call.namespace)!;
+    if (room > 0) {
+      left.set(call.namespace, room - 1);
+      return true;
+    }
+    refused.set(call, tooManyExecutions(call.namespace, grant));
+    return false;
+  });
+  return { admitted, refused };
+}
+
+/** Takes all executions of one call, or refuses it: then nothing is booked, because its transaction fails. */
+export async function meterAll(
+  tx: Tx,
+  store: Pick<Store, 'intake'>,
+  namespace: string,
+  count: number,
+): Promise<void> {
+  const grant = (await store.intake.bookExecutions(tx, [{ namespace, count }])).get(namespace);
+  if (grant && grant.granted < count) throw tooManyExecutions(namespace, grant, count);
+}
+
+/** More than a minute's worth at once is never taken: there is no time to name at which it would be. */
+function tooManyExecutions(namespace: string, { perMinute, waitMs }: Grant, count = 1): DomainError {
+  const description = `at most ${perMinute} executions in a minute`;
+  const canComeLater = count <= perMinute;
+  return new DomainError(
+    'QUOTA_EXCEEDED',
+    `calls may make ${perMinute} executions in a minute in namespace ${namespace}${canComeLater ? '; try later' : ''}`,
+    {
+      metadata: { namespace, limit: String(perMinute) },
+      quota: { subject: `namespace ${namespace}`, description },
+      ...(canComeLater && { retryAfterMs: Math.max(waitMs, Math.ceil((count * 60_000) / perMinute)) }),
+    },
+  );
+}

@@ -1,0 +1,143 @@
+/** What calls may make in a namespace: jobs, and executions in a minute; by several instances at once. */
+import { beforeEach, describe, expect, it } from 'vitest';
+import { DomainError } from '../../src/domain/errors.ts';
+import { base, caller, hour, hourly, refusalOf, useJobDesk } from './job-desk.ts';
+
+const use = useJobDesk();
+let namespaces = 0;
+let namespace: string;
+
+beforeEach(() => {
+  namespace = `limited ${namespaces++}`;
+});
+
+const limit = (limits: { readonly maxJobs?: number; readonly executionsPerMinute?: number }) =>
+  use.store.transaction(async (tx) => {
+    const { namespaces: store } = use.store;
+    if (!(await store.insert(tx, { name: namespace, description: '', limits }))) {
+      await store.update(tx, namespace, { limits });
+    }
+  });
+
+const addNamed = (name: string, more: object = {}) =>
+  use.add({ overlap: 'ALLOW' }, { key: { namespace, group: 'g', name }, ...more });
+
+/** How many of these succeeded; every other one was refused for the limit. */
+async function successes(calls: readonly Promise<unknown>[]): Promise<number> {
+  const settled = await Promise.allSettled(calls);
+  for (const each of settled) {
+    if (each.status === 'fulfilled') continue;
+    expect(each.reason).toBeInstanceOf(DomainError);
+    expect((each.reason as DomainError).reason).toBe('QUOTA_EXCEEDED');
+  }
+  return settled.filter(({ status }) => status === 'fulfilled').length;
+}
+
+describe('the jobs of a namespace', () => {
+  it('are no more than its limit, whoever adds them at once', async () => {
+    await limit({ maxJobs: 5 });
+    const desks = [use.newDesk(), use.newDesk()];
+    const adds = Array.from({ length: 12 }, (_, i) => {
+      const key = { namespace, group: 'g', name: `n${i}` };
+      return use.addThrough(desks[i % 2]!, {}, { key });
+    });
+    expect(await successes(adds)).toBe(5);
+    expect(
+      await use.rows(`select count(*)::int as n from carillon.job where namespace = '${namespace}'`),
+    ).toEqual([{ n: 5 }]);
+  });
+
+  it('are refused beyond it by name and number; one that is replaced or was deleted does not count', async () => {
+    await limit({ maxJobs: 1 });
+    const { job } = await addNamed('one');
+    const refusal = await refusalOf(addNamed('two'));
+    expect(refusal).toMatchObject({
+      reason: 'QUOTA_EXCEEDED',
+      message: `namespace ${namespace} has all the jobs that it may have: 1`,
+      details: { quota: { subject: `namespace ${namespace}`, description: 'at most 1 jobs' } },
+    });
+    expect((await addNamed('one', { replace: true })).created).toBe(false);
+    expect((await refusalOf(addNamed('one'))).reason).toBe('JOB_ALREADY_EXISTS');
+    await use.desk.delete({ job: { id: job.id } }, 'LEAVE', caller);
+    expect((await addNamed('two')).created).toBe(true);
+    await limit({});
+    expect((await addNamed('three')).created).toBe(true);
+  });
+});
+
+describe('the executions that calls make in a minute', () => {
+  it('are no more than the limit, over all instances, and schedules are not among them', async () => {
+    await limit({ executionsPerMinute: 10 });
+    const { job } = await addNamed('job');
+    const desks = [use.newDesk(), use.newDesk()];
+    const triggers = Array.from({ length: 30 }, (_, i) => use.trigger(job.id, {}, desks[i % 2]));
+    // The bucket fills up while the calls come, by one in six seconds.
+    const made = await successes(triggers);
+    expect(made).toBeGreaterThanOrEqual(10);
+    expect(made).toBeLessThanOrEqual(12);
+    const rows = await use.rows(`select count(*)::int as n from carillon.execution where job_id = ${job.id}`);
+    expect(rows).toEqual([{ n: made }]);
+  });
+
+  it('are counted for each namespace by itself: calls of others in the same batch go through', async () => {
+    await limit({ executionsPerMinute: 1 });
+    const { job } = await addNamed('job');
+    const other = await use.addId({ overlap: 'ALLOW' });
+    const others = Array.from({ length: 3 }, () => use.trigger(other));
+    const own = await Promise.allSettled(Array.from({ length: 3 }, () => use.trigger(job.id)));
+    expect(await successes(others)).toBe(3);
+    const refused = own.flatMap((each) => (each.status === 'rejected' ? [each.reason as DomainError] : []));
+    expect(refused).toHaveLength(2);
+    const refusal = refused[0]!;
+    expect(refusal).toMatchObject({
+      reason: 'QUOTA_EXCEEDED',
+      details: {
+        quota: { subject: `namespace ${namespace}`, description: 'at most 1 executions in a minute' },
+      },
+    });
+    expect(refusal.details.retryAfterMs).toBeGreaterThan(50_000);
+    expect(refusal.details.retryAfterMs).toBeLessThanOrEqual(60_000);
+  });
+
+  it('leave the request id of a refused call free, and answer a repeated one of a call that was taken', async () => {
+    await limit({ executionsPerMinute: 1 });
+    const { job } = await addNamed('job');
+    const first = await use.trigger(job.id, { requestId: 'a', requestDigest: 'x' });
+    const both = [use.trigger(job.id, { requestId: 'b', requestDigest: 'x' })];
+    both.push(use.trigger(job.id, { requestId: 'b', requestDigest: 'x' }));
+    expect(await successes(both)).toBe(0);
+    const again = await use.trigger(job.id, { requestId: 'a', requestDigest: 'x' });
+    expect(again).toMatchObject({ replayed: true, execution: { id: first.execution.id } });
+    await limit({});
+    const later = await use.trigger(job.id, { requestId: 'b', requestDigest: 'another' });
+    expect(later.replayed).toBe(false);
+  });
+
+  it('are those of a backfill together: all or none, and nothing is booked for none', async () => {
+    await limit({ executionsPerMinute: 5 });
+    const { job } = await use.add(
+      {
+        schedules: [{ ...hourly, spec: { ...hourly.spec, anchorMs: base - 100 * hour } as never }],
+        overlap: 'ALLOW',
+      },
+      { key: { namespace, group: 'g', name: 'hourly' } },
+    );
+    const backfill = (hours: number) =>
+      use.desk.backfill(
+        {
+          job: { id: job.id },
+          startAt: new Date(base - 50 * hour),
+          endAt: new Date(base - (50 - hours) * hour),
+          overlap: 'ALLOW',
+          dryRun: false,
+          requestId: '',
+          requestDigest: '',
+        },
+        caller,
+      );
+    const tooMany = await refusalOf(backfill(6));
+    expect([tooMany.reason, tooMany.details.retryAfterMs]).toEqual(['QUOTA_EXCEEDED', undefined]);
+    expect((await backfill(5)).executionsCreated).toBe(5);
+    expect((await refusalOf(backfill(2))).details.retryAfterMs).toBeGreaterThan(10_000);
+  });
+});
