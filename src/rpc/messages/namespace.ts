@@ -2,6 +2,7 @@ import type { FieldMask } from '@bufbuild/protobuf/wkt';
 import type * as pb from '../../../gen/carillon/v1/namespace_pb.js';
 import type * as queuePb from '../../../gen/carillon/v1/queue_pb.js';
 import type { StartRate as StartRateMessage } from '../../../gen/carillon/v1/start_rate_pb.js';
+import { everyNamespace } from '../../domain/access.ts';
 import { invalidField } from '../../domain/errors.ts';
 import type { Namespace, NamespaceLimits, Queue } from '../../domain/namespace.ts';
 import type { RunLimits } from '../../domain/run-limits.ts';
@@ -16,11 +17,12 @@ const minLogBytes = 1_024;
 /** In how much time starts are counted where the message does not say. */
 const defaultPeriodMs = 1_000;
 
-export const namespaceDraftFromMessage = ({ name, description, limits }: pb.Namespace): NamespaceDraft => ({
-  name,
-  description,
-  limits: namespaceLimitsFromMessage(limits),
-});
+export function namespaceDraftFromMessage({ name, description, limits }: pb.Namespace): NamespaceDraft {
+  if (name === everyNamespace) {
+    throw invalidField('namespace.name', `must not be ${everyNamespace}, which stands for every namespace`);
+  }
+  return { name, description, limits: namespaceLimitsFromMessage(limits) };
+}
 
 export const queueDraftFromMessage = ({ namespace, name, limits }: queuePb.Queue): QueueDraft => ({
   namespace: namespaceFromMessage(namespace),
