@@ -8,6 +8,7 @@ import { toBinary } from '@bufbuild/protobuf';
 import {
   type ServerUnaryCall,
   type ServerWritableStream,
+  type StatusObject,
   type sendUnaryData,
   status,
   type UntypedServiceImplementation,
@@ -22,9 +23,12 @@ import type { Clock } from '../platform/clock.ts';
 import { describeError } from './errors.ts';
 import { bufferOf, grpcStatusFromDescription } from './grpc-call.ts';
 import type { LiveCalls } from './live-calls.ts';
+import { MalformedRequest } from './malformed-request.ts';
 
 /** How long a look at the readiness counts, and how often watchers look again, in milliseconds. */
 const lookEveryMs = 1_000;
+
+type Request = HealthCheckRequest | MalformedRequest;
 
 /** What health is made of. */
 export type HealthOptions = {
@@ -51,9 +55,14 @@ export class GrpcHealth {
   /** The handlers for grpc-js. */
   get implementation(): UntypedServiceImplementation {
     return {
-      check: (call: ServerUnaryCall<HealthCheckRequest, Buffer>, answer: sendUnaryData<Buffer>) =>
-        void this.#check(call.request.service, answer),
-      watch: (call: ServerWritableStream<HealthCheckRequest, Buffer>) => void this.#watch(call),
+      check: ({ request }: ServerUnaryCall<Request, Buffer>, answer: sendUnaryData<Buffer>) => {
+        if (request instanceof MalformedRequest) answer(statusOf(request));
+        else void this.#check(request.service, answer);
+      },
+      watch: (call: ServerWritableStream<Request, Buffer>) => {
+        if (call.request instanceof MalformedRequest) call.emit('error', statusOf(call.request));
+        else void this.#watch(call, call.request.service);
+      },
     };
   }
 
@@ -62,7 +71,7 @@ export class GrpcHealth {
     answer(null, encode(await this.#status()));
   }
 
-  async #watch(call: ServerWritableStream<HealthCheckRequest, Buffer>): Promise<void> {
+  async #watch(call: ServerWritableStream<Request, Buffer>, service: string): Promise<void> {
     const { clock, live } = this.#options;
     const ended = new AbortController();
     const stream = {
@@ -75,7 +84,7 @@ export class GrpcHealth {
     live.add(stream, true);
     let last: HealthCheckResponse_ServingStatus | undefined;
     while (!ended.signal.aborted) {
-      const now = this.#names.has(call.request.service) ? await this.#status() : Serving.SERVICE_UNKNOWN;
+      const now = this.#names.has(service) ? await this.#status() : Serving.SERVICE_UNKNOWN;
       if (now !== last && !ended.signal.aborted) call.write(encode(now));
       last = now;
       await clock.sleep(lookEveryMs, ended.signal);
@@ -96,6 +105,10 @@ export class GrpcHealth {
     }
     return this.#look.status;
   }
+}
+
+function statusOf({ error }: MalformedRequest): Partial<StatusObject> {
+  return grpcStatusFromDescription(describeError(error, ''));
 }
 
 function encode(serving: HealthCheckResponse_ServingStatus): Buffer {

@@ -6,7 +6,7 @@ import type { Buffer } from 'node:buffer';
 import {
   type DescMessage,
   type DescService,
-  fromBinary,
+  type Message,
   type MessageShape,
   toBinary,
 } from '@bufbuild/protobuf';
@@ -22,7 +22,9 @@ import { ServerReflection as ServerReflectionV1alpha } from '../../gen/grpc/refl
 import { describeError } from './errors.ts';
 import { FileIndex } from './file-index.ts';
 import { bufferOf, grpcStatusFromDescription } from './grpc-call.ts';
+import { decodeForChain } from './grpc-definitions.ts';
 import type { LiveCalls } from './live-calls.ts';
+import { MalformedRequest } from './malformed-request.ts';
 
 /** The reflection services that a server has to list and serve. */
 export const reflectionServices: readonly DescService[] = [ServerReflection, ServerReflectionV1alpha];
@@ -30,8 +32,8 @@ export const reflectionServices: readonly DescService[] = [ServerReflection, Ser
 type Answer = ServerReflectionResponse['messageResponse'];
 
 /** The versions differ in their package name only, so that one schema reads the requests of both. */
-export function decodeReflection(_desc: DescMessage, bytes: Uint8Array): ServerReflectionRequest {
-  return fromBinary(ServerReflectionRequestSchema, bytes);
+export function decodeReflection(_desc: DescMessage, bytes: Uint8Array): Message | MalformedRequest {
+  return decodeForChain(ServerReflectionRequestSchema, bytes);
 }
 
 /** The handlers of both versions for grpc-js; `services` are all that the server has. */
@@ -41,13 +43,14 @@ export function reflectionOf(
 ): UntypedServiceImplementation {
   const index = new FileIndex(services);
   return {
-    serverReflectionInfo(call: ServerDuplexStream<ServerReflectionRequest, Buffer>) {
+    serverReflectionInfo(call: ServerDuplexStream<ServerReflectionRequest | MalformedRequest, Buffer>) {
       const stream = {
         fail: (failure: unknown) => call.emit('error', grpcStatusFromDescription(describeError(failure, ''))),
       };
       live.add(stream, true);
-      call.on('data', (request: ServerReflectionRequest) => {
-        if (!call.write(answer(index, request))) call.pause();
+      call.on('data', (request: ServerReflectionRequest | MalformedRequest) => {
+        if (request instanceof MalformedRequest) stream.fail(request.error);
+        else if (!call.write(answer(index, request))) call.pause();
       });
       call.on('drain', () => call.resume());
       call.on('end', () => call.end());

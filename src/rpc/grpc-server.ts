@@ -107,7 +107,7 @@ export class GrpcServer implements Part {
     }
     const serviceNames = services.map((service) => service.desc.typeName);
     const health = new GrpcHealth({ ready, serviceNames, clock, live, isStopping });
-    this.#server.addService(definitionOf(Health), health.implementation);
+    this.#server.addService(definitionOf(Health, decodeForChain), health.implementation);
     describeUnknownMethods(this.#server);
     if (!reflection) return;
     const all = [...services.map((service) => service.desc), Health, ...reflectionServices];

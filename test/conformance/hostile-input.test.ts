@@ -26,53 +26,11 @@ import { JobService } from '../../gen/carillon/v1/job_service_pb.js';
 import { ErrorInfoSchema } from '../../gen/google/rpc/error_details_pb.js';
 import { validator } from '../../src/rpc/interceptors/validation.ts';
 import { isSurelyValid } from '../../src/rpc/surely-valid.ts';
+import { goodRequests } from '../support/good-requests.ts';
 import { type Servers, startServers } from './servers.ts';
 import { createGrpcJsTransport } from './transports.ts';
 
 const key = { name: 'a' };
-const job = { key, target: { http: { url: 'http://a' } } };
-
-/** A good request of every method, as JSON; it has what is required and one of each oneof. */
-const good: Readonly<Record<string, JsonObject>> = {
-  'JobService/Add': { job, replace: true },
-  'JobService/Get': { job: { key } },
-  'JobService/List': {},
-  'JobService/Update': { job: { key } },
-  'JobService/Pause': { job: { key } },
-  'JobService/Resume': { job: { key } },
-  'JobService/Delete': { job: { key: { name: 'other' } } },
-  'JobService/Trigger': { job: { key } },
-  'JobService/Backfill': {
-    job: { key },
-    startTime: '2026-02-01T00:00:00Z',
-    endTime: '2026-02-02T00:00:00Z',
-  },
-  'JobService/Preview': { job: { key } },
-  'ExecutionService/Get': { executionId: '1' },
-  'ExecutionService/List': {},
-  'ExecutionService/Cancel': { byIds: { executionIds: ['1'] } },
-  'ExecutionService/ListLogs': { executionId: '1' },
-  'ExecutionService/Stream': { executionId: '1', follow: false },
-  'AdminService/PutCalendar': { calendar: { name: 'a' } },
-  'AdminService/GetCalendar': { name: 'a' },
-  'AdminService/ListCalendars': {},
-  'AdminService/DeleteCalendar': { name: 'other' },
-  'AdminService/PutSecret': { name: 'a' },
-  'AdminService/ListSecrets': {},
-  'AdminService/DeleteSecret': { name: 'other' },
-  'AdminService/ListAuditEvents': { filter: { methods: ['a'], outcomes: ['OK'] } },
-  'AdminService/CreateNamespace': { namespace: { name: 'a' } },
-  'AdminService/ListNamespaces': {},
-  'AdminService/UpdateNamespace': { namespace: { name: 'a' } },
-  'AdminService/PutQueue': { queue: { name: 'a' } },
-  'AdminService/ListQueues': {},
-  'AdminService/CreateToken': { token: { name: 'a', grants: [{ namespace: 'a', role: 'ROLE_VIEWER' }] } },
-  'AdminService/ListTokens': {},
-  'AdminService/RevokeToken': { tokenId: '7' },
-  'AttemptService/AppendLogs': { attemptToken: 'cat_a', entries: [{ message: 'a' }] },
-  'AttemptService/Heartbeat': { attemptToken: 'cat_a' },
-  'AttemptService/Complete': { attemptToken: 'cat_a', state: 'EXECUTION_STATE_SUCCEEDED' },
-};
 
 const methods = [JobService, ExecutionService, AdminService, AttemptService]
   .flatMap((service): readonly DescMethod[] => service.methods)
@@ -299,7 +257,7 @@ describe.each(methods)('%s', (name, method) => {
   }
 
   it('takes the good request', async () => {
-    const request = good[name] ?? expect.unreachable();
+    const request = goodRequests[name] ?? expect.unreachable();
     expect((await sendText(request)) ?? (await sendBinary(request))).toBeUndefined();
     expect(servers.operations.asked.length).toBeGreaterThan(1);
     expect(isSurelyValid(method.input, fromJson(method.input, request))).toBe(true);
@@ -309,7 +267,7 @@ describe.each(methods)('%s', (name, method) => {
     const complaints: string[] = [];
     for (const path of fieldsOf(method.input)) {
       for (const value of hostileValues(path.at(-1) as DescField)) {
-        const request = withValue(good[name] as JsonObject, path, value);
+        const request = withValue(goodRequests[name] as JsonObject, path, value);
         const found = (await sendText(request)) ?? (await sendBinary(request));
         if (found !== undefined)
           complaints.push(

@@ -122,6 +122,20 @@ describe('the gRPC port', () => {
     expect((await statusOf(deep))['grpc-status']).toBe(String(Code.InvalidArgument));
   });
 
+  it.each([
+    '/grpc.health.v1.Health/Check',
+    '/grpc.health.v1.Health/Watch',
+    '/grpc.reflection.v1.ServerReflection/ServerReflectionInfo',
+    '/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo',
+  ])('refuses bytes that are no message also at %s', async (path) => {
+    const servers = await start();
+    const stream = open(session(servers), path);
+    stream.end(framed(Buffer.from([0x0a, 0xff, 0xff, 0xff])));
+    const status = await statusOf(stream);
+    expect(status['grpc-status']).toBe(String(Code.InvalidArgument));
+    expect(reasonOf(status)).toBe('INVALID_ARGUMENT');
+  });
+
   it('answers an unknown method with UNIMPLEMENTED and its reason', async () => {
     const servers = await start();
     const stream = open(session(servers), '/carillon.v1.JobService/Nothing');
