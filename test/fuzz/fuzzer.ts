@@ -82,9 +82,11 @@ export class Fuzzer {
     const bodies = Array.from({ length: method.methodKind === 'unary' ? 1 : 1 + random.below(3) }, () =>
       grpcMessage(bodyFor(method, random)),
     );
-    const headers = { 'content-type': 'application/grpc', te: 'trailers', 'grpc-timeout': '2S' };
     const client = isGrpcPort ? this.#grpc : this.#http;
     const isStream = method.methodKind !== 'unary';
+    // A stream may have no end of its own; a unary call has one long before its deadline.
+    const timeout = isStream ? '2S' : '30S';
+    const headers = { 'content-type': 'application/grpc', te: 'trailers', 'grpc-timeout': timeout };
     const messages = method.methodKind === 'bidi_streaming' ? bodies : bodies.slice(0, 1);
     const answer = await client.call(path, headers, Buffer.concat(messages));
     return this.#judgeGrpc(`gRPC ${path}`, answer, isStream);
