@@ -215,6 +215,7 @@ describe('logging', () => {
       code: 'OK',
       ms: expect.any(Number),
       requestId: expect.any(String),
+      actor: 'anonymous',
       peer: '192.0.2.1:99',
     });
   });

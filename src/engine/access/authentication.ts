@@ -30,13 +30,18 @@ export class Authentication implements AuthenticationOperations {
     const way = this.#wayOf(credentials);
     const known = way?.findKnown();
     if (known) return known;
+    // A verified certificate is no guess: nobody can draw another until one is right.
+    if (way && credentials.authorization === undefined) {
+      return way.find().then((principal) => principal ?? refuse(notValid()));
+    }
+    if (guesses.wasWrong(credentials.authorization)) throw notValid();
     const waitMs = guesses.waitMs(peer);
     if (waitMs > 0) throw tooManyGuesses(waitMs);
-    const refuse = (): never => {
-      guesses.noteFailure(peer);
-      throw notValid();
+    const refuseGuess = (): never => {
+      guesses.noteFailure(peer, credentials.authorization);
+      return refuse(notValid());
     };
-    return way ? way.find().then((principal) => principal ?? refuse()) : refuse();
+    return way ? way.find().then((principal) => principal ?? refuseGuess()) : refuseGuess();
   }
 
   watch(principal: Principal, onEnd: () => void): () => void {
@@ -72,6 +77,10 @@ const wayBy = <Proof>(
   },
   proof: Proof,
 ): Way => ({ findKnown: () => known.findKnown(proof), find: () => known.find(proof) });
+
+function refuse(error: DomainError): never {
+  throw error;
+}
 
 function notValid(): DomainError {
   return new DomainError(

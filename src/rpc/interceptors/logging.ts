@@ -25,6 +25,7 @@ export function logCalls(logger: Logger): Interceptor {
       reason: call.error?.reason,
       ms: Math.round((call.endedMs - call.startedMs) * 1_000) / 1_000,
       requestId: call.requestId,
+      actor: call.principal.actor,
       peer: call.peer(),
     };
   }

@@ -73,11 +73,12 @@ describe('credentials', () => {
 
   it('are not looked up any more once an address has shown 20 wrong ones, but for a while only', async () => {
     const { clock, seen, show } = authenticating();
+    const another = (n: number): string => `Bearer carillon_${String(n).padStart(43, 'w')}`;
     for (let n = 0; n < 20; n++) {
-      await expect(show(`Bearer ${wrong}`)).rejects.toMatchObject(refusedFor('UNAUTHENTICATED'));
+      await expect(show(another(n))).rejects.toMatchObject(refusedFor('UNAUTHENTICATED'));
     }
     expect(seen.looks).toBe(20);
-    await expect(show(`Bearer ${wrong}`)).rejects.toMatchObject({
+    await expect(show(another(20))).rejects.toMatchObject({
       reason: 'QUOTA_EXCEEDED',
       details: { retryAfterMs: 3_000 },
     });
@@ -90,6 +91,30 @@ describe('credentials', () => {
     seen.known = false;
     await clock.advance(3_000);
     expect(await show(`Bearer ${right}`)).toBe(somebody);
+  });
+});
+
+describe('a wrong credential that is shown again and again', () => {
+  it('counts once in ten seconds, and is not looked up: a neighbour with an old token locks nobody out', async () => {
+    const { clock, seen, show } = authenticating();
+    for (let n = 0; n < 500; n++) {
+      await expect(show(`Bearer ${wrong}`)).rejects.toMatchObject(refusedFor('UNAUTHENTICATED'));
+    }
+    expect(seen.looks).toBe(1);
+    expect(await show(`Bearer ${right}`)).toBe(somebody);
+    await clock.advance(10_001);
+    await expect(show(`Bearer ${wrong}`)).rejects.toMatchObject(refusedFor('UNAUTHENTICATED'));
+    expect(seen.looks).toBe(3);
+  });
+
+  it('is looked up each time where it is a certificate: its token may be made meanwhile', async () => {
+    const { seen, show } = authenticating();
+    for (let n = 0; n < 50; n++) {
+      await expect(show(undefined, '192.0.2.1:1', ['other'])).rejects.toMatchObject(
+        refusedFor('UNAUTHENTICATED'),
+      );
+    }
+    expect(seen.looks).toBe(50);
   });
 });
 
