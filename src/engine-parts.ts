@@ -23,7 +23,9 @@ import { LeaderElector } from './engine/leader-elector.ts';
 import { LimitSettling } from './engine/limit-settling.ts';
 import { LogWriter } from './engine/log-writer.ts';
 import { Membership } from './engine/membership.ts';
+import { NamespaceBounds } from './engine/namespace-bounds.ts';
 import { NamespaceDesk } from './engine/namespace-desk.ts';
+import { OpenStreams } from './engine/open-streams.ts';
 import type { Operations, RefusalRecorder } from './engine/operations.ts';
 import { PauseCommands } from './engine/pause-commands.ts';
 import { AttemptTokens } from './engine/reports/attempt-tokens.ts';
@@ -117,7 +119,10 @@ export function createEngine({ config, clock, logger, version, database, store }
   const ender = new AttemptEnder({ store, notifier, continuation, clock, logger, instanceId });
   const handOvers = new HandOvers({ store, clock, logger, instanceId });
   const tokens = new AttemptTokens(store);
-  const maxLogBytes = engine.logBytesPerAttempt;
+  const { logBytesPerAttempt } = engine;
+  const bounds = new NamespaceBounds({ store, clock, logger, logBytesPerAttempt });
+  const maxLogBytes = (namespace: string): number => bounds.logBytesOf(namespace);
+  const streams = new OpenStreams({ maxStreamsOf: (namespace) => bounds.maxStreamsOf(namespace) });
   const workers = new WorkerHub({
     store,
     clock,
@@ -127,7 +132,6 @@ export function createEngine({ config, clock, logger, version, database, store }
     heartbeatMs: config.worker.heartbeatMs,
     reconnectGraceMs: config.worker.reconnectGraceMs,
     cancelGraceMs: config.worker.cancelGraceMs,
-    maxLogBytes,
     onFree: () => dispatcher.wake(),
     onAdopted: () => dispatcher.beginAdopted(),
   });
@@ -147,10 +151,9 @@ export function createEngine({ config, clock, logger, version, database, store }
       clock,
       maxConnectionsPerOrigin: engine.connectionsPerOrigin,
       findSigningKeys: (secret) => signingKeys.find(secret),
-      maxLogBytes,
     }),
-    grpc: new GrpcTargetClient({ version, egress, clock, maxLogBytes, findClientCertificate }),
-    socket: new SocketTargetClient({ egress, clock, maxLogBytes, findClientCertificate }),
+    grpc: new GrpcTargetClient({ version, egress, clock, findClientCertificate }),
+    socket: new SocketTargetClient({ egress, clock, findClientCertificate }),
     worker: workerTargetClient(workers),
   });
   const dispatcher = new Dispatcher({
@@ -173,6 +176,7 @@ export function createEngine({ config, clock, logger, version, database, store }
     safetyIntervalMs,
     shutdownGraceMs: engine.shutdownGraceMs,
     random: systemRandom,
+    maxLogBytes,
   });
   const elector = new LeaderElector({
     store,
@@ -250,7 +254,7 @@ export function createEngine({ config, clock, logger, version, database, store }
     secrets: guarded(new SecretDesk({ store, box, clock, onChange: forgetSecret })),
     namespaces: guarded(new NamespaceDesk({ store, settling, notifier })),
     tokens: guarded(new TokenDesk({ store, notifier })),
-    executions: guarded(new LedgerOperations({ store, continuation, notifier, feed })),
+    executions: guarded(new LedgerOperations({ store, continuation, notifier, feed, streams })),
     workers: guarded(new WorkerDesk({ store, hub: has('dispatcher') ? workers : undefined })),
     attempts: guarded(
       new ReportDesk({ store, jobs, tokens, continuation, notifier, clock, random, maxLogBytes }),
@@ -259,7 +263,7 @@ export function createEngine({ config, clock, logger, version, database, store }
     ready: () => database.ping(),
   };
 
-  const parts: Service[] = [tokens, notifier, membership, stopOnly(() => continuation.stop())];
+  const parts: Service[] = [tokens, notifier, membership, bounds, stopOnly(() => continuation.stop())];
   if (has('scheduler')) parts.push(elector, rescuer, scheduler, zoneData);
   parts.push(stopOnly(() => Promise.all([ender.stop(), handOvers.stop()]).then(() => logs.stop())));
   if (has('dispatcher'))

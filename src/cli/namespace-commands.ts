@@ -9,11 +9,15 @@ import { QueueSchema } from '../../gen/carillon/v1/queue_pb.js';
 import { type ClientOptions, callService, clientCommand } from './client-command.ts';
 import {
   declareLimitOptions,
+  declareNamespaceLimitOptions,
+  intakeCell,
   type LimitOptions,
   limitCells,
   limitHeads,
-  limitsFrom,
+  type NamespaceLimitOptions,
+  namespaceLimitsFrom,
   newLimitsFrom,
+  newNamespaceLimitsFrom,
 } from './limit-options.ts';
 import { integerFromText } from './option-values.ts';
 import { takeItems } from './pages.ts';
@@ -35,11 +39,11 @@ export function declareNamespaceCommands(program: Command): void {
 }
 
 function declareCreate(group: Command): void {
-  type Options = ClientOptions & LimitOptions & { readonly description?: string };
-  declareLimitOptions(clientCommand(group, 'create <name>', 'Make a namespace'))
+  type Options = ClientOptions & NamespaceLimitOptions & { readonly description?: string };
+  declareNamespaceLimitOptions(clientCommand(group, 'create <name>', 'Make a namespace'))
     .option('--description <text>', 'a description for people')
     .action(async (name: string, options: Options) => {
-      const namespace = { name, description: options.description, limits: limitsFrom(options) };
+      const namespace = { name, description: options.description, limits: namespaceLimitsFrom(options) };
       await callService(options, async ({ admin, output }) => {
         const reply = await admin.createNamespace({ namespace });
         if (output.isJson) return output.message(AdminServiceCreateNamespaceResponseSchema, reply);
@@ -60,20 +64,25 @@ function declareNamespaceList(group: Command): void {
         return;
       }
       await output.table(
-        ['NAME', ...limitHeads, 'DESCRIPTION'],
-        found.map(({ name, limits, description }) => [name, ...limitCells(limits), description]),
+        ['NAME', ...limitHeads, 'INTAKE', 'DESCRIPTION'],
+        found.map(({ name, limits, description }) => [
+          name,
+          ...limitCells(limits),
+          intakeCell(limits),
+          description,
+        ]),
       );
     });
   });
 }
 
 function declareNamespaceLimit(group: Command): void {
-  declareLimitOptions(
+  declareNamespaceLimitOptions(
     clientCommand(group, 'limit <name>', 'Set the limits of a namespace, in place of those it has'),
   )
     .option('--unlimited', 'lift all limits')
-    .action(async (name: string, options: ClientOptions & LimitOptions, command: Command) => {
-      const namespace = { name, limits: newLimitsFrom(options, command) };
+    .action(async (name: string, options: ClientOptions & NamespaceLimitOptions, command: Command) => {
+      const namespace = { name, limits: newNamespaceLimitsFrom(options, command) };
       await callService(options, async ({ admin, output }) => {
         const reply = await admin.updateNamespace({ namespace, updateMask: { paths: ['limits'] } });
         if (output.isJson) return output.message(AdminServiceUpdateNamespaceResponseSchema, reply);

@@ -19,6 +19,8 @@ export type AttemptRunOptions = {
   /** Whether the instance's lease is certain to be alive. */
   readonly isAlive: () => boolean;
   readonly random: () => number;
+  /** The most bytes of log of an attempt that begins now in a namespace. */
+  readonly maxLogBytes: (namespace: string) => number;
 };
 
 /** What is left of an attempt when its delivery is over. */
@@ -134,6 +136,7 @@ export class AttemptRun {
       {
         signal: this.#controller.signal,
         timeoutMs,
+        maxLogBytes: this.#options.maxLogBytes(key.namespace),
         log: (lines) => log.add(lines),
       },
     );

@@ -7,6 +7,7 @@ import { auditRow } from './audit/audit-rows.ts';
 import { auditedCancel } from './audit/audited-cancel.ts';
 import type { ExecutionFeed } from './execution-feed.ts';
 import type { JobContinuation } from './job-continuation.ts';
+import type { OpenStreams } from './open-streams.ts';
 import type {
   Caller,
   CancelChoice,
@@ -34,10 +35,12 @@ export type LedgerOperationsOptions = {
     | 'triggers'
     | 'workers'
     | 'limits'
+    | 'tenancy'
   >;
   readonly continuation: Pick<JobContinuation, 'look'>;
   readonly notifier: Pick<Notifier, 'notify'>;
-  readonly feed: ExecutionFeed;
+  readonly feed: Pick<ExecutionFeed, 'stream'>;
+  readonly streams: Pick<OpenStreams, 'open'>;
 };
 
 /** So many workers are looked at to say why an execution waits. */
@@ -163,8 +166,28 @@ export class LedgerOperations implements ExecutionOperations {
     return { entries: shown, nextPageToken };
   }
 
-  stream(request: StreamRequest, signal: AbortSignal): AsyncIterable<StreamMessage> {
-    return this.#options.feed.stream(request, signal);
+  /** However it ends, from its first message asked for to its last, a stream is counted in its namespace. */
+  async *stream(request: StreamRequest, signal: AbortSignal): AsyncGenerator<StreamMessage> {
+    const { feed, streams } = this.#options;
+    const namespace = await this.#namespaceOf(request.source);
+    const close = namespace === undefined ? undefined : streams.open(namespace);
+    try {
+      yield* feed.stream(request, signal);
+    } finally {
+      close?.();
+    }
+  }
+
+  /** The namespace that a stream is of; undefined where it is of several, and where there is nothing to stream. */
+  async #namespaceOf(source: StreamRequest['source']): Promise<string | undefined> {
+    const { store } = this.#options;
+    if ('selector' in source) return source.selector.namespace;
+    if ('executionId' in source) {
+      const { executionId } = source;
+      return (await store.tenancy.ofExecutions(store.db, [executionId])).get(executionId);
+    }
+    const { job } = source;
+    return 'key' in job ? job.key.namespace : (await store.tenancy.ofJobs(store.db, [job.id])).get(job.id);
   }
 
   async #findJobs(refs: readonly JobRef[]): Promise<readonly (number | undefined)[]> {

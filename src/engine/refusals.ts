@@ -167,6 +167,15 @@ export function permissionDenied({ permission }: Pick<Caller, 'permission'>, nam
   });
 }
 
+/** Refuses one more stream than a namespace may have open on an instance. */
+export function tooManyStreams(namespace: string, limit: number): DomainError {
+  const description = `at most ${limit} streams at once on this instance`;
+  return new DomainError('QUOTA_EXCEEDED', `namespace ${namespace}: ${description}`, {
+    metadata: { namespace, limit: String(limit) },
+    quota: { subject: `namespace ${namespace}`, description },
+  });
+}
+
 /** Refuses an id that names no token. */
 export function tokenNotFound(tokenId: number): DomainError {
   const token = String(tokenId);

@@ -17,6 +17,12 @@ export type Unsettled = {
   readonly at: Date;
 };
 
+/** A namespace by what bounds the logs of its attempts or its streams. */
+export type BoundedNamespace = { readonly name: string } & Pick<
+  NamespaceLimits,
+  'logBytesPerAttempt' | 'maxStreams'
+>;
+
 /** Namespaces, and the limits of namespaces and queues. */
 export class PgNamespaceStore {
   /** Makes a namespace where there is none. */
@@ -109,6 +115,21 @@ export class PgNamespaceStore {
       [after ?? null, limit, within ?? null],
     );
     return rows.map(namespaceFromRow);
+  }
+
+  /** The namespaces that bound their logs or streams; by namespace_bounded_idx. */
+  async listBounded(db: Db): Promise<readonly BoundedNamespace[]> {
+    const rows = await run<Pick<NamespaceRow, 'name' | 'logBytesPerAttempt' | 'maxStreams'>>(
+      db,
+      `/* bounded_namespaces */
+       select name, log_bytes_per_attempt as "logBytesPerAttempt", max_streams as "maxStreams"
+         from carillon.namespace where log_bytes_per_attempt is not null or max_streams is not null`,
+    );
+    return rows.map((row) => ({
+      name: row.name,
+      logBytesPerAttempt: row.logBytesPerAttempt ?? undefined,
+      maxStreams: row.maxStreams ?? undefined,
+    }));
   }
 
   /** Sets the limits of a queue that exists. */

@@ -36,6 +36,7 @@ export type HandOver = {
 export type ReportedExecution = {
   readonly executionId: number;
   readonly jobId: number;
+  readonly namespace: string;
   readonly term: number;
   /** Of the job now. */
   readonly generation: number;
@@ -185,6 +186,7 @@ export type ReportStore = Pick<PgReportStore, keyof PgReportStore>;
 type ReportedRow = {
   executionId: number;
   jobId: number;
+  namespace: string;
   term: number;
   generation: number;
   attempt: number | null;
@@ -195,9 +197,9 @@ type ReportedRow = {
 };
 
 function reportedFromRow(row: ReportedRow): ReportedExecution {
-  const { executionId, jobId, term, generation, attempt, instanceId } = row;
+  const { executionId, jobId, namespace, term, generation, attempt, instanceId } = row;
   const { isCancelRequested, reportBy, hasHeartbeat } = row;
-  const common = { executionId, jobId, term, generation };
+  const common = { executionId, jobId, namespace, term, generation };
   if (attempt === null || instanceId === null) return common;
   const isWithCallee = instanceId === calleeId;
   return { ...common, underWay: { attempt, isWithCallee, isCancelRequested, reportBy, hasHeartbeat } };
@@ -226,7 +228,7 @@ const handOverStatement = `/* hand_over */
   returning o.execution_id as id`;
 
 const listStatement = `/* reported */
-  select e.id as "executionId", e.job_id as "jobId", e.term, j.generation, o.attempt, o.instance_id as "instanceId",
+  select e.id as "executionId", e.job_id as "jobId", j.namespace, e.term, j.generation, o.attempt, o.instance_id as "instanceId",
          o.cancel_requested_at is not null as "isCancelRequested",
          coalesce(o.report_by, o.attempt_started_at + j.attempt_timeout_ms * interval '1 millisecond') as "reportBy",
          o.heartbeat_timeout_ms is not null as "hasHeartbeat"

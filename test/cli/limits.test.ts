@@ -25,7 +25,7 @@ it('makes, limits and lists namespaces', async () => {
   );
   const listed = await run('namespace', 'list');
   expect(listed.stdout).toMatch(
-    /^NAME +MAX RUNNING +STARTS +DESCRIPTION\ndefault +- +-\s*\nshop +9 +100\/10s +the shop\n$/,
+    /^NAME +MAX RUNNING +STARTS +INTAKE +DESCRIPTION\ndefault +- +- +-\s*\nshop +9 +100\/10s +- +the shop\n$/,
   );
   expect((await run('namespace', 'limit', 'shop', '--starts', '5/1s')).stdout).toBe('limited shop\n');
   const json = await run('namespace', 'list', '--json');
@@ -43,6 +43,23 @@ it('makes, limits and lists namespaces', async () => {
     exitCode: 1,
     stdout: '',
   });
+});
+
+it('limits what calls make in a namespace, lists it in one column, and lifts it with the rest', async () => {
+  const limits = ['--max-jobs', '100', '--executions-per-minute', '60'];
+  expect((await run('namespace', 'create', 'yard', ...limits, '--max-streams', '5')).stdout).toBe(
+    'made yard\n',
+  );
+  expect((await run('namespace', 'list')).stdout).toMatch(
+    /^yard +- +- +jobs 100, executions 60\/min, streams 5\s*$/m,
+  );
+  // More than an int32 holds; and what is not given is lifted.
+  expect((await run('namespace', 'limit', 'yard', '--log-bytes', '4294967296')).stdout).toBe(
+    'limited yard\n',
+  );
+  expect((await run('namespace', 'list')).stdout).toMatch(/^yard +- +- +log 4294967296 B\s*$/m);
+  expect((await run('namespace', 'limit', 'yard', '--unlimited')).stdout).toBe('lifted the limits of yard\n');
+  expect((await run('namespace', 'list')).stdout).toMatch(/^yard +- +- +-\s*$/m);
 });
 
 it('limits and lists queues', async () => {
@@ -66,7 +83,12 @@ it.each([
   [['queue', 'limit', 'mail'], 'or else --unlimited'],
   [['queue', 'limit', 'mail', '--unlimited', '--max-running', '1'], 'or else --unlimited'],
   [['queue', 'limit', 'mail', '--starts', '100'], 'It looks like 100/1s.'],
+  [['queue', 'limit', 'mail', '--max-jobs', '1'], 'unknown option'],
   [['namespace', 'limit', 'shop', '--max-running', '0'], 'whole number'],
+  [['namespace', 'limit', 'shop', '--max-streams', '0'], 'whole number'],
+  [['namespace', 'limit', 'shop', '--log-bytes', '1023'], '1024 or more'],
+  [['namespace', 'limit', 'shop'], 'or else --unlimited'],
+  [['namespace', 'limit', 'shop', '--unlimited', '--max-jobs', '1'], 'or else --unlimited'],
 ])('exits 2 for %j', async (args, hint) => {
   const { exitCode, stderr } = await run(...args);
   expect(exitCode).toBe(2);

@@ -62,6 +62,7 @@ function runOf({ answer, attempt = {}, isAlive = true }: Setup) {
       logger: silentLogger,
       isAlive: () => isAlive,
       random: () => 0,
+      maxLogBytes: (namespace) => namespace.length,
       tokens: { create: ({ executionId, attempt }) => `token of ${executionId}/${attempt}` },
       logs: {
         open: (_executionId, _attempt, _lastSeq, onRefused) => {
@@ -90,6 +91,16 @@ describe('an attempt', () => {
     expect(await ended()).toMatchObject({ executionId: 7, attempt: 1, outcome: 'SUCCEEDED' });
     expect(delivered).toMatchObject([{ executionId: 7, term: 3, parameters: { text: 'of the run' } }]);
     expect(clock.waiting).toBe(0);
+  });
+
+  it('tells the target how much of its log is kept: what its namespace allows as it begins', async () => {
+    const told: number[] = [];
+    const answer = async ({ maxLogBytes }: DeliveryContext): Promise<DeliveryResult> => {
+      told.push(maxLogBytes);
+      return succeeded;
+    };
+    await runOf({ answer }).ended();
+    expect(told).toEqual([job.key.namespace.length]);
   });
 
   it('tells the target how long it may take', async () => {

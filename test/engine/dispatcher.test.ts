@@ -97,6 +97,7 @@ function dispatcherOf({
     },
     metrics: { count: () => undefined },
     isAlive: () => true,
+    maxLogBytes: () => 1_000_000,
     random: () => 0,
     instanceId: () => 1,
     maxRunning: 10,

@@ -56,8 +56,8 @@ export type ReportDeskOptions = {
   readonly notifier: Pick<Notifier, 'notify'>;
   readonly clock: Clock;
   readonly random: () => number;
-  /** The most bytes of log of one attempt, 64 added for each line. */
-  readonly maxLogBytes: number;
+  /** The most bytes of log of one attempt in a namespace, 64 added for each line. */
+  readonly maxLogBytes: (namespace: string) => number;
 };
 
 /** How long lines wait for the attempt to be handed over, and how often it is looked for. */
@@ -97,7 +97,7 @@ export class ReportDesk implements AttemptOperations {
   async appendLogs({ token, lines, offset }: LogReport): Promise<LogReceipt> {
     const { store, clock, notifier, maxLogBytes } = this.#options;
     const shown = await this.#showAccepted(token);
-    const { executionId, attempt } = shown;
+    const { executionId, attempt, namespace } = shown;
     const now = clock.now();
     const bounded = lines.map((line) => ({
       ...line,
@@ -110,7 +110,7 @@ export class ReportDesk implements AttemptOperations {
       const from = offset ?? locked.lines;
       if (from > locked.lines) throw logOffsetTooHigh(from, locked.lines);
       const fresh = bounded.slice(locked.lines - from);
-      const allowance = new LogAllowance(maxLogBytes, locked.bytes);
+      const allowance = new LogAllowance(maxLogBytes(namespace), locked.bytes);
       const wasUsedUp = allowance.isUsedUp;
       const admitted = fresh.flatMap((line) => {
         const kept = allowance.admit(line, bytesOf(line));

@@ -44,12 +44,6 @@ export type GrpcTargetClientOptions = {
   /** The most bytes of a message of an answer. Default 1,048,576. A longer one fails the attempt. */
   readonly maxMessageBytes?: number;
   /**
-   * The most bytes of messages of one attempt that become log lines, 64 added
-   * for each. Default 16,777,216. Then one line says so, and the answer is read
-   * on without logging.
-   */
-  readonly maxLogBytes?: number;
-  /**
    * How long `close` waits for attempts in flight, in milliseconds. Default
    * 1,000. The dispatcher has drained by then; it is for what was left behind.
    */
@@ -80,7 +74,6 @@ export class GrpcTargetClient implements TargetClient<GrpcTarget> {
     this.#environment = {
       clock,
       maxMessageBytes: options.maxMessageBytes ?? 1_048_576,
-      maxLogBytes: options.maxLogBytes ?? 16_777_216,
       connections: new GrpcConnections({
         clock,
         dialer: new Dialer({ clock, egress, lookup, ca }),

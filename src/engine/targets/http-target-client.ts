@@ -56,12 +56,6 @@ export type HttpTargetClientOptions = {
    */
   readonly maxBodyBytes?: number;
   /**
-   * The most bytes of log lines that one attempt may stream, 64 added for each
-   * line. Default 16,777,216. Then one line says so, and the body is read on
-   * without logging.
-   */
-  readonly maxLogBytes?: number;
-  /**
    * How long `close` waits for attempts in flight, in milliseconds. Default
    * 1,000. The dispatcher has drained by then; it is for what was left behind.
    */
@@ -107,7 +101,6 @@ export class HttpTargetClient implements TargetClient<HttpTarget> {
       maxHeaders: options.maxHeaders ?? 256,
       bodyLimits: {
         maxLineBytes: maxLogLineBytes,
-        maxLogBytes: options.maxLogBytes ?? 16_777_216,
         maxBodyBytes: options.maxBodyBytes ?? 1_048_576,
       },
       connections: new Connections({

@@ -7,32 +7,39 @@ export const maxLogLineBytes = 65_536;
 /** What a line costs besides its text: many empty ones would be many rows. */
 const lineOverheadBytes = 64;
 
+/** What an attempt has used up once a line has said that nothing is left: more than any bound, also one that changes. */
+export const usedUpBytes = Number.MAX_SAFE_INTEGER;
+
 /** How much one attempt may still log, so that a talkative callee cannot fill the disk. */
 export class LogAllowance {
   readonly #maxBytes: number;
-  #leftBytes: number;
+  #usedBytes: number;
 
-  /** `usedBytes` is what the attempt has logged before; more than `maxBytes`: a line has said so. */
+  /** `usedBytes` is what the attempt has logged before; that may be more than `maxBytes` now allows. */
   constructor(maxBytes: number, usedBytes = 0) {
     this.#maxBytes = maxBytes;
-    this.#leftBytes = maxBytes - usedBytes;
+    this.#usedBytes = usedBytes;
   }
 
-  /** What has been used up; more than there was once a line has said so. */
+  /** What has been used up; `usedUpBytes` once a line has said that nothing is left. */
   get usedBytes(): number {
-    return this.#maxBytes - this.#leftBytes;
+    return this.#usedBytes;
   }
 
   /** Whether a line has said that nothing is left. */
   get isUsedUp(): boolean {
-    return this.#leftBytes < 0;
+    return this.#usedBytes === usedUpBytes;
   }
 
   /** The line while there is room for it, then once a line that says so, then nothing. */
   admit(line: LogLine, bytes: number): LogLine | undefined {
     if (this.isUsedUp) return undefined;
-    this.#leftBytes -= bytes + lineOverheadBytes;
-    if (!this.isUsedUp) return line;
+    const usedBytes = this.#usedBytes + bytes + lineOverheadBytes;
+    if (usedBytes <= this.#maxBytes) {
+      this.#usedBytes = usedBytes;
+      return line;
+    }
+    this.#usedBytes = usedUpBytes;
     return { level: 'WARN', message: 'log limit reached' };
   }
 

@@ -9,7 +9,7 @@ import { anonymous, identityOf, noClientCertificates } from './client-identity.t
 import { Dialer, type DialerOptions, errorWithCode } from './dialer.ts';
 import { aborted, failed, failureFromError, failureFromUnusableTarget } from './http/failure.ts';
 import { bodyFromDelivery } from './http/http-request.ts';
-import { SocketAnswer, type SocketAnswerOptions } from './socket/socket-answer.ts';
+import { SocketAnswer } from './socket/socket-answer.ts';
 import type { Delivery, DeliveryContext, DeliveryResult, TargetClient } from './target.ts';
 
 export type SocketTargetClientOptions = {
@@ -25,12 +25,6 @@ export type SocketTargetClientOptions = {
   readonly connectTimeoutMs?: number;
   /** The most bytes of a line of the answer. Default 1,048,576. A longer one fails the attempt. */
   readonly maxLineBytes?: number;
-  /**
-   * The most bytes of log lines of one attempt, 64 added for each line.
-   * Default 16,777,216. Then one line says so, and the answer is read on
-   * without logging.
-   */
-  readonly maxLogBytes?: number;
   /**
    * How long `close` waits for attempts in flight, in milliseconds. Default
    * 1,000. The dispatcher has drained by then; it is for what was left behind.
@@ -52,7 +46,7 @@ export class SocketTargetClient implements TargetClient<SocketTarget> {
   readonly #dialer: Dialer;
   readonly #attempts: AttemptsInFlight;
   readonly #connectTimeoutMs: number;
-  readonly #limits: SocketAnswerOptions;
+  readonly #maxLineBytes: number;
   readonly #findClientCertificate: FindClientCertificate;
 
   constructor(options: SocketTargetClientOptions) {
@@ -62,10 +56,7 @@ export class SocketTargetClient implements TargetClient<SocketTarget> {
     this.#attempts = new AttemptsInFlight(clock, options.closeGraceMs ?? 1_000);
     this.#connectTimeoutMs = options.connectTimeoutMs ?? 10_000;
     this.#findClientCertificate = options.findClientCertificate ?? noClientCertificates;
-    this.#limits = {
-      maxLineBytes: options.maxLineBytes ?? 1_048_576,
-      maxLogBytes: options.maxLogBytes ?? 16_777_216,
-    };
+    this.#maxLineBytes = options.maxLineBytes ?? 1_048_576;
   }
 
   /** Runs one attempt to its end. Rejects only when `context.log` does, after it has closed the connection. */
@@ -121,7 +112,7 @@ export class SocketTargetClient implements TargetClient<SocketTarget> {
     context: DeliveryContext,
     signal: AbortSignal,
   ): Promise<DeliveryResult> {
-    const answer = new SocketAnswer(this.#limits);
+    const answer = new SocketAnswer({ maxLineBytes: this.#maxLineBytes, maxLogBytes: context.maxLogBytes });
     const chunks = socket[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
     for (;;) {
       // Only while it is listened to: the time that lines take to be stored is not the callee's.

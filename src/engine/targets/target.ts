@@ -28,6 +28,11 @@ export type DeliveryContext = {
   /** How long the attempt may take from its delivery on, in milliseconds; the signal aborts then. For callees to know. */
   readonly timeoutMs: number;
   /**
+   * The most bytes of log lines of the attempt, 64 added for each line. Then
+   * one line says so, and what the callee says is heard without logging.
+   */
+  readonly maxLogBytes: number;
+  /**
    * Adds lines to the execution's log. Resolves when more may follow: a target
    * that awaits it reads no faster than the lines can be stored.
    */

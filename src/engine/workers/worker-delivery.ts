@@ -11,8 +11,6 @@ export type WorkerDeliveryOptions = {
   readonly clock: Clock;
   /** How long a canceled attempt may take to end by itself. */
   readonly cancelGraceMs: number;
-  /** Bytes of log kept of one attempt. */
-  readonly maxLogBytes: number;
   readonly unstored: UnstoredEnds;
   /** Whether the attempt was adopted from another instance. */
   readonly wasAdopted: boolean;
@@ -29,7 +27,7 @@ export function deliverToWorker(
   worker: ConnectedWorker | undefined,
   assignment: Assignment,
   context: DeliveryContext,
-  { clock, cancelGraceMs, maxLogBytes, unstored, wasAdopted, isStopping }: WorkerDeliveryOptions,
+  { clock, cancelGraceMs, unstored, wasAdopted, isStopping }: WorkerDeliveryOptions,
 ): Promise<DeliveryResult> {
   const { workerId, executionId, attempt } = assignment;
   const ref = { executionId, attempt };
@@ -62,7 +60,7 @@ export function deliverToWorker(
       worker.cancel(ref, cause === 'timeout' ? 'the attempt took too long' : 'a cancel was asked for');
       cancelGrace = clock.setTimer(cancelGraceMs, () => settle(workerLost(workerId)));
     };
-    const allowance = new LogAllowance(maxLogBytes);
+    const allowance = new LogAllowance(context.maxLogBytes);
     const bounded: DeliveryContext = { ...context, log: (lines) => context.log(allowance.admitAll(lines)) };
     // Begun nowhere: what was canceled before it was handed over, and what its worker had from another instance and
     // does not run any more. The number of that has been sent already.

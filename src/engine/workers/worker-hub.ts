@@ -54,8 +54,6 @@ export type WorkerHubOptions = {
   readonly reconnectGraceMs: number;
   /** How long a canceled attempt may take to end by itself. */
   readonly cancelGraceMs: number;
-  /** Bytes of log kept of one attempt. */
-  readonly maxLogBytes: number;
   /** Told when places have become free, and when there are attempts to begin that were taken over. */
   readonly onFree: () => void;
   readonly onAdopted: () => void;
@@ -197,11 +195,10 @@ export class WorkerHub implements Service {
     const key = keyOf(jobKey.namespace, workerId ?? '');
     const arrival = this.#arrivals.of(key);
     if (arrival !== undefined) await arrival;
-    const { clock, cancelGraceMs, maxLogBytes } = this.#options;
+    const { clock, cancelGraceMs } = this.#options;
     return deliverToWorker(this.#workers.get(key), assignment, context, {
       clock,
       cancelGraceMs,
-      maxLogBytes,
       unstored: this.#unstored,
       wasAdopted: this.#adopted.delete(refKey(assignment)),
       isStopping: () => this.#isStopping,

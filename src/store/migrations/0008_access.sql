@@ -40,6 +40,11 @@ comment on column carillon.namespace.executions_per_minute is
 create index namespace_metered_idx on carillon.namespace (name) where executions_per_minute is not null;
 comment on index carillon.namespace_metered_idx is 'whether the calls of a namespace are counted';
 
+create index namespace_bounded_idx on carillon.namespace (name)
+  where log_bytes_per_attempt is not null or max_streams is not null;
+comment on index carillon.namespace_bounded_idx is
+  'the namespaces whose logs or streams are bounded, which every instance reads each second';
+
 create table carillon.intake (
   namespace text not null,
   kind text not null,

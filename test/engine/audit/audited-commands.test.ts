@@ -30,6 +30,7 @@ const executions = () =>
     continuation: { look: () => undefined },
     notifier,
     feed: null as never,
+    streams: null as never,
   });
 
 /** The events that a call leaves, newest first. */

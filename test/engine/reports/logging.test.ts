@@ -1,5 +1,7 @@
 /** The lines that callees report, and their signs of life. */
+
 import { describe, expect, it } from 'vitest';
+import { usedUpBytes } from '../../../src/engine/targets/log-allowance.ts';
 import type { ManualClock } from '../../platform/manual-clock.ts';
 import { awaitThat } from '../../support/await-that.ts';
 import { type BegunAttempt, endReport, linesOf, useStoredAttempts } from './stored-attempts.ts';
@@ -132,9 +134,19 @@ describe('lines that a callee reports', () => {
     await desk.complete(endReport(attempt));
   });
 
+  it('beyond a limit that was lowered meanwhile are dropped, and one line says so; raised, it admits no more', async () => {
+    const attempt = await accepted({ loggedBytes: 500 });
+    const sendUnder = (maxLogBytes: number) =>
+      attempts.parts({ maxLogBytes }).desk.appendLogs({ token: attempt.token, lines: linesOf('a') });
+    expect(await sendUnder(300)).toMatchObject({ stored: 0, dropped: 1 });
+    expect(await sendUnder(100_000)).toMatchObject({ stored: 0, dropped: 1 });
+    expect(await attempts.linesOf(attempt)).toMatchObject([{ seq: 1, message: 'log limit reached' }]);
+    await attempts.parts().desk.complete(endReport(attempt));
+  });
+
   it('behind an answer that used up the log are dropped without another word', async () => {
     const { desk } = attempts.parts({ maxLogBytes: 300 });
-    const attempt = await accepted({ loggedBytes: 301 });
+    const attempt = await accepted({ loggedBytes: usedUpBytes });
     expect(await desk.appendLogs({ token: attempt.token, lines: linesOf('a') })).toMatchObject({
       stored: 0,
       dropped: 1,

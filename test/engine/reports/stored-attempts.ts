@@ -72,7 +72,7 @@ export function useStoredAttempts() {
       const continuation = { look: (ids: Iterable<number>) => void finished.push(...ids) };
       const random = (): number => 0;
       const common = { store, jobs, continuation, notifier, random };
-      const desk = new ReportDesk({ ...common, tokens, clock, maxLogBytes });
+      const desk = new ReportDesk({ ...common, tokens, clock, maxLogBytes: () => maxLogBytes });
       const sweep = new CalleeSweep({ ...common, logger: silentLogger, cancelGraceMs });
       return {
         desk,

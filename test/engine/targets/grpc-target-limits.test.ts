@@ -63,8 +63,8 @@ describe('an answer', () => {
     const context = recordedContext(() => {
       called.resolve();
       return stored.promise;
-    });
-    const client = createGrpcClient({ maxLogBytes: 128 * MiB });
+    }, 128 * MiB);
+    const client = createGrpcClient();
     const delivered = client.deliver(grpcTarget(callee.address), sampleDelivery, context);
     await called.promise;
     // The callee goes on until the buffers between the two are full: turns without progress.
@@ -75,7 +75,7 @@ describe('an answer', () => {
     expect(callee.written()).toBeLessThan(1_000);
     expect(context.calls).toHaveLength(1);
 
-    const other = recordedContext();
+    const other = recordedContext(undefined, 128 * MiB);
     const beside = client.deliver(grpcTarget(callee.address), sampleDelivery, other);
     expect((await beside).outcome).toBe('SUCCEEDED');
     expect(client.connectionCount).toBe(1);
@@ -90,8 +90,8 @@ describe('an answer', () => {
     const before = retainedMemory();
     const context = recordedContext(async () => {
       context.lines.splice(0, context.lines.length - 1);
-    });
-    const client = createGrpcClient({ maxLogBytes: 2 * MiB });
+    }, 2 * MiB);
+    const client = createGrpcClient();
     const result = await client.deliver(grpcTarget(callee.address), sampleDelivery, context);
     expect(result.outcome).toBe('SUCCEEDED');
     expect(callee.written()).toBe(2_048);

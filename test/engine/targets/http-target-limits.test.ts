@@ -56,12 +56,8 @@ describe('a stream', () => {
     const context = recordedContext(() => {
       called.resolve();
       return stored.promise;
-    });
-    const delivered = createClient({ maxLogBytes: 128 * MiB }).deliver(
-      httpTarget(callee.origin),
-      sampleDelivery,
-      context,
-    );
+    }, 128 * MiB);
+    const delivered = createClient().deliver(httpTarget(callee.origin), sampleDelivery, context);
     await called.promise;
     // The callee goes on until the buffers between the two are full: two turns without progress.
     for (let before = -1; before !== callee.written(); ) {
@@ -92,8 +88,8 @@ describe('a stream', () => {
     const before = retainedMemory();
     const context = recordedContext(async () => {
       context.lines.splice(0, context.lines.length - 1);
-    });
-    const client = createClient({ maxLogBytes: 2 * MiB });
+    }, 2 * MiB);
+    const client = createClient();
     expect((await client.deliver(httpTarget(callee.origin), sampleDelivery, context)).outcome).toBe(
       'SUCCEEDED',
     );

@@ -169,8 +169,8 @@ describe('an answer', () => {
     const context = recordedContext(() => {
       called.resolve();
       return stored.promise;
-    });
-    const client = createSocketClient({ maxLogBytes: 128 * MiB });
+    }, 128 * MiB);
+    const client = createSocketClient();
     const delivered = client.deliver(socketTarget(callee.port), sampleDelivery, context);
     await called.promise;
     // The callee goes on until the buffers between the two are full: two turns without progress.

@@ -49,7 +49,6 @@ export function hubOf(adoptable: readonly number[] = [], adoptedElsewhere: reado
     heartbeatMs: 1_000,
     reconnectGraceMs: 5_000,
     cancelGraceMs: 3_000,
-    maxLogBytes: 1_000_000,
     onFree: () => told.free++,
     onAdopted: () => told.adopted++,
   });
@@ -124,6 +123,7 @@ export function deliver(
   const lines: string[] = [];
   const context = {
     signal: controller.signal,
+    maxLogBytes: 1_000_000,
     log: (added: readonly { message: string }[]) => {
       lines.push(...added.map(({ message }) => message));
       return stored;

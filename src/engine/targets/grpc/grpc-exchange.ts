@@ -39,8 +39,6 @@ export type GrpcExchangeEnvironment = {
   readonly clock: Clock;
   /** The most bytes of a message of the answer. */
   readonly maxMessageBytes: number;
-  /** The most bytes of log lines of one attempt. */
-  readonly maxLogBytes: number;
 };
 
 /** How long a callee that has reported its result may take to end the call. */
@@ -49,7 +47,7 @@ const endGraceMs = 1_000;
 /** How much earlier than the attempt's own timer a callee may find that the time is over. */
 const deadlineSlackMs = 100;
 
-type Context = Pick<DeliveryContext, 'log' | 'timeoutMs'>;
+type Context = Pick<DeliveryContext, 'log' | 'timeoutMs' | 'maxLogBytes'>;
 
 /** Delivers one attempt; made for it and dropped with it. */
 export class GrpcExchange {
@@ -103,9 +101,9 @@ export class GrpcExchange {
   }
 
   async #read(call: GrpcCall): Promise<DeliveryResult | undefined> {
-    const { clock, maxMessageBytes, maxLogBytes } = this.#environment;
+    const { clock, maxMessageBytes } = this.#environment;
     const reader = new MessageReader(maxMessageBytes);
-    const allowance = new LogAllowance(maxLogBytes);
+    const allowance = new LogAllowance(this.#context.maxLogBytes);
     const onAbort = (): void => call.cancel();
     this.#signal.addEventListener('abort', onAbort);
     try {

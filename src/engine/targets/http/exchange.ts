@@ -49,7 +49,7 @@ import type { BodyLimits, ResponseBody } from './response-body.ts';
 export type ExchangeEnvironment = {
   readonly connections: Connections;
   readonly clock: Clock;
-  readonly bodyLimits: BodyLimits;
+  readonly bodyLimits: Omit<BodyLimits, 'maxLogBytes'>;
   /** The most headers that a response may have. */
   readonly maxHeaders: number;
 };
@@ -135,7 +135,8 @@ export class Exchange implements Dispatcher.DispatchHandler, Borrower {
     }
     this.#status = status;
     this.#headers = headers;
-    this.#body = bodyFromHeaders(headers, this.#isSuccess(), bodyLimits);
+    const { maxLogBytes } = this.#context;
+    this.#body = bodyFromHeaders(headers, this.#isSuccess(), { ...bodyLimits, maxLogBytes });
   }
 
   onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
@@ -275,6 +276,9 @@ export class Exchange implements Dispatcher.DispatchHandler, Borrower {
   }
 }
 
-function lineOf(result: NonNullable<ResponseBody['result']>, { maxLineBytes }: BodyLimits): LogLine {
+function lineOf(
+  result: NonNullable<ResponseBody['result']>,
+  { maxLineBytes }: Pick<BodyLimits, 'maxLineBytes'>,
+): LogLine {
   return textLine(boundedText(JSON.stringify(result), maxLineBytes));
 }

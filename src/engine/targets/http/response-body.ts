@@ -13,7 +13,7 @@ export type ResponseBody = {
   readonly result: { [key: string]: Json } | undefined;
   /** The callee said in the body that the attempt failed. */
   readonly error: string | undefined;
-  /** What the lines have used up of `maxLogBytes`; more than that once a line has said that it is used up. */
+  /** What the lines have used up of `maxLogBytes`; `usedUpBytes` once a line has said that it is used up. */
   readonly loggedBytes: number;
   /** What the body says about a failure, for the attempt's message; known at the end. */
   readonly text: string;

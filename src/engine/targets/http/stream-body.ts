@@ -41,6 +41,7 @@
  */
 import type { LogLine } from '../../../domain/execution.ts';
 import type { Json } from '../../../domain/job.ts';
+import { usedUpBytes } from '../log-allowance.ts';
 import { cutMarker, cutUtf8, jsonObjectFrom } from './callee-text.ts';
 import { LineReader } from './line-reader.ts';
 import { type Entry, entryFromText, textLine } from './log-entry.ts';
@@ -94,7 +95,7 @@ export class StreamBody implements ResponseBody {
   }
 
   get loggedBytes(): number {
-    return this.#limitReached ? this.#options.maxLogBytes + 1 : this.#loggedBytes;
+    return this.#limitReached ? usedUpBytes : this.#loggedBytes;
   }
 
   push(chunk: Buffer): readonly LogLine[] {

@@ -50,7 +50,10 @@ export type RecordedContext = DeliveryContext & {
 };
 
 /** A context whose log does `store` with each call, or nothing. */
-export function recordedContext(store: () => Promise<void> = async () => undefined): RecordedContext {
+export function recordedContext(
+  store: () => Promise<void> = async () => undefined,
+  maxLogBytes = 16_777_216,
+): RecordedContext {
   const abort = new AbortController();
   const lines: LogLine[] = [];
   const calls: number[] = [];
@@ -59,6 +62,7 @@ export function recordedContext(store: () => Promise<void> = async () => undefin
     calls,
     signal: abort.signal,
     timeoutMs: 300_000,
+    maxLogBytes,
     abort: () => abort.abort(),
     log(added) {
       lines.push(...added);
@@ -71,9 +75,9 @@ export function recordedContext(store: () => Promise<void> = async () => undefin
 /** Delivers the sample to a target and returns the result with the log. */
 export async function deliverTo(
   target: HttpTarget,
-  options: Partial<HttpTargetClientOptions> = {},
+  { maxLogBytes, ...options }: Partial<HttpTargetClientOptions> & { readonly maxLogBytes?: number } = {},
 ): Promise<{ readonly result: DeliveryResult; readonly lines: readonly LogLine[] }> {
-  const context = recordedContext();
+  const context = recordedContext(undefined, maxLogBytes);
   const result = await createClient(options).deliver(target, sampleDelivery, context);
   return { result, lines: context.lines };
 }

@@ -73,9 +73,9 @@ export function socketTarget(port: number, rest: Partial<SocketTarget> = {}): So
 /** Delivers the sample to a target and returns the result with the log. */
 export async function deliverTo(
   target: SocketTarget,
-  options: Partial<SocketTargetClientOptions> = {},
+  { maxLogBytes, ...options }: Partial<SocketTargetClientOptions> & { readonly maxLogBytes?: number } = {},
 ): Promise<{ readonly result: DeliveryResult; readonly lines: readonly LogLine[] }> {
-  const context = recordedContext();
+  const context = recordedContext(undefined, maxLogBytes);
   const result = await createSocketClient(options).deliver(target, sampleDelivery, context);
   return { result, lines: context.lines };
 }
