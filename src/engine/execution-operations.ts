@@ -181,7 +181,11 @@ export class LedgerOperations implements ExecutionOperations {
   /** The namespace that a stream is of; undefined where it is of several, and where there is nothing to stream. */
   async #namespaceOf(source: StreamRequest['source']): Promise<string | undefined> {
     const { store } = this.#options;
-    if ('selector' in source) return source.selector.namespace;
+    if ('selector' in source) {
+      const { namespace, within } = source.selector;
+      // Who sees one namespace only is in that, whatever it leaves out.
+      return namespace ?? (within?.length === 1 ? within[0] : undefined);
+    }
     if ('executionId' in source) {
       const { executionId } = source;
       return (await store.tenancy.ofExecutions(store.db, [executionId])).get(executionId);

@@ -17,13 +17,13 @@ import type {
   Placement,
   Selector,
 } from '../domain/job.ts';
-import type { Calendar, StoredCalendar } from '../domain/schedule/calendar.ts';
 import type { Schedule } from '../domain/schedule/schedule.ts';
-import type { Secret, SecretKind } from '../domain/secret.ts';
 import type { TokenOperations } from './access/token-operations.ts';
 import type { AuditOperations } from './audit/audit-operations.ts';
+import type { CalendarOperations } from './calendar-operations.ts';
 import type { NamespaceOperations } from './namespace-operations.ts';
 import type { AttemptOperations } from './reports/report-messages.ts';
+import type { SecretOperations } from './secrets/secret-operations.ts';
 import type { WorkerOperations } from './workers/worker-operations.ts';
 
 /** Who asks, for what, and from where: for what it may, for pauses, the audit and the log. */
@@ -263,47 +263,6 @@ export type ExecutionOperations = {
   stream(request: StreamRequest, signal: AbortSignal, caller: Caller): AsyncIterable<StreamMessage>;
 };
 
-export type CalendarOperations = {
-  /** Makes a calendar, or replaces the one of the same name. */
-  put(calendar: Calendar, caller: Caller): Promise<{ calendar: StoredCalendar; created: boolean }>;
-  get(namespace: string, name: string, caller: Caller): Promise<StoredCalendar>;
-  /** By name. */
-  list(
-    namespace: string,
-    page: Page,
-    caller: Caller,
-  ): Promise<{ calendars: readonly StoredCalendar[]; nextPageToken: string }>;
-  /** Refuses while a job uses it. */
-  delete(namespace: string, name: string, caller: Caller): Promise<{ existed: boolean }>;
-};
-
-export type PutSecret = {
-  readonly namespace: string;
-  readonly name: string;
-  /** Absent: the one that the secret has; SIGNING for a new one. */
-  readonly kind?: SecretKind;
-  /** As its kind says; absent: one is generated, for a secret that signs. */
-  readonly value?: string;
-  /** How long the value before goes on signing, in milliseconds; absent: a day, of a secret that signs. */
-  readonly keepPreviousMs?: number;
-};
-
-export type SecretOperations = {
-  /** Makes a secret or gives it another value; `value` is the one that was generated. */
-  put(
-    request: PutSecret,
-    caller: Caller,
-  ): Promise<{ readonly secret: Secret; readonly created: boolean; readonly value?: string }>;
-  /** By name. */
-  list(
-    namespace: string,
-    page: Page,
-    caller: Caller,
-  ): Promise<{ readonly secrets: readonly Secret[]; readonly nextPageToken: string }>;
-  /** Refuses while a job names it. */
-  delete(namespace: string, name: string, caller: Caller): Promise<{ existed: boolean }>;
-};
-
 export type {
   AuthenticationOperations,
   Credentials,
@@ -317,8 +276,10 @@ export type {
   RefusalRecorder,
   RefusedCall,
 } from './audit/audit-operations.ts';
+export type { CalendarOperations } from './calendar-operations.ts';
 export type { NamespaceDraft, NamespaceOperations, QueueDraft } from './namespace-operations.ts';
 export type { AttemptOperations, EndReport, LogReceipt, LogReport } from './reports/report-messages.ts';
+export type { PutSecret, SecretOperations } from './secrets/secret-operations.ts';
 export type {
   Assignment,
   AttemptRef,

@@ -123,7 +123,7 @@ export declare type NamespaceLimits = Message<"carillon.v1.NamespaceLimits"> & {
   /**
    * How many ExecutionService.Stream calls are open at once on each instance, 1
    * to 100,000; 0: no limit. One more is refused with QUOTA_EXCEEDED. Streams of
-   * a selector without a namespace are not counted.
+   * a selector that spans namespaces are not counted.
    *
    * @generated from field: int32 max_streams = 6;
    */
