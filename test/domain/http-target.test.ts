@@ -37,6 +37,7 @@ describe('url', () => {
     ['http:\\\\example.com', 'must be an absolute URL that begins with http:// or https://'],
     ['ftp://example.com', 'must be an absolute URL that begins with http:// or https://'],
     ['file:///etc/passwd', 'must be an absolute URL that begins with http:// or https://'],
+    ['gopher://example.com/_x', 'must be an absolute URL that begins with http:// or https://'],
     ['unix:/var/run/docker.sock', 'must be an absolute URL that begins with http:// or https://'],
     ['javascript:alert(1)', 'must be an absolute URL that begins with http:// or https://'],
     ['http://user:secret@example.com/', 'must not contain a user or password; use an Authorization header'],
@@ -52,7 +53,9 @@ describe('url', () => {
     ['http://example.com/\u00a0', 'must not contain blanks or control characters; escape them as %20'],
     ['http://example.com:99999/', 'must be a valid URL such as https://host.example/path'],
     ['http://[::1/', 'must be a valid URL such as https://host.example/path'],
+    ['http://[fe80::1%25eth0]/', 'must be a valid URL such as https://host.example/path'],
     [`http://example.com/${'a'.repeat(2_030)}`, 'must have at most 2048 characters'],
+    [`http://example.com/${'a'.repeat(65_536)}`, 'must have at most 2048 characters'],
   ])('refuses %j', (url, description) => {
     expect(violations({ url })).toEqual([{ field: 'job.target.http.url', description }]);
   });

@@ -141,3 +141,35 @@ describe('the executions that calls make in a minute', () => {
     expect((await refusalOf(backfill(2))).details.retryAfterMs).toBeGreaterThan(10_000);
   });
 });
+
+describe('a backfill', () => {
+  it('has at most 10,000 fire times, and of more makes none', async () => {
+    await limit({});
+    const spec = { ...hourly.spec, everyMs: 1_000, anchorMs: base - 100 * hour } as never;
+    const { job } = await use.add(
+      { schedules: [{ ...hourly, spec }] },
+      { key: { namespace, group: 'g', name: 'b' } },
+    );
+    const backfill = (seconds: number, dryRun: boolean) =>
+      use.desk.backfill(
+        {
+          job: { id: job.id },
+          startAt: new Date(base - 50 * hour),
+          endAt: new Date(base - 50 * hour + seconds * 1_000),
+          overlap: 'ALLOW',
+          dryRun,
+          requestId: '',
+          requestDigest: '',
+        },
+        caller,
+      );
+    expect((await backfill(10_000, true)).fireTimes).toHaveLength(10_000);
+    expect(await refusalOf(backfill(10_001, false))).toMatchObject({
+      reason: 'QUOTA_EXCEEDED',
+      details: { quota: { subject: 'backfill', description: 'at most 10000 fire times' } },
+    });
+    expect(
+      await use.rows(`select count(*)::int as n from carillon.execution where job_id = ${job.id}`),
+    ).toEqual([{ n: 0 }]);
+  });
+});

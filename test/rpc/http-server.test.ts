@@ -207,6 +207,21 @@ describe('JSON', () => {
     expect(detailOf(json, 'ErrorInfo')).toMatchObject({ domain: 'carillon' });
   });
 
+  // What a page of any site can send without asking first.
+  it.each(['', 'text/plain', 'text/plain; application/json', 'application/x-www-form-urlencoded'])(
+    'calls nothing for a body of the type %j, which forms of foreign pages can have',
+    async (type) => {
+      const servers = await start();
+      const { status } = await fetch(`http://${servers.http.address}/carillon.v1.JobService/Add`, {
+        method: 'POST',
+        headers: { 'content-type': type },
+        body: '{"job":{"key":{"name":"a"},"target":{"http":{"url":"http://a/"}}}}',
+      });
+      expect(status).toBe(415);
+      expect(servers.operations.asked).toEqual([]);
+    },
+  );
+
   it('answers reads by GET and changes by POST only', async () => {
     const servers = await start();
     const get = (method: string) =>

@@ -2,7 +2,7 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { CompactSign, exportJWK, generateKeyPair, type JWTPayload, SignJWT } from 'jose';
-import { afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import {
   grantsFromClaim,
   JsonWebTokens,
@@ -27,12 +27,22 @@ const rules: WebTokenRules = {
 
 let keys: Keys;
 let others: Keys;
+let wider: Keys;
+let rsa: Keys;
 let jwks: { keys: object[] };
 
 beforeAll(async () => {
   keys = await generateKeyPair('ES256', { extractable: true });
   others = await generateKeyPair('ES256', { extractable: true });
-  jwks = { keys: [{ ...(await exportJWK(keys.publicKey)), kid: 'k1', alg: 'ES256', use: 'sig' }] };
+  wider = await generateKeyPair('ES384', { extractable: true });
+  rsa = await generateKeyPair('RS256', { extractable: true });
+  jwks = {
+    keys: [
+      { ...(await exportJWK(keys.publicKey)), kid: 'k1', alg: 'ES256', use: 'sig' },
+      { ...(await exportJWK(wider.publicKey)), kid: 'k3', alg: 'ES384', use: 'sig' },
+      { ...(await exportJWK(keys.publicKey)), kid: 'k4', alg: 'ES256', use: 'enc' },
+    ],
+  };
 });
 
 const nowSeconds = (): number => Math.floor(Date.now() / 1_000);
@@ -104,6 +114,22 @@ describe('a JWT', () => {
           .setProtectedHeader({ alg: 'ES256', kid: 'k1', typ: 'at+jwt' })
           .sign(keys.privateKey),
     ],
+    [
+      'an extension that nobody knows and that is critical',
+      async () =>
+        new CompactSign(new TextEncoder().encode(JSON.stringify(claims())))
+          .setProtectedHeader({ alg: 'ES256', kid: 'k1', typ: 'at+jwt', crit: ['x'], x: 1 })
+          .sign(keys.privateKey, { crit: { x: true } }),
+    ],
+    [
+      'an algorithm that is not configured, of another key in the set',
+      () => sign(claims(), { alg: 'ES384', kid: 'k3' }, wider.privateKey),
+    ],
+    [
+      'an algorithm that is not of its key',
+      () => sign(claims(), { alg: 'RS256', kid: 'k1' }, rsa.privateKey),
+    ],
+    ['a key that is for encryption', () => sign(claims(), { kid: 'k4' })],
     ['five parts, as of something encrypted', () => Promise.resolve('a.b.c.d.e')],
     ['no form at all', () => Promise.resolve('..')],
   ])('is refused with %s', async (_what, make) => {
@@ -178,7 +204,10 @@ describe('keys behind a URL', () => {
   let fetches = 0;
   let answer: () => { status: number; body: string };
 
+  beforeEach(() => void vi.useFakeTimers({ toFake: ['Date'] }));
+
   afterEach(() => {
+    vi.useRealTimers();
     server?.close();
     server = undefined;
   });
@@ -211,6 +240,36 @@ describe('keys behind a URL', () => {
     expect(fetches).toBe(1);
     expect(await tokens.find(await sign(claims()))).toBeDefined();
     expect(fetches).toBe(1);
+  });
+
+  it('are fetched again for a key id that is new, once the last fetch is 30 seconds old', async () => {
+    const clock = new ManualClock();
+    const tokens = await serveKeys(clock);
+    const text = await sign(claims(), { kid: 'k2' }, others.privateKey);
+    expect(await tokens.find(text)).toBeUndefined();
+    const next = { ...(await exportJWK(others.publicKey)), kid: 'k2', alg: 'ES256', use: 'sig' };
+    answer = () => ({ status: 200, body: JSON.stringify({ keys: [next] }) });
+    expect(await tokens.find(text)).toBeUndefined();
+    vi.setSystemTime(Date.now() + 31_000);
+    expect(await tokens.find(text)).toBeDefined();
+    expect(fetches).toBe(2);
+    expect(await tokens.find(await sign(claims()))).toBeUndefined();
+  });
+
+  it('go on for a day where who signs cannot be reached, and no longer', async () => {
+    const clock = new ManualClock();
+    const tokens = await serveKeys(clock);
+    expect(await tokens.find(await sign(claims()))).toBeDefined();
+    answer = () => ({ status: 503, body: '' });
+    const later = async (ms: number) => {
+      vi.setSystemTime(Date.now() + ms);
+      await clock.advance(ms);
+      return sign(claims());
+    };
+    expect(await tokens.find(await later(23 * 3_600_000))).toBeDefined();
+    const text = await later(2 * 3_600_000);
+    await expect(tokens.find(text)).rejects.toMatchObject({ reason: 'UNAVAILABLE' });
+    expect(fetches).toBe(3);
   });
 
   it('cannot be had: the call may be tried again, and they are not asked for at each try', async () => {

@@ -149,6 +149,16 @@ describe.each(kindNames)('a %s target', (kind) => {
   });
 });
 
+it.each(['①②⑦.⓪.⓪.①', '１２７.0.0.1', '%31%32%37.1', '127。0。0。1'])(
+  'a URL on %s is refused as the address that it is taken for',
+  async (host) => {
+    const callee = await startRawCallee(() => undefined);
+    const { result } = await kinds.HTTP(host, callee.port, { egress: closed });
+    expect(result).toEqual(refused('127.0.0.1', 'a loopback address'));
+    expect(callee.accepted()).toBe(0);
+  },
+);
+
 describe('a refusal', () => {
   it('is of its attempt: others go on over the connection that stands', async () => {
     const callee = await startCallee((_request, response) => response.end());
