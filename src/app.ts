@@ -190,6 +190,7 @@ export class App implements Service {
       guard,
       tls,
       corsOrigins: config.http.corsOrigins,
+      hosts: !access && isLoopbackHost(config.http.address.host) ? config.http.hosts : undefined,
       mounts: createGateways({
         names: config.gateways,
         timeZone: config.gatewayTimeZone,

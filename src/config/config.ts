@@ -83,6 +83,13 @@ export type Config = {
      * visitor opens could then drive Carillon.
      */
     readonly corsOrigins: readonly string[];
+    /**
+     * The host names by which callers may address the HTTP port while nobody needs credentials and it listens on
+     * loopback, beside addresses and localhost. Default none. A page that a browser of this machine opens could point
+     * its own name at 127.0.0.1 and then drive Carillon as a page of the port itself (DNS rebinding); it cannot have
+     * these names. Needed behind a proxy that passes the name on; unused with `access.control`.
+     */
+    readonly hosts: readonly string[];
   };
   readonly server: {
     /**

@@ -36,6 +36,7 @@ export function loadConfig(
         'be a list of origins such as https://console.example.com',
         originFromText,
       ),
+      hosts: read.list('CARILLON_HTTP_HOSTS', [], 'be a list of host names without ports', hostNameFromText),
     },
     server: {
       maxConnections: read.integer('CARILLON_SERVER_MAX_CONNECTIONS', 10_000, { min: 10, max: 1_000_000 }),
@@ -185,6 +186,10 @@ function keyFromText(text: string): Uint8Array | undefined {
 
 const isPostgresUrl = (text: string): boolean =>
   URL.canParse(text) && ['postgres:', 'postgresql:'].includes(new URL(text).protocol);
+
+/** A host name in lower case, without a port; undefined for anything else. */
+const hostNameFromText = (text: string): string | undefined =>
+  /^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/i.test(text) ? text.toLowerCase() : undefined;
 
 /** An origin is a scheme and a host, with a port or not, and nothing after it; undefined for anything else. */
 function originFromText(text: string): string | undefined {

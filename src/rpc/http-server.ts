@@ -23,6 +23,7 @@ import { createConnectRoutes } from './connect-routes.ts';
 import { ConnectionGuard, type ConnectionGuardOptions } from './connection-guard.ts';
 import { http2Limits, maxHeaderBytes } from './connection-limits.ts';
 import { createCors } from './http-cors.ts';
+import { refuseForeignHosts } from './http-hosts.ts';
 import { aboutPage, createProbes, notFoundPage, sendJson } from './http-pages.ts';
 import { LiveCalls } from './live-calls.ts';
 import type { HttpRequest, HttpResponse, Mount, ServerState } from './mount.ts';
@@ -51,6 +52,8 @@ export type HttpServerOptions = {
    * RPCs; a function makes those that call handlers. Default none.
    */
   readonly mounts?: readonly Mount[] | ((server: ServerState) => readonly Mount[]);
+  /** The host names by which it may be addressed, beside addresses and localhost. Default any: see http-hosts.ts. */
+  readonly hosts?: readonly string[] | undefined;
   /** Origins whose scripts may call, such as `https://ops.example.com`. Default none. */
   readonly corsOrigins?: readonly string[];
   /** The largest request, in bytes. Default 4 MiB; the fields' own bounds add up to about that. */
@@ -129,11 +132,12 @@ export class HttpServer implements Part {
   }
 
   #createHandlers(): readonly Mount[] {
-    const { services, chain, ready, clock, logger, mounts = [], corsOrigins = [] } = this.#options;
+    const { services, chain, ready, clock, logger, mounts = [], corsOrigins = [], hosts } = this.#options;
     const { maxReceiveBytes = 4 * 1_024 * 1_024 } = this.#options;
     const live = this.#live;
     const isStopping = (): boolean => this.#isStopping;
     return [
+      ...(hosts ? [refuseForeignHosts(hosts)] : []),
       createCors(corsOrigins),
       createProbes({ ready, clock, logger, isStopping }),
       ...(typeof mounts === 'function' ? mounts({ live, isStopping }) : mounts),

@@ -72,6 +72,7 @@ export function closeUnreadRequest(request: IncomingMessage, response: ServerRes
     const cancel = clock.setTimer(answeredMs, () => {
       if (!request.complete) socket.destroy();
     });
-    socket.once('close', cancel);
+    // Of the request, not of its connection, which may have thousands of such requests behind it.
+    request.once('close', cancel);
   });
 }

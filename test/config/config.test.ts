@@ -24,7 +24,7 @@ describe('loadConfig', () => {
   it('has a default for every option', () => {
     expect(load({})).toEqual({
       grpc: { address: { host: '127.0.0.1', port: 50_051 } },
-      http: { address: { host: '127.0.0.1', port: 8_080 }, corsOrigins: [] },
+      http: { address: { host: '127.0.0.1', port: 8_080 }, corsOrigins: [], hosts: [] },
       server: { maxConnections: 10_000, maxConnectionsPerAddress: 1_000, maxConnectionAgeMs: 0 },
       tls: { certFile: undefined, keyFile: undefined, clientCaFile: undefined },
       gateways: [],
@@ -91,6 +91,7 @@ describe('loadConfig', () => {
     ],
     ['CARILLON_GATEWAYS', 'task-api, ruoyi', (c) => c.gateways, ['task-api', 'ruoyi']],
     ['CARILLON_GATEWAY_TIME_ZONE', 'asia/shanghai', (c) => c.gatewayTimeZone, 'Asia/Shanghai'],
+    ['CARILLON_HTTP_HOSTS', 'Ops.Example,carillon', (c) => c.http.hosts, ['ops.example', 'carillon']],
     ['CARILLON_INSECURE', 'TRUE', (c) => c.insecure, true],
     ['CARILLON_INSECURE', '0', (c) => c.insecure, false],
     ['DATABASE_URL', 'postgresql://u:p@h:5432/d', (c) => c.databaseUrl, 'postgresql://u:p@h:5432/d'],
@@ -131,6 +132,7 @@ describe('loadConfig', () => {
       'be a list, separated by commas, of ruoyi, schedulerx, task-api, iuap, dataarts',
     ],
     ['CARILLON_GATEWAY_TIME_ZONE', 'CST', 'be an IANA time zone such as Asia/Shanghai'],
+    ['CARILLON_HTTP_HOSTS', 'ops.example:8080', 'host names without ports'],
     ['CARILLON_INSECURE', 'yes', 'true or false'],
     ['CARILLON_DATABASE_POOL_SIZE', '1', 'from 2 to 1000'],
     ['CARILLON_DATABASE_POOL_SIZE', '1.5', 'whole number'],
