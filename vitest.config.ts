@@ -13,6 +13,17 @@ const alone = [
   'test/e2e/{readme,two-instances}.test.ts',
 ];
 
+/**
+ * The long form of the chaos tests: `npm run test:chaos` runs all of them. In every run are the killed and the stopped
+ * leader, late claims, lost replies and results of workers.
+ */
+const longChaos = process.env.TEST_CHAOS
+  ? []
+  : [
+      'test/chaos/{database-crash,timing-crash}.test.ts',
+      'test/chaos/{many-workers,worker-churn,worker-floods,worker-partitions,worker-processes}.test.ts',
+    ];
+
 // biome-ignore lint/style/noDefaultExport: vitest reads the default export.
 export default defineConfig({
   test: {
@@ -26,7 +37,7 @@ export default defineConfig({
           ...shared,
           name: 'parallel',
           include: ['test/**/*.test.ts'],
-          exclude: alone,
+          exclude: [...alone, ...longChaos],
           // One more than there are cores: most of them wait for leases, graces and processes now and then.
           maxWorkers: 3,
           sequence: { groupOrder: 0 },
@@ -37,6 +48,7 @@ export default defineConfig({
           ...shared,
           name: 'alone',
           include: alone,
+          exclude: longChaos,
           fileParallelism: false,
           // After the parallel files, so that nothing else takes the cores.
           sequence: { groupOrder: 1 },

@@ -56,28 +56,37 @@ export async function surveyJobs(
   { adopts }: { readonly adopts: boolean },
 ): Promise<{ readonly steps: readonly Step[]; readonly refusals: readonly Problem[] }> {
   const known = new Map(owned.flatMap((job) => (job.key ? [[keyText(job.key), job] as const] : [])));
-  const surveyed = await mapInFlight(
-    wanted,
-    call.signal,
-    async (each): Promise<Step | readonly Problem[]> => {
-      const present = known.get(keyText(each.job.key)) ?? (await findJob(call, each));
-      const refusal = present && ownerRefusal(each, present, adopts);
-      if (refusal !== undefined) {
-        return [{ place: each.place, text: `job ${JSON.stringify(jobKeyToText(each.job.key))} ${refusal}` }];
-      }
-      try {
-        return await surveyJob(call, each, present);
-      } catch (error) {
-        if (!(error instanceof ConnectError) || !isRefusal(error)) throw error;
-        return problemsOf(error, each);
-      }
-    },
+  const surveyed = await mapInFlight(wanted, call.signal, (each) =>
+    surveyWanted(call, each, known.get(keyText(each.job.key)), adopts),
   );
   return {
     steps: surveyed.filter((each): each is Step => 'action' in each),
     refusals: surveyed.flatMap((each) => ('action' in each ? [] : each)),
   };
 }
+
+async function surveyWanted(
+  call: SurveyCall,
+  wanted: WantedJob,
+  known: Job | undefined,
+  adopts: boolean,
+): Promise<Step | readonly Problem[]> {
+  const present = known ?? (await findJob(call, wanted));
+  const refusal = present && ownerRefusal(wanted, present, adopts);
+  if (refusal !== undefined) {
+    return [{ place: wanted.place, text: `job ${JSON.stringify(jobKeyToText(wanted.job.key))} ${refusal}` }];
+  }
+  try {
+    return await surveyJob(call, wanted, present);
+  } catch (error) {
+    if (!(error instanceof ConnectError) || !isRefusal(error)) throw error;
+    // Somebody has added it since it was looked for: it is there now, and judged as such.
+    const added = !present && isTaken(error) ? await findJob(call, wanted) : undefined;
+    return added ? surveyWanted(call, wanted, added, adopts) : problemsOf(error, wanted);
+  }
+}
+
+const isTaken = (error: ConnectError): boolean => carillonReason(error) === 'JOB_ALREADY_EXISTS';
 
 async function findJob({ jobs, signal }: SurveyCall, { job: { key } }: WantedJob): Promise<Job | undefined> {
   try {
