@@ -48,7 +48,8 @@ export function createCarillonClient(
   };
 }
 
-const showToken =
+/** Shows a token with each call. */
+export const showToken =
   (token: string): Interceptor =>
   (next) =>
   (request) => {

@@ -1,3 +1,5 @@
+import { editDistance } from '../platform/edit-distance.ts';
+
 /** The names of the variables that Carillon reads, in the order of the reference in config.ts. */
 export const variableNames = [
   'CARILLON_GRPC_ADDRESS',
@@ -107,18 +109,4 @@ const isServiceLink = (name: string, value: string): boolean =>
 function nearestName(name: string): VariableName {
   const distance = (known: VariableName): number => editDistance(name.toUpperCase(), known);
   return variableNames.reduce((best, known) => (distance(known) < distance(best) ? known : best));
-}
-
-/** How many letters have to be inserted, removed or replaced to get from one text to the other. */
-function editDistance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) {
-      const replaced = row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1);
-      next.push(Math.min(replaced, row[j]! + 1, next[j - 1]! + 1));
-    }
-    row = next;
-  }
-  return row[b.length]!;
 }

@@ -24,6 +24,7 @@ import type { CalendarOperations } from './calendar-operations.ts';
 import type { NamespaceOperations } from './namespace-operations.ts';
 import type { AttemptOperations } from './reports/report-messages.ts';
 import type { SecretOperations } from './secrets/secret-operations.ts';
+import type { StreamMessage, StreamRequest } from './stream-messages.ts';
 import type { WorkerOperations } from './workers/worker-operations.ts';
 
 /** Who asks, for what, and from where: for what it may, for pauses, the audit and the log. */
@@ -199,30 +200,6 @@ export type CancelChoice =
   | { readonly namespace: string }
   | { readonly backfillId: number };
 
-export type StreamRequest = {
-  readonly source: { readonly executionId: number } | JobChoice;
-  /** Empty: from the beginning. */
-  readonly cursor: string;
-  readonly follow: boolean;
-  readonly minLevel: LogLevel;
-  /** Absent: all lines. */
-  readonly tail?: number;
-};
-
-export type StreamEvent =
-  | { readonly kind: 'execution'; readonly execution: Execution }
-  | { readonly kind: 'log'; readonly entry: LogEntry }
-  | {
-      readonly kind: 'gap';
-      readonly executionId: number;
-      readonly firstSeq: number;
-      readonly lastSeq: number;
-      readonly count: number;
-    }
-  | { readonly kind: 'heartbeat'; readonly at: Date };
-
-export type StreamMessage = { readonly cursor: string; readonly event: StreamEvent };
-
 export type ListLogs = {
   readonly executionId: number;
   readonly afterSeq: number;
@@ -280,6 +257,7 @@ export type { CalendarOperations } from './calendar-operations.ts';
 export type { NamespaceDraft, NamespaceOperations, QueueDraft } from './namespace-operations.ts';
 export type { AttemptOperations, EndReport, LogReceipt, LogReport } from './reports/report-messages.ts';
 export type { PutSecret, SecretOperations } from './secrets/secret-operations.ts';
+export type { StreamEvent, StreamMessage, StreamRequest } from './stream-messages.ts';
 export type {
   Assignment,
   AttemptRef,

@@ -5,7 +5,8 @@ import { useTestDatabase } from '../support/postgres.ts';
 import { seedOf } from '../support/seeded-random.ts';
 import { runRounds } from './rounds.ts';
 
-const rounds = 5;
+/** About half a minute on two cores. */
+const rounds = 10;
 
 const database = useTestDatabase();
 const instance = useInstance(() => ({ databaseUrl: database.url, env: { CARILLON_EGRESS_ALLOW: 'none' } }));

@@ -14,6 +14,7 @@ import { AttemptService } from '../../gen/carillon/v1/attempt_service_pb.js';
 import { ExecutionService } from '../../gen/carillon/v1/execution_service_pb.js';
 import { JobService } from '../../gen/carillon/v1/job_service_pb.js';
 import { WorkerService } from '../../gen/carillon/v1/worker_service_pb.js';
+import { showToken } from '../../src/cli/client.ts';
 import { awaitThat } from './await-that.ts';
 
 /** What an instance is started with. */
@@ -198,14 +199,6 @@ export class InstanceProcess implements InstanceClient {
     this.kill('SIGKILL');
   }
 }
-
-const showToken =
-  (token: string): Interceptor =>
-  (next) =>
-  (request) => {
-    request.header.set('authorization', `Bearer ${token}`);
-    return next(request);
-  };
 
 /** The environment without what would change the instance. */
 function inheritedEnv(): Record<string, string> {

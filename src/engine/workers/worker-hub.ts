@@ -37,11 +37,10 @@ import {
   type AttemptRef,
   refKey,
   type WorkerHello,
-  type WorkerReport,
-  type WorkerResult,
   type WorkerSession,
   type WorkerStream,
 } from './worker-messages.ts';
+import { WorkerReports } from './worker-reports.ts';
 
 export type WorkerHubOptions = {
   readonly store: Pick<Store, 'db' | 'attempts' | 'queues' | 'workers'>;
@@ -69,6 +68,7 @@ export class WorkerHub implements Service {
   readonly #workers = new Map<string, ConnectedWorker>();
   readonly #arrivals = new Arrivals();
   readonly #unstored = new UnstoredEnds();
+  readonly #reports: WorkerReports;
   /** Attempts that were asked for from other instances and are not handed over to the hub yet, by refKey. */
   readonly #adopted = new Set<string>();
   readonly #loop: Loop;
@@ -76,6 +76,8 @@ export class WorkerHub implements Service {
 
   constructor(options: WorkerHubOptions) {
     this.#options = options;
+    const { clock, logger, onFree } = options;
+    this.#reports = new WorkerReports({ clock, logger, onFree, unstored: this.#unstored });
     this.#loop = new Loop({
       clock: options.clock,
       tick: () => this.#watch(),
@@ -138,7 +140,7 @@ export class WorkerHub implements Service {
     if (adopts) this.#options.onAdopted();
     this.#options.onFree();
     return {
-      receive: (report) => this.#receive(worker, report),
+      receive: (report) => this.#reports.receive(worker, report),
       close: () => this.#onClosed(key, worker, stream),
     };
   }
@@ -203,63 +205,6 @@ export class WorkerHub implements Service {
       wasAdopted: this.#adopted.delete(refKey(assignment)),
       isStopping: () => this.#isStopping,
     });
-  }
-
-  #receive(worker: ConnectedWorker, report: WorkerReport): Promise<void> | undefined {
-    worker.seenMs = this.#options.clock.monotonicMs();
-    switch (report.kind) {
-      case 'heartbeat':
-      case 'started':
-        return undefined;
-      case 'logs':
-        return this.#log(worker, report.entries);
-      case 'results':
-        this.#settle(worker, report.results);
-        this.#options.onFree();
-        return undefined;
-      case 'goodbye':
-        worker.drain(workerLost(worker.hello.workerId));
-        return undefined;
-    }
-  }
-
-  /** One line of the log for all that come too late: a worker can send very many. */
-  #settle(worker: ConnectedWorker, results: readonly WorkerResult[]): void {
-    const late = results.filter((result) => {
-      const stored = (): void => worker.acknowledge(result);
-      return !worker.settle(result, stored) && !this.#unstored.whenStored(result, stored);
-    });
-    const [first] = late;
-    if (!first) return;
-    for (const result of late) worker.acknowledge(result);
-    const { executionId, attempt } = first;
-    this.#options.logger.info(
-      { count: late.length, executionId, attempt, workerId: worker.hello.workerId },
-      'late results refused: the attempts are not the worker’s any more',
-    );
-  }
-
-  /**
-   * Lines of one attempt stay in order; lines of attempts that are not the
-   * worker's any more are dropped. While they wait to be stored nothing is read
-   * from the worker, which is not silent meanwhile.
-   */
-  async #log(
-    worker: ConnectedWorker,
-    entries: Extract<WorkerReport, { kind: 'logs' }>['entries'],
-  ): Promise<void> {
-    const byAttempt = Map.groupBy(entries, refKey);
-    worker.beingTaken++;
-    await Promise.all(
-      [...byAttempt.values()].map((own) =>
-        worker.log(
-          own[0]!,
-          own.map(({ line }) => line),
-        ),
-      ),
-    );
-    worker.beingTaken--;
-    worker.seenMs = this.#options.clock.monotonicMs();
   }
 
   #onClosed(key: string, worker: ConnectedWorker, stream: WorkerStream): void {
