@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { Code } from '@connectrpc/connect';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Role } from '../../gen/carillon/v1/token_pb.js';
+import { runHere } from '../cli/command-here.ts';
 import { startCommand, useCommands } from '../cli/command-line.ts';
 import { awaitThat } from '../support/await-that.ts';
 import { InstanceProcess } from '../support/instance-process.ts';
@@ -148,7 +149,7 @@ describe('a token', () => {
 
 describe('the command line', () => {
   const run = (args: readonly string[], env: Readonly<Record<string, string>> = {}) =>
-    startCommand([...args, '--address', one.grpc], { env }).result;
+    runHere([...args, '--address', one.grpc], { env });
 
   it('shows the token of a file or of CARILLON_TOKEN, and none else', async () => {
     expect((await run(['job', 'list'])).stderr).toContain('no credentials');
