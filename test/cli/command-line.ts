@@ -59,7 +59,7 @@ export function startCommand(
     awaitThat(
       `carillon ${args.join(' ')} writes ${text}`,
       () => (output.stdout + output.stderr).includes(text) || undefined,
-      20_000,
+      40_000,
     );
   return { process: child, result, awaitOutput };
 }

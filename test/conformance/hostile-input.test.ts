@@ -293,5 +293,6 @@ describe.each(methods)('%s', (name, method) => {
     expect(refused).toBeLessThan(servers.ended.length);
     expect(servers.logged.filter(({ level }) => level === 'error')).toEqual([]);
     expect(({} as { polluted?: number }).polluted).toBeUndefined();
-  });
+    // Thousands of calls for the largest request.
+  }, 240_000);
 });
