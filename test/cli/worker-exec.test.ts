@@ -7,6 +7,7 @@ import { ExecutionState, LogLevel } from '../../gen/carillon/v1/execution_pb.js'
 import { ExecHandler } from '../../src/cli/exec-handler.ts';
 import { awaitThat } from '../support/await-that.ts';
 import { type FakeStream, useFakeWorkerServers } from '../support/fake-worker-server.ts';
+import { isAlive } from '../support/is-alive.ts';
 import { useWorkers } from '../worker/workers.ts';
 import { runHere } from './command-here.ts';
 import { startCommand, useCommands } from './command-line.ts';
@@ -175,7 +176,7 @@ describe('a command', () => {
       },
     ]);
     expect(messages(stream)).toContain('stopping');
-    await awaitThat('what it started is gone', () => !isAlive(pid));
+    await awaitThat('what it started is gone', async () => !(await isAlive(pid)));
   });
 
   it('does not wait for what it leaves running behind itself', async () => {
@@ -243,7 +244,7 @@ describe('carillon worker', () => {
     await awaitThat('the goodbye', () => stream.count('goodbye') === 1);
     worker.process.kill('SIGTERM');
     expect((await worker.result).exitCode).toBe(0);
-    expect(isAlive(pid)).toBe(false);
+    expect(await isAlive(pid)).toBe(false);
     expect(stream.results).toMatchObject([{ state: ExecutionState.FAILED }]);
   });
 
@@ -314,12 +315,3 @@ describe('carillon worker list', () => {
     expect(json.stderr).toContain('there are more than these 1');
   });
 });
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
-}

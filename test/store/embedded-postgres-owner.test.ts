@@ -8,6 +8,7 @@ import { systemClock } from '../../src/platform/clock.ts';
 import { createLogger, silentLogger } from '../../src/platform/logger.ts';
 import { EmbeddedPostgres } from '../../src/store/embedded-postgres/embedded-postgres.ts';
 import { isRoot } from '../../src/store/embedded-postgres/server-user.ts';
+import { isAlive } from '../support/is-alive.ts';
 import { type Owner, spawnOwner } from '../support/postgres-owner.ts';
 import { queryOnce, queryValue } from '../support/postgres-query.ts';
 import { useReadyDataFolder } from '../support/ready-data-folder.ts';
@@ -41,11 +42,6 @@ async function ownUrl(searchPath?: string): Promise<string> {
 const postmasterPath = (): string => join(dataDir, 'postgres', 'postmaster.pid');
 const postmasterPid = async (): Promise<number> =>
   Number.parseInt(await readFile(postmasterPath(), 'utf8'), 10);
-
-/** False for a zombie too: an orphan that ended waits for whoever adopts orphans here. */
-async function isAlive(pid: number): Promise<boolean> {
-  return (await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')) !== '';
-}
 
 /** Where `sh` is found and setpriv is not, as on a machine without it. */
 async function pathWithoutSetpriv(): Promise<string> {
