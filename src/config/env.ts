@@ -54,7 +54,7 @@ export const variableNames = [
 export type VariableName = (typeof variableNames)[number];
 
 /** The names of the variables that the command line reads as a client; a service that finds them passes them over. */
-const clientVariableNames = ['CARILLON_TOKEN', 'CARILLON_CA_FILE'] as const;
+const clientVariableNames = ['CARILLON_ADDRESS', 'CARILLON_TOKEN', 'CARILLON_CA_FILE'] as const;
 
 /** What the command line reads as a client; a variable that is set to nothing counts as not set. */
 export function readClientEnvironment(

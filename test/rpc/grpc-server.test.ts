@@ -327,6 +327,7 @@ describe.each([
       { case: 'fileContainingSymbol', value: 'carillon.v1.JobService.Trigger' },
       { case: 'fileContainingSymbol', value: 'carillon.v1.JobServiceTriggerRequest' },
       { case: 'fileContainingSymbol', value: 'carillon.v1.OverlapPolicy' },
+      { case: 'fileContainingSymbol', value: 'google.rpc.QuotaFailure' },
     ];
     const answers = await ask(...questions, {
       case: 'fileContainingExtension',
@@ -345,7 +346,8 @@ describe.each([
       );
     }
     expect(names[4]?.[0]).toBe('carillon/v1/job.proto');
-    expect(names[5]?.[0]).toBe('buf/validate/validate.proto');
+    expect(names[5]?.[0]).toBe('google/rpc/error_details.proto');
+    expect(names[6]?.[0]).toBe('buf/validate/validate.proto');
   });
 
   it('knows the extensions of a message', async () => {
