@@ -179,6 +179,7 @@ export class App implements Service {
       logger,
       guard,
       tls,
+      reflection: config.reflection,
     });
     const http = new HttpServer({
       address: listenAddressToText(config.http.address),

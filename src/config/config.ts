@@ -141,6 +141,12 @@ export type Config = {
    * `--insecure` does the same.
    */
   readonly insecure: boolean;
+  /**
+   * Whether the gRPC port answers server reflection, v1 and v1alpha, by which grpcurl and its like learn the API. Default
+   * true, also with `access.control`, and then without credentials: it tells the protos, which are public, and nothing
+   * of what is stored. With false such tools need the files of proto/carillon/v1.
+   */
+  readonly reflection: boolean;
   readonly access: {
     /**
      * Whether callers need credentials: an API token, a JWT (`jwt`) or a client certificate. Default false, which only

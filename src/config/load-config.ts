@@ -62,6 +62,7 @@ export function loadConfig(
       spellZone,
     ),
     insecure: flags.insecure || read.flag('CARILLON_INSECURE', false),
+    reflection: read.flag('CARILLON_REFLECTION', true),
     access: { control: read.flag('CARILLON_ACCESS_CONTROL', false) },
     jwt: readJwtConfig(read),
     databaseUrl,

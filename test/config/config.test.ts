@@ -30,6 +30,7 @@ describe('loadConfig', () => {
       gateways: [],
       gatewayTimeZone: 'UTC',
       insecure: false,
+      reflection: true,
       access: { control: false },
       jwt: {
         issuer: undefined,
@@ -94,6 +95,7 @@ describe('loadConfig', () => {
     ['CARILLON_HTTP_HOSTS', 'Ops.Example,carillon', (c) => c.http.hosts, ['ops.example', 'carillon']],
     ['CARILLON_INSECURE', 'TRUE', (c) => c.insecure, true],
     ['CARILLON_INSECURE', '0', (c) => c.insecure, false],
+    ['CARILLON_REFLECTION', 'false', (c) => c.reflection, false],
     ['DATABASE_URL', 'postgresql://u:p@h:5432/d', (c) => c.databaseUrl, 'postgresql://u:p@h:5432/d'],
     ['CARILLON_DATA_DIR', '/var/lib/carillon', (c) => c.dataDir, '/var/lib/carillon'],
     ['CARILLON_DATABASE_POOL_SIZE', '2', (c) => c.database.poolSize, 2],
