@@ -210,9 +210,9 @@ export class App implements Service {
   /** The certificate of both servers; undefined where they speak plain text. */
   async #startTls(): Promise<TlsMaterial | undefined> {
     const { config, clock, logger } = this.#options;
-    const { certFile, keyFile, clientCaFile } = config.tls;
+    const { certFile, keyFile, clientCaFile, clientCrlFile } = config.tls;
     if (certFile === undefined || keyFile === undefined) return undefined;
-    const tls = new TlsMaterial({ files: { certFile, keyFile, clientCaFile }, clock, logger });
+    const tls = new TlsMaterial({ files: { certFile, keyFile, clientCaFile, clientCrlFile }, clock, logger });
     await this.#run(tls);
     return tls;
   }

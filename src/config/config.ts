@@ -124,6 +124,12 @@ export type Config = {
      * certificate signed by one of them can call in its name, so public authorities do not belong here.
      */
     readonly clientCaFile: string | undefined;
+    /**
+     * The revocation lists (CRL) in PEM of these authorities, one of each and of each authority between. Default none:
+     * a certificate is good until it expires. With it a caller is cut off whose certificate is revoked, or whose
+     * authority has no list in the file that holds: renew lists before they expire. Read again like the other files.
+     */
+    readonly clientCrlFile: string | undefined;
   };
   /**
    * Which HTTP APIs of other schedulers the HTTP port speaks besides its own, separated by commas: ruoyi, schedulerx,
