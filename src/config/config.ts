@@ -205,7 +205,8 @@ export type Config = {
      * (callee.internal) and ends of host names (*.svc.cluster.local). `none` opens nothing. Default none; but with the
      * embedded Postgres and both listeners on loopback, where only this machine can add jobs, 127.0.0.0/8 and ::1.
      * Whoever may add a job reaches all of it from where Carillon stands: 0.0.0.0/0,::/0 is every network there is,
-     * except for the metadata addresses of clouds, which each have to be listed. See docs/egress.md.
+     * except for the metadata addresses of clouds, which each have to be listed, and the ports of the instance itself
+     * and of its database, which nothing opens. See docs/egress.md.
      */
     readonly allow: readonly EgressRule[];
   };
