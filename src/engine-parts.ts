@@ -51,6 +51,7 @@ import type { Clock } from './platform/clock.ts';
 import { EgressPolicy } from './platform/egress-policy.ts';
 import type { Logger } from './platform/logger.ts';
 import { noMetrics } from './platform/metrics.ts';
+import type { OwnPorts } from './platform/own-ports.ts';
 import { systemRandom } from './platform/random.ts';
 import type { Service } from './platform/service.ts';
 import type { Database } from './store/database.ts';
@@ -65,6 +66,8 @@ export type EngineOptions = {
   readonly version: string;
   readonly database: Database;
   readonly store: Store;
+  /** What targets may not call, whatever is open. */
+  readonly ownPorts: OwnPorts;
 };
 
 export type Engine = {
@@ -87,7 +90,8 @@ const stopOnly = (stop: () => Promise<unknown>): Service => ({
 });
 
 /** Makes the engine of an instance; nothing runs yet. */
-export function createEngine({ config, clock, logger, version, database, store }: EngineOptions): Engine {
+export function createEngine(options: EngineOptions): Engine {
+  const { config, clock, logger, version, database, store, ownPorts } = options;
   const { engine } = config;
   const has = (role: Config['roles'][number]): boolean => config.roles.includes(role);
   const name = `${hostname()}:${process.pid}`;
@@ -135,7 +139,7 @@ export function createEngine({ config, clock, logger, version, database, store }
     onFree: () => dispatcher.wake(),
     onAdopted: () => dispatcher.beginAdopted(),
   });
-  const egress = new EgressPolicy(config.egress.allow);
+  const egress = new EgressPolicy(config.egress.allow, ownPorts);
   const box = new SecretBox(config.secretKey);
   const signingKeys = new SigningKeys({ store, box, clock });
   const certificates = new ClientCertificates({ store, box, clock });

@@ -124,6 +124,12 @@ export type Config = {
      * certificate signed by one of them can call in its name, so public authorities do not belong here.
      */
     readonly clientCaFile: string | undefined;
+    /**
+     * The revocation lists (CRL) in PEM of these authorities, one of each and of each authority between. Default none:
+     * a certificate is good until it expires. With it a caller is cut off whose certificate is revoked, or whose
+     * authority has no list in the file that holds: renew lists before they expire. Read again like the other files.
+     */
+    readonly clientCrlFile: string | undefined;
   };
   /**
    * Which HTTP APIs of other schedulers the HTTP port speaks besides its own, separated by commas: ruoyi, schedulerx,
@@ -141,6 +147,12 @@ export type Config = {
    * `--insecure` does the same.
    */
   readonly insecure: boolean;
+  /**
+   * Whether the gRPC port answers server reflection, v1 and v1alpha, by which grpcurl and its like learn the API. Default
+   * true, also with `access.control`, and then without credentials: it tells the protos, which are public, and nothing
+   * of what is stored. With false such tools need the files of proto/carillon/v1.
+   */
+  readonly reflection: boolean;
   readonly access: {
     /**
      * Whether callers need credentials: an API token, a JWT (`jwt`) or a client certificate. Default false, which only
@@ -193,7 +205,8 @@ export type Config = {
      * (callee.internal) and ends of host names (*.svc.cluster.local). `none` opens nothing. Default none; but with the
      * embedded Postgres and both listeners on loopback, where only this machine can add jobs, 127.0.0.0/8 and ::1.
      * Whoever may add a job reaches all of it from where Carillon stands: 0.0.0.0/0,::/0 is every network there is,
-     * except for the metadata addresses of clouds, which each have to be listed. See docs/egress.md.
+     * except for the metadata addresses of clouds, which each have to be listed, and the ports of the instance itself
+     * and of its database, which nothing opens. See docs/egress.md.
      */
     readonly allow: readonly EgressRule[];
   };

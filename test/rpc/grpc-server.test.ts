@@ -375,6 +375,23 @@ describe.each([
   });
 });
 
+describe('reflection that is switched off', () => {
+  it('is UNIMPLEMENTED in both versions, and takes nothing else away', async () => {
+    const servers = await start({ grpc: { reflection: false } });
+    const transport = createGrpcTransport({ baseUrl: `http://${servers.grpc.address}` });
+    for (const service of [ServerReflection, ServerReflectionV1alpha]) {
+      const path = `/${service.typeName}/ServerReflectionInfo`;
+      const stream = open(session(servers), path);
+      stream.end(framed(Buffer.alloc(0)));
+      const status = await statusOf(stream);
+      expect([path, status['grpc-status']]).toEqual([path, String(Code.Unimplemented)]);
+      expect(reasonOf(status)).toBe('UNIMPLEMENTED');
+    }
+    expect((await createClient(JobService, transport).list({})).jobs).toEqual([]);
+    expect((await createClient(Health, transport).check({})).status).toBe(Serving.SERVING);
+  });
+});
+
 describe('reflection with buf', () => {
   /** buf curl against the port; it knows nothing of the protos but what reflection tells. */
   function bufCurl(servers: Servers, method: string, data: string, protocol: string) {
