@@ -23,7 +23,7 @@ import { maskedDefinition } from './audit/masked-definition.ts';
 import { lockChosen } from './chosen-jobs.ts';
 import { anchorSchedules, checkDefinition, definitionFromDraft } from './definition-check.ts';
 import type { Fired, FirePlanning, LateFires } from './fire-planning.ts';
-import { refuseSurplusJob } from './intake.ts';
+import { refuseFrequentSchedules, refuseSurplusJob } from './intake.ts';
 import type { CachedJob } from './job-cache.ts';
 import type { JobContinuation } from './job-continuation.ts';
 import { queueIdOf, useCalendars, useSecret } from './job-references.ts';
@@ -192,6 +192,7 @@ export class JobCommands {
     if (definition.schedules.length > 0 && timing.nextFireMs === null && !late)
       checkDefinition(definition, 'job', nowMs, newId!);
     await store.namespaces.ensure(tx, key.namespace);
+    await refuseFrequentSchedules(tx, store, key.namespace, definition.schedules, newId!, nowMs);
     const queueId = await queueIdOf(tx, store, key, definition);
     await useSecret(tx, store, key, definition);
     const maxJobs = await store.intake.lockJobs(tx, key.namespace);
@@ -237,6 +238,7 @@ export class JobCommands {
       return { id, fired: [] };
     }
     const timetable = checkDefinition(definition, 'job', now.getTime() - definition.misfire.graceMs, id);
+    await refuseFrequentSchedules(tx, store, key.namespace, definition.schedules, id, now.getTime());
     const settled = await settleOwed(tx, store, planning, [id]);
     const timer = settled.timers.get(id)!;
     const { timing, late } = timingFrom(timetable, definition, timer.nowMs, {
