@@ -1,10 +1,10 @@
 /** Calendars as a user meets them: one instance, jobs that fire every second. */
 import { Code, ConnectError } from '@connectrpc/connect';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { type Execution, ExecutionReason, ExecutionState } from '../../gen/carillon/v1/execution_pb.js';
 import { BadRequestSchema, ErrorInfoSchema } from '../../gen/google/rpc/error_details_pb.js';
 import { awaitThat } from '../support/await-that.ts';
-import { type InstanceProcess, useInstances } from '../support/instance-process.ts';
+import { type InstanceProcess, useInstance } from '../support/instance-process.ts';
 import { manualJob } from '../support/job-drafts.ts';
 import { auditLedger } from '../support/ledger-audit.ts';
 import { useTestDatabase } from '../support/postgres.ts';
@@ -13,11 +13,11 @@ import { useRecordingCallee } from '../support/recording-callee.ts';
 describe('a calendar', () => {
   const database = useTestDatabase();
   const callee = useRecordingCallee();
-  const instances = useInstances();
+  const instance = useInstance(() => ({ databaseUrl: database.url }));
   let carillon: InstanceProcess;
 
-  beforeEach(async () => {
-    carillon = await instances.start({ databaseUrl: database.url });
+  beforeAll(() => {
+    carillon = instance();
   });
   afterEach(async () => {
     expect(await auditLedger(database.url)).toEqual([]);

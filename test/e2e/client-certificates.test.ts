@@ -15,25 +15,24 @@ import {
   secondKey,
 } from '../engine/targets/http/client-certificates.ts';
 import { awaitThat } from '../support/await-that.ts';
-import { type InstanceProcess, useInstances } from '../support/instance-process.ts';
+import { type InstanceProcess, useInstance } from '../support/instance-process.ts';
 import { manualJob } from '../support/job-drafts.ts';
 import { useTestDatabase } from '../support/postgres.ts';
 
 describe('a client certificate', () => {
   const database = useTestDatabase();
-  const instances = useInstances();
+  const instance = useInstance(() => ({
+    databaseUrl: database.url,
+    env: { CARILLON_SECRET_KEY: Buffer.alloc(32, 5).toString('base64'), CARILLON_LOG_LEVEL: 'debug' },
+  }));
   const kind = SecretKind.CLIENT_CERTIFICATE;
   /** What came back, as text. */
   const told: string[] = [];
   let carillon: InstanceProcess;
 
-  beforeEach(async () => {
+  beforeEach(() => {
     told.length = 0;
-    const env = {
-      CARILLON_SECRET_KEY: Buffer.alloc(32, 5).toString('base64'),
-      CARILLON_LOG_LEVEL: 'debug',
-    };
-    carillon = await instances.start({ databaseUrl: database.url, env });
+    carillon = instance();
   });
   afterEach(() => {
     // Neither the debug log nor anything that was answered shows a line of a key.

@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type Execution, ExecutionReason, ExecutionState } from '../../gen/carillon/v1/execution_pb.js';
 import { OverlapPolicy } from '../../gen/carillon/v1/job_pb.js';
 import { awaitThat } from '../support/await-that.ts';
-import { type InstanceProcess, useInstances } from '../support/instance-process.ts';
+import { type InstanceProcess, useInstance } from '../support/instance-process.ts';
 import { everyMsJob, type JobDraft, manualJob, spanFrom } from '../support/job-drafts.ts';
 import { auditLedger } from '../support/ledger-audit.ts';
 import { useTestDatabase } from '../support/postgres.ts';
@@ -13,13 +13,13 @@ import { useRecordingCallee } from '../support/recording-callee.ts';
 describe('a job whose execution is open', () => {
   const database = useTestDatabase();
   const callee = useRecordingCallee();
-  const instances = useInstances();
+  const instance = useInstance(() => ({ databaseUrl: database.url }));
   let carillon: InstanceProcess;
   let names = 0;
   let name: string;
 
-  beforeEach(async () => {
-    carillon = await instances.start({ databaseUrl: database.url });
+  beforeEach(() => {
+    carillon = instance();
     name = `job-${names++}`;
   });
   afterEach(async () => {

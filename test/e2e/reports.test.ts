@@ -7,7 +7,13 @@ import { type Execution, ExecutionReason, ExecutionState } from '../../gen/caril
 import { ErrorInfoSchema } from '../../gen/google/rpc/error_details_pb.js';
 import { startSocketCallee } from '../engine/targets/socket/attempt.ts';
 import { awaitThat } from '../support/await-that.ts';
-import { awaitLeader, connectPg, type InstanceProcess, useInstances } from '../support/instance-process.ts';
+import {
+  awaitLeader,
+  connectPg,
+  type InstanceProcess,
+  useInstance,
+  useInstances,
+} from '../support/instance-process.ts';
 import { type JobDraft, manualJob } from '../support/job-drafts.ts';
 import { auditLedger } from '../support/ledger-audit.ts';
 import { useTestDatabase } from '../support/postgres.ts';
@@ -22,6 +28,11 @@ const env = {
 describe('an attempt that its callee accepts', () => {
   const database = useTestDatabase();
   const callee = useRecordingCallee();
+  /** One slot, and little time behind a cancel. */
+  const instance = useInstance(() => ({
+    databaseUrl: database.url,
+    env: { ...env, CARILLON_ENGINE_MAX_RUNNING: 1, CARILLON_ENGINE_CALLEE_CANCEL_GRACE_MS: 1_000 },
+  }));
   const instances = useInstances();
   let sql: pg.Client;
   let names = 0;
@@ -95,7 +106,7 @@ describe('an attempt that its callee accepts', () => {
   }
 
   it('is RUNNING and takes no slot until the callee reports, over JSON', async () => {
-    const carillon = await start({ CARILLON_ENGINE_MAX_RUNNING: 1 });
+    const carillon = instance();
     const ids: bigint[] = [];
     for (let n = 0; n < 3; n++) ids.push(await trigger(carillon, '/accept'));
     for (const [n, id] of ids.entries()) {
@@ -123,7 +134,7 @@ describe('an attempt that its callee accepts', () => {
   });
 
   it('is followed by another one when its callee reports a failure, over gRPC', async () => {
-    const carillon = await start();
+    const carillon = instance();
     const id = await trigger(carillon, '/accept');
     const first = await awaitHandOver(id);
     await carillon.attempts.complete({ attemptToken: first, state: ExecutionState.FAILED, message: 'full' });
@@ -141,7 +152,7 @@ describe('an attempt that its callee accepts', () => {
   });
 
   it('may be a line over TCP', async () => {
-    const carillon = await start();
+    const carillon = instance();
     const socketCallee = await startSocketCallee((socket) => socket.write('queued\n{"accepted":true}\n'));
     const value = { host: '127.0.0.1', port: socketCallee.port };
     const id = await trigger(carillon, '', { target: { kind: { case: 'socket', value } } });
@@ -159,39 +170,8 @@ describe('an attempt that its callee accepts', () => {
     expect(await get(carillon, id)).toMatchObject({ state: ExecutionState.SUCCEEDED });
   });
 
-  it('outlives the instance that delivered it, killed or stopped; another one takes the report (F5, I12)', async () => {
-    const other = await start({ CARILLON_ROLES: 'api,scheduler' });
-    await awaitLeader(sql, [other]);
-    const ids: bigint[] = [];
-    const tokens: string[] = [];
-    const deliver = async (): Promise<void> => {
-      for (let n = 0; n < 3; n++) ids.push(await trigger(other, '/accept'));
-      for (const id of ids.slice(-3)) tokens.push(await awaitHandOver(id));
-    };
-    const killed = await start({ CARILLON_ROLES: 'api,dispatcher' });
-    await deliver();
-    killed.kill('SIGKILL');
-    await killed.ended;
-    const stopped = await start({ CARILLON_ROLES: 'api,dispatcher' });
-    await deliver();
-    expect(await stopped.stop()).toEqual({ code: 0, signal: null });
-    await awaitThat('the killed instance was given up', async () => {
-      const { rows } = await sql.query<{ name: string }>('select name from carillon.instance');
-      return rows.every(({ name }) => name === other.name);
-    });
-    for (const [n, id] of ids.entries()) {
-      expect(await get(other, id)).toMatchObject({ state: ExecutionState.RUNNING, attempt: 1 });
-      await other.attempts.complete({ attemptToken: tokens[n], state: ExecutionState.SUCCEEDED });
-      expect(await get(other, id)).toMatchObject({
-        state: ExecutionState.SUCCEEDED,
-        attempts: [{ attempt: 1 }],
-      });
-    }
-    expect(callee.hits.filter((hit) => ids.includes(BigInt(hit.executionId)))).toHaveLength(6);
-  });
-
   it('is over when its time is, and a report behind that is refused (I12)', async () => {
-    const carillon = await start();
+    const carillon = instance();
     const attemptTimeout = durationFromMs(2_000);
     const id = await trigger(carillon, '/accept', { attemptTimeout, retry: { maxAttempts: 1 } });
     const attemptToken = await awaitHandOver(id);
@@ -208,7 +188,7 @@ describe('an attempt that its callee accepts', () => {
   });
 
   it('is over when its callee is silent for too long', async () => {
-    const carillon = await start();
+    const carillon = instance();
     const url = callee.url('/accept');
     const value = { url, heartbeatTimeout: durationFromMs(1_000) };
     const target = { kind: { case: 'http', value } } as const;
@@ -220,7 +200,7 @@ describe('an attempt that its callee accepts', () => {
   });
 
   it('hears of a cancel by a heartbeat, and ends CANCELED by its report or without one', async () => {
-    const carillon = await start({ CARILLON_ENGINE_CALLEE_CANCEL_GRACE_MS: 1_000 });
+    const carillon = instance();
     const ids = [await trigger(carillon, '/accept'), await trigger(carillon, '/accept')] as const;
     const [attemptToken] = [await awaitHandOver(ids[0]), await awaitHandOver(ids[1])];
     expect(await carillon.attempts.heartbeat({ attemptToken })).toMatchObject({ cancelRequested: false });
@@ -240,7 +220,7 @@ describe('an attempt that its callee accepts', () => {
   });
 
   it('may be reported on before the 202 is there: the report stands (I16)', async () => {
-    const carillon = await start({ CARILLON_ENGINE_MAX_RUNNING: 1 });
+    const carillon = instance();
     const id = await trigger(carillon, '/accept-held');
     const { token: attemptToken } = await hitOf(id);
     expect(await carillon.attempts.heartbeat({ attemptToken })).toMatchObject({ cancelRequested: false });
@@ -257,8 +237,17 @@ describe('an attempt that its callee accepts', () => {
     expect(callee.hits.filter((hit) => hit.executionId === Number(id))).toHaveLength(1);
   });
 
+  it('is nobody’s whose token is not one', async () => {
+    const carillon = instance();
+    for (const attemptToken of ['', 'x', `cat_${'A'.repeat(60)}`]) {
+      const call = carillon.attempts.complete({ attemptToken, state: ExecutionState.SUCCEEDED });
+      expect(await reasonOf(call)).toEqual([Code.Unauthenticated, 'UNAUTHENTICATED']);
+    }
+  });
+
+  // The last two: behind the first of them the instance of the others is gone.
   it('is rescued when its instance is killed before it could hand it over (F5)', async () => {
-    const carillon = await start();
+    const carillon = instance();
     await awaitLeader(sql, [carillon]);
     const id = await trigger(carillon, '/accept-held');
     const { token: attemptToken } = await hitOf(id);
@@ -294,11 +283,34 @@ describe('an attempt that its callee accepts', () => {
     ]);
   });
 
-  it('is nobody’s whose token is not one', async () => {
-    const carillon = await start({ CARILLON_ROLES: 'api' });
-    for (const attemptToken of ['', 'x', `cat_${'A'.repeat(60)}`]) {
-      const call = carillon.attempts.complete({ attemptToken, state: ExecutionState.SUCCEEDED });
-      expect(await reasonOf(call)).toEqual([Code.Unauthenticated, 'UNAUTHENTICATED']);
+  it('outlives the instance that delivered it, killed or stopped; another one takes the report (F5, I12)', async () => {
+    const other = await start({ CARILLON_ROLES: 'api,scheduler' });
+    await awaitLeader(sql, [other]);
+    const ids: bigint[] = [];
+    const tokens: string[] = [];
+    const deliver = async (): Promise<void> => {
+      for (let n = 0; n < 3; n++) ids.push(await trigger(other, '/accept'));
+      for (const id of ids.slice(-3)) tokens.push(await awaitHandOver(id));
+    };
+    const killed = await start({ CARILLON_ROLES: 'api,dispatcher' });
+    await deliver();
+    killed.kill('SIGKILL');
+    await killed.ended;
+    const stopped = await start({ CARILLON_ROLES: 'api,dispatcher' });
+    await deliver();
+    expect(await stopped.stop()).toEqual({ code: 0, signal: null });
+    await awaitThat('the killed instance was given up', async () => {
+      const { rows } = await sql.query<{ name: string }>('select name from carillon.instance');
+      return rows.every(({ name }) => name === other.name);
+    });
+    for (const [n, id] of ids.entries()) {
+      expect(await get(other, id)).toMatchObject({ state: ExecutionState.RUNNING, attempt: 1 });
+      await other.attempts.complete({ attemptToken: tokens[n], state: ExecutionState.SUCCEEDED });
+      expect(await get(other, id)).toMatchObject({
+        state: ExecutionState.SUCCEEDED,
+        attempts: [{ attempt: 1 }],
+      });
     }
+    expect(callee.hits.filter((hit) => ids.includes(BigInt(hit.executionId)))).toHaveLength(6);
   });
 });

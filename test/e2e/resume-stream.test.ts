@@ -1,8 +1,8 @@
 /** F29: stream clients that leave at random and come back with their cursor. */
 import type pg from 'pg';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { awaitThat } from '../support/await-that.ts';
-import { connectPg, type InstanceProcess, useInstances } from '../support/instance-process.ts';
+import { connectPg, type InstanceProcess, useInstance } from '../support/instance-process.ts';
 import { manualJob } from '../support/job-drafts.ts';
 import { auditLedger } from '../support/ledger-audit.ts';
 import { useTestDatabase } from '../support/postgres.ts';
@@ -27,7 +27,8 @@ function randomFrom(seed: number): () => number {
 describe('a stream client that leaves at random and resumes by cursor', () => {
   const database = useTestDatabase();
   const callee = useRecordingCallee();
-  const instances = useInstances();
+  const getRunner = useInstance(() => ({ databaseUrl: database.url }));
+  const getOther = useInstance(() => ({ databaseUrl: database.url, env: { CARILLON_ROLES: 'api' } }));
   const seed = Number(process.env.TEST_SEED ?? Date.now() % 1_000_000);
   let sql: pg.Client;
   let runner: InstanceProcess;
@@ -35,12 +36,10 @@ describe('a stream client that leaves at random and resumes by cursor', () => {
 
   beforeAll(async () => {
     sql = await connectPg(database.url);
+    runner = getRunner();
+    other = getOther();
   });
   afterAll(() => sql.end());
-  beforeEach(async () => {
-    runner = await instances.start({ databaseUrl: database.url });
-    other = await instances.start({ databaseUrl: database.url, env: { CARILLON_ROLES: 'api' } });
-  });
   afterEach(async ({ task }) => {
     if (task.result?.state === 'fail') console.error(`TEST_SEED=${seed}`);
     expect(await auditLedger(database.url)).toEqual([]);

@@ -7,7 +7,7 @@ import { Webhook } from 'standardwebhooks';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { ExecutionReason, ExecutionState } from '../../gen/carillon/v1/execution_pb.js';
 import { awaitThat } from '../support/await-that.ts';
-import { type InstanceProcess, useInstances } from '../support/instance-process.ts';
+import { type InstanceProcess, useInstance, useInstances } from '../support/instance-process.ts';
 import { manualJob } from '../support/job-drafts.ts';
 import { useTestDatabase } from '../support/postgres.ts';
 
@@ -15,8 +15,12 @@ type Delivered = { readonly body: string; readonly headers: IncomingHttpHeaders;
 
 describe('a signed delivery', () => {
   const database = useTestDatabase();
-  const instances = useInstances();
   const secretKey = Buffer.alloc(32, 5).toString('base64');
+  const keyed = useInstance(() => ({
+    databaseUrl: database.url,
+    env: { CARILLON_SECRET_KEY: secretKey, CARILLON_LOG_LEVEL: 'debug' },
+  }));
+  const instances = useInstances();
   const delivered: Delivered[] = [];
   /** Which attempts are answered with 503. */
   let failing = 0;
@@ -34,11 +38,10 @@ describe('a signed delivery', () => {
   });
   afterAll(() => new Promise((resolve) => callee.close(resolve)));
 
-  beforeEach(async () => {
+  beforeEach(() => {
     delivered.length = 0;
     failing = 0;
-    const env = { CARILLON_SECRET_KEY: secretKey, CARILLON_LOG_LEVEL: 'debug' };
-    carillon = await instances.start({ databaseUrl: database.url, env });
+    carillon = keyed();
   });
   afterEach(() => {
     // Not even the debug log shows a key or a value.
@@ -112,6 +115,7 @@ describe('a signed delivery', () => {
     await carillon.admin.putSecret({ name: 'lost' });
     const retry = { maxAttempts: 1 };
     await addJob('unsigned', 'lost');
+    // It is the last test: nobody needs the instance with the key any more.
     carillon.close();
     await carillon.ended;
     carillon = await instances.start({ databaseUrl: database.url });

@@ -9,20 +9,20 @@ import { bytesOf, type Call, log, startGrpcCallee } from '../engine/targets/grpc
 import { localhostCertificate, testKey } from '../engine/targets/http/certificates.ts';
 import { startSocketCallee } from '../engine/targets/socket/attempt.ts';
 import { awaitThat } from '../support/await-that.ts';
-import { type InstanceProcess, useInstances } from '../support/instance-process.ts';
+import { type InstanceProcess, useInstance } from '../support/instance-process.ts';
 import { type JobDraft, manualJob } from '../support/job-drafts.ts';
 import { auditLedger } from '../support/ledger-audit.ts';
 import { useTestDatabase } from '../support/postgres.ts';
 
 describe('an execution', () => {
   const database = useTestDatabase();
-  const instances = useInstances();
+  const instance = useInstance(() => ({ databaseUrl: database.url }));
   let carillon: InstanceProcess;
   let names = 0;
   let name: string;
 
-  beforeEach(async () => {
-    carillon = await instances.start({ databaseUrl: database.url });
+  beforeEach(() => {
+    carillon = instance();
     name = `job-${names++}`;
   });
   afterEach(async () => {

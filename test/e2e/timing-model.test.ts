@@ -8,7 +8,7 @@ import { JobState, OverlapPolicy } from '../../gen/carillon/v1/job_pb.js';
 import { MissedPolicy } from '../../gen/carillon/v1/job_service_pb.js';
 import { IntervalMode } from '../../gen/carillon/v1/schedule_pb.js';
 import { awaitThat } from '../support/await-that.ts';
-import { type InstanceProcess, useInstances } from '../support/instance-process.ts';
+import { type InstanceProcess, useInstance } from '../support/instance-process.ts';
 import { everyMsJob, type JobDraft, manualJob, spanFrom } from '../support/job-drafts.ts';
 import { auditLedger } from '../support/ledger-audit.ts';
 import { useTestDatabase } from '../support/postgres.ts';
@@ -19,13 +19,13 @@ const everyDay = [1, 2, 3, 4, 5, 6, 7] as Weekday[];
 describe('when a job runs', () => {
   const database = useTestDatabase();
   const callee = useRecordingCallee();
-  const instances = useInstances();
+  const instance = useInstance(() => ({ databaseUrl: database.url }));
   let carillon: InstanceProcess;
   let names = 0;
   let name: string;
 
-  beforeEach(async () => {
-    carillon = await instances.start({ databaseUrl: database.url });
+  beforeEach(() => {
+    carillon = instance();
     name = `job-${names++}`;
   });
   afterEach(async () => {

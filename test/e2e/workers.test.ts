@@ -7,7 +7,7 @@ import { OverlapPolicy } from '../../gen/carillon/v1/job_pb.js';
 import type { AttemptContext, WorkerOptions } from '../../src/worker/index.ts';
 import { Worker } from '../../src/worker/index.ts';
 import { awaitThat } from '../support/await-that.ts';
-import { connectPg, type InstanceProcess, useInstances } from '../support/instance-process.ts';
+import { connectPg, type InstanceProcess, useInstance, useInstances } from '../support/instance-process.ts';
 import type { JobDraft } from '../support/job-drafts.ts';
 import { auditLedger, awaitAllFinal } from '../support/ledger-audit.ts';
 import { useTestDatabase } from '../support/postgres.ts';
@@ -23,6 +23,7 @@ const env = {
 
 describe('workers', () => {
   const database = useTestDatabase();
+  const instance = useInstance(() => ({ databaseUrl: database.url, env }));
   const instances = useInstances();
   const running: Worker[] = [];
   const proxies: TcpProxy[] = [];
@@ -38,9 +39,6 @@ describe('workers', () => {
     await Promise.all(proxies.splice(0).map((proxy) => proxy.close()));
     expect(await auditLedger(database.url)).toEqual([]);
   });
-
-  const start = (more: Readonly<Record<string, string | number>> = {}): Promise<InstanceProcess> =>
-    instances.start({ databaseUrl: database.url, env: { ...env, ...more } });
 
   async function work(options: Omit<WorkerOptions, 'queue'> & { readonly queue: string }): Promise<Worker> {
     const worker = new Worker({ graceMs: 500, ...options });
@@ -98,7 +96,7 @@ describe('workers', () => {
   }
 
   it('run what waits in their queue, with parameters, lines and a result; the ledger names them', async () => {
-    const carillon = await start();
+    const carillon = instance();
     const name = await addJob(carillon, {}, { parameters: { text: 'hello' } });
     await work({
       address: carillon.grpc,
@@ -121,7 +119,7 @@ describe('workers', () => {
   });
 
   it('never get more than they announced, and the free ones get more', async () => {
-    const carillon = await start();
+    const carillon = instance();
     const name = await addJob(carillon);
     const most = new Map<string, number>();
     const counting = (workerId: string) => {
@@ -156,7 +154,7 @@ describe('workers', () => {
   });
 
   it('are chosen by id and by labels; what nobody may take waits, says why, and ends with its queue_timeout', async () => {
-    const carillon = await start();
+    const carillon = instance();
     const name = await addJob(carillon, { region: 'eu' }, { queueTimeout: durationFromMs(2_500) });
     const handler = () => undefined;
     await work({ address: carillon.grpc, queue: name, workerId: 'us', labels: { region: 'us' }, handler });
@@ -179,7 +177,7 @@ describe('workers', () => {
   });
 
   it('are told of a cancel, and the execution is CANCELED when they have stopped', async () => {
-    const carillon = await start();
+    const carillon = instance();
     const name = await addJob(carillon);
     let aborted = false;
     await work({
@@ -199,7 +197,7 @@ describe('workers', () => {
   });
 
   it('keep their attempts over a broken stream when they are back in time (F22)', async () => {
-    const carillon = await start();
+    const carillon = instance();
     const name = await addJob(carillon);
     const proxy = await TcpProxy.start({ port: Number(carillon.grpc.split(':').at(-1)) });
     proxies.push(proxy);
@@ -221,7 +219,7 @@ describe('workers', () => {
   });
 
   it('lose their attempts past the grace time; a late result changes nothing (I12)', async () => {
-    const carillon = await start();
+    const carillon = instance();
     const name = await addJob(carillon);
     const proxy = await TcpProxy.start({ port: Number(carillon.grpc.split(':').at(-1)) });
     proxies.push(proxy);
@@ -248,8 +246,8 @@ describe('workers', () => {
 
   it('take their attempts along to another instance when theirs is killed, and when it stops (F5)', async () => {
     for (const signal of ['SIGKILL', 'SIGTERM'] as const) {
-      const first = await start();
-      const second = await start();
+      const first = await instances.start({ databaseUrl: database.url, env });
+      const second = instance();
       const name = await addJob(first);
       const { handler, seen, release } = holding();
       await work({ address: [first.grpc, second.grpc], queue: name, workerId: `mover-${signal}`, handler });
@@ -269,8 +267,6 @@ describe('workers', () => {
         expect(await awaitFinal(second, id)).toMatchObject({ state: ExecutionState.SUCCEEDED, attempt: 1 });
       }
       expect(seen).toHaveLength(2);
-      second.close();
-      await second.ended;
     }
   });
 });
