@@ -37,6 +37,7 @@ import { Scheduler } from './engine/scheduler.ts';
 import { ClientCertificates, type FindClientCertificate } from './engine/secrets/client-certificates.ts';
 import { SecretBox, type SecretName } from './engine/secrets/secret-box.ts';
 import { SecretDesk } from './engine/secrets/secret-desk.ts';
+import { type FindSecretText, SecretTexts } from './engine/secrets/secret-texts.ts';
 import { SigningKeys } from './engine/secrets/signing-keys.ts';
 import { GrpcTargetClient } from './engine/targets/grpc-target-client.ts';
 import { HttpTargetClient } from './engine/targets/http-target-client.ts';
@@ -143,10 +144,13 @@ export function createEngine(options: EngineOptions): Engine {
   const box = new SecretBox(config.secretKey);
   const signingKeys = new SigningKeys({ store, box, clock });
   const certificates = new ClientCertificates({ store, box, clock });
+  const texts = new SecretTexts({ store, box, clock });
   const findClientCertificate: FindClientCertificate = (secret) => certificates.find(secret);
+  const findSecretText: FindSecretText = (secret) => texts.find(secret);
   const forgetSecret = (secret: SecretName): void => {
     signingKeys.forget(secret);
     certificates.forget(secret);
+    texts.forget(secret);
   };
   const target = new TargetClients({
     http: new HttpTargetClient({
@@ -155,8 +159,9 @@ export function createEngine(options: EngineOptions): Engine {
       clock,
       maxConnectionsPerOrigin: engine.connectionsPerOrigin,
       findSigningKeys: (secret) => signingKeys.find(secret),
+      findSecretText,
     }),
-    grpc: new GrpcTargetClient({ version, egress, clock, findClientCertificate }),
+    grpc: new GrpcTargetClient({ version, egress, clock, findClientCertificate, findSecretText }),
     socket: new SocketTargetClient({ egress, clock, findClientCertificate }),
     worker: workerTargetClient(workers),
   });

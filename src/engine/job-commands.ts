@@ -26,7 +26,7 @@ import type { Fired, FirePlanning, LateFires } from './fire-planning.ts';
 import { refuseFrequentSchedules, refuseSurplusJob } from './intake.ts';
 import type { CachedJob } from './job-cache.ts';
 import type { JobContinuation } from './job-continuation.ts';
-import { queueIdOf, useCalendars, useSecret } from './job-references.ts';
+import { queueIdOf, useCalendars, useSecrets } from './job-references.ts';
 import { firesAlike, settleOwed, timingFrom } from './job-timing.ts';
 import type { AddJob, Caller, DeleteChoice, UpdateJob } from './operations.ts';
 import { jobAlreadyExists, jobNotFound, refuseOlder, requestIdReused } from './refusals.ts';
@@ -194,7 +194,7 @@ export class JobCommands {
     await store.namespaces.ensure(tx, key.namespace);
     await refuseFrequentSchedules(tx, store, key.namespace, definition.schedules, newId!, nowMs);
     const queueId = await queueIdOf(tx, store, key, definition);
-    await useSecret(tx, store, key, definition);
+    await useSecrets(tx, store, key, definition);
     const maxJobs = await store.intake.lockJobs(tx, key.namespace);
     const id = await store.jobs.insert(tx, newId!, key, definition, timing, queueId);
     if (id === undefined) return undefined;
@@ -263,7 +263,7 @@ export class JobCommands {
   async #store(tx: Tx, before: Job, definition: JobDefinition, timing: Timing | undefined): Promise<void> {
     const { store } = this.#options;
     const queueId = await queueIdOf(tx, store, before.key, definition);
-    await useSecret(tx, store, before.key, definition);
+    await useSecrets(tx, store, before.key, definition);
     await store.jobs.saveDefinition(tx, before.id, definition, timing, queueId);
     const isMoved = JSON.stringify(placeOf(before)) !== JSON.stringify(placeOf(definition));
     if (isMoved) await store.jobs.moveOpen(tx, before.id);

@@ -120,14 +120,15 @@ export class PgSecretStore {
     return rows.map(secretFromRow);
   }
 
-  /** The kind of a secret that a job may begin to name, which stays until the transaction ends; undefined: there is none. */
-  async use(tx: Tx, namespace: string, name: string): Promise<SecretKind | undefined> {
-    const [found] = await run<{ kind: SecretKind }>(
+  /** The kinds of secrets that a job may begin to name, which stay until the transaction ends; without those that there are none of. */
+  async use(tx: Tx, namespace: string, names: readonly string[]): Promise<ReadonlyMap<string, SecretKind>> {
+    const found = await run<{ name: string; kind: SecretKind }>(
       tx,
-      '/* use_secret */ select kind from carillon.secret where namespace = $1 and name = $2 for key share',
-      [namespace, name],
+      `/* use_secrets */
+       select name, kind from carillon.secret where namespace = $1 and name = any ($2::text[]) for key share`,
+      [namespace, names],
     );
-    return found?.kind;
+    return new Map(found.map(({ name, kind }) => [name, kind]));
   }
 
   /** Removes a secret that no job names. Waits for transactions in which a job begins to. */
@@ -139,7 +140,7 @@ export class PgSecretStore {
     );
     if (locked.length === 0) return { kind: 'missing' };
     // A statement of its own: it sees the jobs that were committed while the one above waited. By
-    // job_signing_secret_idx and job_client_certificate_idx.
+    // job_signing_secret_idx, job_client_certificate_idx and job_text_secrets_idx.
     const [users] = await run<{ count: number; jobs: JobKey[] }>(
       tx,
       `/* find_users_of_secret */
@@ -149,6 +150,9 @@ export class PgSecretStore {
          union all
          select j.id, j.namespace, j.group_name as "group", j.name from carillon.job j
           where j.namespace = $1 and j.target #>> '{tls,clientCertificateSecretName}' = $2 and j.deleted_at is null
+         union all
+         select j.id, j.namespace, j.group_name as "group", j.name from carillon.job j
+          where j.namespace = $1 and ${textSecretsOf('j')} ? $2 and j.deleted_at is null
        ), some_users as (select namespace, "group", name from users order by id limit $3)
        select (select count(*) from users) as count,
               (select coalesce(json_agg(s), '[]') from some_users s) as jobs`,
@@ -179,6 +183,10 @@ export class PgSecretStore {
     );
   }
 }
+
+/** The names of the secrets that are headers or metadata of a job, as job_text_secrets_idx has them. */
+const textSecretsOf = (job: string): string =>
+  `jsonb_path_query_array(coalesce(${job}.target -> 'secretHeaders', ${job}.target -> 'secretMetadata'), '$.*')`;
 
 /** Secrets as the engine sees them. */
 export type SecretStore = Pick<PgSecretStore, keyof PgSecretStore>;
