@@ -229,7 +229,7 @@ export function createEngine(options: EngineOptions): Engine {
   });
   const zoneData = new ZoneDataRenewal({
     store,
-    jobs: new JobCache(store, 2_000),
+    jobs: new JobCache(store, 2_000, 16 * 1_024 * 1_024),
     clock,
     logger,
     metrics: noMetrics,

@@ -24,6 +24,13 @@ export type StoredDefinition = {
   readonly definition: JobDefinition;
 };
 
+/** What streams choose a job by. */
+export type LabeledJob = {
+  readonly id: number;
+  readonly key: JobKey;
+  readonly labels: Readonly<Record<string, string>>;
+};
+
 /** When a job fires, as its timer row holds it. */
 export type Timing = { readonly nextFireMs: number | null; readonly progress: readonly ScheduleProgress[] };
 
@@ -191,6 +198,22 @@ export class PgJobStore {
       key: { namespace: row.namespace, group: row.group_name, name: row.name },
       generation: row.generation,
       definition: definitionFromRow(row),
+    }));
+  }
+
+  /** Keys and labels by id, also of deleted jobs: their executions are still streamed. */
+  async listLabels(db: Db, ids: readonly number[]): Promise<readonly LabeledJob[]> {
+    if (ids.length === 0) return [];
+    const rows = await run<Pick<DefinitionRow, 'id' | 'namespace' | 'group_name' | 'name' | 'labels'>>(
+      db,
+      `/* labels */
+       select id, namespace, group_name, name, labels from carillon.job where id = any ($1::bigint[])`,
+      [numberArray(ids)],
+    );
+    return rows.map(({ id, namespace, group_name: group, name, labels }) => ({
+      id,
+      key: { namespace, group, name },
+      labels,
     }));
   }
 
