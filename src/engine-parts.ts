@@ -38,7 +38,8 @@ import { ClientCertificates, type FindClientCertificate } from './engine/secrets
 import { SecretBox, type SecretName } from './engine/secrets/secret-box.ts';
 import { SecretDesk } from './engine/secrets/secret-desk.ts';
 import { type FindSecretText, SecretTexts } from './engine/secrets/secret-texts.ts';
-import { SigningKeys } from './engine/secrets/signing-keys.ts';
+import { type FindSigningKeys, SigningKeys } from './engine/secrets/signing-keys.ts';
+import { TargetMasks } from './engine/secrets/target-masks.ts';
 import { GrpcTargetClient } from './engine/targets/grpc-target-client.ts';
 import { HttpTargetClient } from './engine/targets/http-target-client.ts';
 import { SocketTargetClient } from './engine/targets/socket-target-client.ts';
@@ -146,6 +147,7 @@ export function createEngine(options: EngineOptions): Engine {
   const certificates = new ClientCertificates({ store, box, clock });
   const texts = new SecretTexts({ store, box, clock });
   const findClientCertificate: FindClientCertificate = (secret) => certificates.find(secret);
+  const findSigningKeys: FindSigningKeys = (secret) => signingKeys.find(secret);
   const findSecretText: FindSecretText = (secret) => texts.find(secret);
   const forgetSecret = (secret: SecretName): void => {
     signingKeys.forget(secret);
@@ -158,7 +160,7 @@ export function createEngine(options: EngineOptions): Engine {
       egress,
       clock,
       maxConnectionsPerOrigin: engine.connectionsPerOrigin,
-      findSigningKeys: (secret) => signingKeys.find(secret),
+      findSigningKeys,
       findSecretText,
     }),
     grpc: new GrpcTargetClient({ version, egress, clock, findClientCertificate, findSecretText }),
@@ -246,6 +248,7 @@ export function createEngine(options: EngineOptions): Engine {
     bufferBytes: config.stream.bufferBytes,
   });
 
+  const masks = new TargetMasks({ findSigningKeys, findSecretText });
   const refusals = new RefusedCalls({ store, clock, logger });
 
   const operations: Operations = {
@@ -266,7 +269,7 @@ export function createEngine(options: EngineOptions): Engine {
     executions: guarded(new LedgerOperations({ store, continuation, notifier, feed, streams })),
     workers: guarded(new WorkerDesk({ store, hub: has('dispatcher') ? workers : undefined })),
     attempts: guarded(
-      new ReportDesk({ store, jobs, tokens, continuation, notifier, clock, random, maxLogBytes }),
+      new ReportDesk({ store, jobs, tokens, masks, continuation, notifier, clock, random, maxLogBytes }),
     ),
     audit: guarded(new AuditDesk({ store, refusals })),
     ready: () => database.ping(),

@@ -291,9 +291,10 @@ export declare type HttpTarget = Message<"carillon.v1.HttpTarget"> & {
    * header, and that of a secret of the job's namespace, of kind TEXT
    * (AdminService.PutSecret), whose value is sent as it is, without
    * placeholders. Names are as in headers; one that is there too, in whatever
-   * case, is refused, and so is Content-Type. A secret must exist when the job
-   * is stored. An attempt that finds it gone fails without another, and sends
-   * nothing.
+   * case, is refused, and so are Content-Type and Accept-Encoding. A secret must
+   * exist when the job is stored. An attempt that finds it gone fails without
+   * another, and sends nothing. What a callee repeats of a value is masked in
+   * what is kept of its answer.
    *
    * @generated from field: map<string, string> secret_headers = 10;
    */
@@ -370,7 +371,8 @@ export declare type GrpcTarget = Message<"carillon.v1.GrpcTarget"> & {
    * (AdminService.PutSecret), whose value is sent. Names are as in metadata; one
    * that is there too is refused, and so is one that ends in -bin. A secret must
    * exist when the job is stored. An attempt that finds it gone fails without
-   * another, and sends nothing.
+   * another, and sends nothing. What a callee repeats of a value is masked in
+   * what is kept of its answer.
    *
    * @generated from field: map<string, string> secret_metadata = 5;
    */

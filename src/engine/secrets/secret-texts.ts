@@ -1,17 +1,25 @@
+import { formsOf } from './answer-mask.ts';
 import { type MissingSecret, OpenedSecrets, type OpenedSecretsOptions } from './opened-secrets.ts';
 import type { SecretName } from './secret-box.ts';
 
 /** The value of a header that is a secret. It is kept so that no log shows it. */
 export class SecretText {
   readonly #value: string;
+  readonly #forms: readonly string[];
 
   constructor(value: string) {
     this.#value = value;
+    this.#forms = formsOf(value);
   }
 
   /** What is sent. */
   get value(): string {
     return this.#value;
+  }
+
+  /** In what forms it is masked in answers. */
+  get forms(): readonly string[] {
+    return this.#forms;
   }
 }
 

@@ -1,5 +1,6 @@
 import type { GrpcTarget } from '../../domain/job.ts';
 import { type Clock, systemClock } from '../../platform/clock.ts';
+import { maskOf } from '../secrets/answer-mask.ts';
 import type { FindClientCertificate } from '../secrets/client-certificates.ts';
 import type { FindSecretText } from '../secrets/secret-texts.ts';
 import { AttemptsInFlight } from './attempts-in-flight.ts';
@@ -116,7 +117,11 @@ export class GrpcTargetClient implements TargetClient<GrpcTarget> {
       if (signal.aborted) return aborted;
       const place = { ...request.place, identity: found.identity };
       const whole = withSecretMetadata({ ...request, place }, secret.texts);
-      return new GrpcExchange(this.#environment, whole, context, signal).run();
+      const mask = maskOf(
+        delivery.attemptToken,
+        secret.texts.flatMap(([, text]) => text.forms),
+      );
+      return new GrpcExchange(this.#environment, whole, context, signal, mask).run();
     });
   }
 

@@ -1,5 +1,6 @@
 import type { HttpTarget } from '../../domain/job.ts';
 import { type Clock, systemClock } from '../../platform/clock.ts';
+import { formsOfKey, maskOf } from '../secrets/answer-mask.ts';
 import type { FindSecretText } from '../secrets/secret-texts.ts';
 import type { FindSigningKeys } from '../secrets/signing-keys.ts';
 import { type ConnectOptions, createConnector } from './http/connection.ts';
@@ -138,7 +139,8 @@ export class HttpTargetClient implements TargetClient<HttpTarget> {
       return Promise.resolve(failureFromUnusableTarget(error));
     }
     if (target.signingSecretName === undefined && target.secretHeaders === undefined) {
-      return new Exchange(this.#environment, target, request, context).run();
+      const mask = maskOf(delivery.attemptToken);
+      return new Exchange(this.#environment, target, request, context, mask).run();
     }
     return this.#deliverWithSecrets(target, request, delivery, context);
   }
@@ -167,7 +169,11 @@ export class HttpTargetClient implements TargetClient<HttpTarget> {
       const id = String(delivery.executionId);
       request.headers.push(...signatureHeaders({ keys, id, at: clock.now() }, request.body));
     }
-    return new Exchange(this.#environment, target, request, context).run();
+    const mask = maskOf(delivery.attemptToken, [
+      ...secret.texts.flatMap(([, text]) => text.forms),
+      ...signing.keys.flatMap((key) => formsOfKey(key.export() as Buffer)),
+    ]);
+    return new Exchange(this.#environment, target, request, context, mask).run();
   }
 
   /** Refuses new attempts, waits the grace for those in flight, then cuts them off; resolves when all sockets are closed. */
