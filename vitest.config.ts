@@ -3,14 +3,27 @@ import { defineConfig } from 'vitest/config';
 /** What every project of the test run shares. */
 const shared = {
   pool: 'forks',
-  testTimeout: 30_000,
+  // Limits are for tests that hang: two cores may be shared with others.
+  testTimeout: 60_000,
   hookTimeout: 60_000,
 } as const;
 
-/** Files that count milliseconds, kill leaders or need the cores to themselves: never two at once. */
+/** Files whose figures are those of leaders that are killed or leave: two of them at once, and nothing else. */
 const alone = [
-  'test/chaos/{database-crash,late-claim,leader-crash,timing-crash}.test.ts',
-  'test/e2e/{readme,two-instances}.test.ts',
+  'test/chaos/{database-crash,leader-crash,timing-crash}.test.ts',
+  'test/e2e/two-instances.test.ts',
+];
+
+/** Files that measure their process, or change its zone, clock or variables: each has a process to itself. */
+const apart = [
+  'test/conformance/connection-limits.test.ts',
+  'test/domain/schedule/local-zone.test.ts',
+  'test/engine/access/json-web-tokens.test.ts',
+  'test/engine/targets/{grpc,http}-target-limits.test.ts',
+  'test/engine/targets/http-target-client.test.ts',
+  'test/engine/targets/http/stream-body.test.ts',
+  'test/engine/targets/socket-target-faults.test.ts',
+  'test/store/embedded-postgres.test.ts',
 ];
 
 /**
@@ -35,10 +48,21 @@ export default defineConfig({
       {
         test: {
           ...shared,
-          name: 'parallel',
-          include: ['test/**/*.test.ts'],
-          exclude: [...alone, ...longChaos],
+          name: 'apart',
+          include: apart,
           // One more than there are cores: most of them wait for leases, graces and processes now and then.
+          maxWorkers: 3,
+          sequence: { groupOrder: 0 },
+        },
+      },
+      {
+        test: {
+          ...shared,
+          name: 'together',
+          include: ['test/**/*.test.ts'],
+          exclude: [...alone, ...apart, ...longChaos],
+          // One process runs many files and loads Carillon once.
+          isolate: false,
           maxWorkers: 3,
           sequence: { groupOrder: 0 },
         },
@@ -49,8 +73,8 @@ export default defineConfig({
           name: 'alone',
           include: alone,
           exclude: longChaos,
-          fileParallelism: false,
-          // After the parallel files, so that nothing else takes the cores.
+          maxWorkers: 2,
+          // After all others, so that nothing else takes the cores.
           sequence: { groupOrder: 1 },
         },
       },

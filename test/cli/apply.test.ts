@@ -6,7 +6,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { JobSchema } from '../../gen/carillon/v1/job_pb.js';
 import { useInstance } from '../support/instance-process.ts';
 import { useTestDatabase } from '../support/postgres.ts';
-import { type CommandResult, startCommand, useCommands } from './command-line.ts';
+import { runHere } from './command-here.ts';
+import { type CommandResult, type RunningCommand, startCommand, useCommands } from './command-line.ts';
 
 const database = useTestDatabase();
 const instance = useInstance(() => ({ databaseUrl: database.url }));
@@ -28,10 +29,15 @@ async function manifest(content: string | object): Promise<string> {
   return path;
 }
 
-const start = (path: string, ...args: string[]) =>
-  startCommand(['apply', '-f', path, ...args, '--address', instance().grpc]);
+const commandOf = (path: string, args: readonly string[]): readonly string[] => [
+  ...['apply', '-f', path, ...args],
+  ...['--address', instance().grpc],
+];
 
-const apply = (path: string, ...args: string[]): Promise<CommandResult> => start(path, ...args).result;
+/** In a process of its own. */
+const start = (path: string, ...args: string[]): RunningCommand => startCommand(commandOf(path, args));
+
+const apply = (path: string, ...args: string[]): Promise<CommandResult> => runHere(commandOf(path, args));
 
 const worker = { worker: { queue: 'q' } };
 const keyOf = (name: string, namespace = 'default') => ({ namespace, group: 'default', name });
@@ -240,7 +246,7 @@ describe('carillon apply', () => {
   it('makes one set of jobs when two apply at once; who came second says so', async () => {
     const jobs = Array.from({ length: 40 }, (_, i) => ({ name: `twice-${i}`, target: worker }));
     const path = await manifest({ owner: 'twice', group: 'twice', jobs });
-    const results = await Promise.all([apply(path), apply(path)]);
+    const results = await Promise.all([start(path).result, start(path).result]);
     for (const { stderr, exitCode } of results) {
       if (exitCode === 0) expect(stderr).toBe('');
       else expect(stderr).toContain('somebody has added it since the plan was made; apply again');

@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { InstanceProcess } from '../support/instance-process.ts';
 import { useTestDatabase } from '../support/postgres.ts';
-import { type CommandResult, startCommand, useCommands } from './command-line.ts';
+import { runHere } from './command-here.ts';
+import type { CommandResult } from './command-line.ts';
 
 const database = useTestDatabase();
-useCommands();
 
 let instance: InstanceProcess;
 
@@ -17,8 +17,7 @@ afterAll(async () => {
   await instance?.ended;
 });
 
-const run = (...args: string[]): Promise<CommandResult> =>
-  startCommand([...args, '--address', instance.grpc]).result;
+const run = (...args: string[]): Promise<CommandResult> => runHere([...args, '--address', instance.grpc]);
 
 it('puts a calendar by options, shows it, replaces it and deletes it', async () => {
   const put = await run(

@@ -4,6 +4,7 @@ import type { ServerResponse } from 'node:http';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { InstanceProcess } from '../support/instance-process.ts';
 import { useTestDatabase } from '../support/postgres.ts';
+import { runHere } from './command-here.ts';
 import {
   type CommandResult,
   startCallee,
@@ -37,7 +38,10 @@ afterAll(async () => {
   await instance?.ended;
 });
 
-const run = (...args: string[]): Promise<CommandResult> =>
+const run = (...args: string[]): Promise<CommandResult> => runHere([...args, '--address', instance.grpc]);
+
+/** In a process of its own, as users do. */
+const runApart = (...args: string[]): Promise<CommandResult> =>
   startCommand([...args, '--address', instance.grpc]).result;
 
 async function trigger(name: string, ...args: string[]): Promise<string> {
@@ -47,14 +51,14 @@ async function trigger(name: string, ...args: string[]): Promise<string> {
 
 describe('carillon job', () => {
   it('adds a job by options, shows it and deletes it', async () => {
-    const added = await run(
+    const added = await runApart(
       ...['job', 'add', 'nightly/report', '--cron', '0 3 * * *', '--zone', 'Europe/Berlin'],
       ...['--url', callee.url, '--header', 'X-Team: ops', '--param', 'size=large', '--timeout', '1m30s'],
     );
     expect(added.exitCode).toBe(0);
     expect(added.stderr).toMatch(/^schedule "0" means .*\n$/);
     expect(added.stdout).toMatch(/^added nightly\/report \(id \d+\) ACTIVE, fires next at \S+Z\n$/);
-    const { stdout } = await run('job', 'get', 'nightly/report', '--json');
+    const { stdout } = await runApart('job', 'get', 'nightly/report', '--json');
     expect(JSON.parse(stdout)).toMatchObject({
       key: { namespace: 'default', group: 'nightly', name: 'report' },
       schedules: [{ cron: { expression: '0 3 * * *', timeZone: 'Europe/Berlin' } }],
@@ -62,14 +66,14 @@ describe('carillon job', () => {
       parameters: { list: [{ name: 'size', value: 'large' }] },
       attemptTimeout: '90s',
     });
-    expect((await run('job', 'list', '--group', 'nightly')).stdout).toMatch(
+    expect((await runApart('job', 'list', '--group', 'nightly')).stdout).toMatch(
       /^NAME .*\nnightly\/report {2}ACTIVE/,
     );
-    expect((await run('job', 'delete', 'nightly/report')).stdout).toBe('deleted nightly/report\n');
+    expect((await runApart('job', 'delete', 'nightly/report')).stdout).toBe('deleted nightly/report\n');
   });
 
   it('says code, reason and field on standard error and exits 1 when a call is refused', async () => {
-    const refused = await run('job', 'add', 'never', '--cron', '0 0 31 2 *', '--url', callee.url);
+    const refused = await runApart('job', 'add', 'never', '--cron', '0 0 31 2 *', '--url', callee.url);
     expect(refused).toMatchObject({ exitCode: 1, stdout: '' });
     expect(refused.stderr).toMatch(
       /^INVALID_ARGUMENT \(INVALID_SCHEDULE\): job\.schedules\[0\]\.cron\.expression: .*\n$/,
@@ -78,9 +82,9 @@ describe('carillon job', () => {
 
   it('exits 2 when the command line cannot be understood', async () => {
     const [unknown, incomplete, malformed] = await Promise.all([
-      run('job', 'list', '--bogus'),
-      run('job', 'get'),
-      run('job', 'add', 'x', '--url', callee.url, '--every', 'soon'),
+      runApart('job', 'list', '--bogus'),
+      runApart('job', 'get'),
+      runApart('job', 'add', 'x', '--url', callee.url, '--every', 'soon'),
     ]);
     expect([unknown.exitCode, incomplete.exitCode, malformed.exitCode]).toEqual([2, 2, 2]);
     expect(malformed.stderr).toContain('90s');

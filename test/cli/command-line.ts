@@ -59,7 +59,7 @@ export function startCommand(
     awaitThat(
       `carillon ${args.join(' ')} writes ${text}`,
       () => (output.stdout + output.stderr).includes(text) || undefined,
-      10_000,
+      20_000,
     );
   return { process: child, result, awaitOutput };
 }

@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { InstanceProcess } from '../support/instance-process.ts';
 import { useTestDatabase } from '../support/postgres.ts';
-import { type CommandResult, startCommand, useCommands } from './command-line.ts';
+import { runHere } from './command-here.ts';
+import type { CommandResult } from './command-line.ts';
 
 const database = useTestDatabase();
-useCommands();
 let instance: InstanceProcess;
 
 beforeAll(async () => {
@@ -15,8 +15,7 @@ afterAll(async () => {
   await instance?.ended;
 });
 
-const run = (...args: string[]): Promise<CommandResult> =>
-  startCommand([...args, '--address', instance.grpc]).result;
+const run = (...args: string[]): Promise<CommandResult> => runHere([...args, '--address', instance.grpc]);
 
 it('makes, limits and lists namespaces', async () => {
   const limits = ['--max-running', '9', '--starts', '100/10s'];

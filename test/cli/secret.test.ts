@@ -5,10 +5,10 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { firstBundle } from '../engine/targets/http/client-certificates.ts';
 import { InstanceProcess } from '../support/instance-process.ts';
 import { useTestDatabase } from '../support/postgres.ts';
-import { type CommandResult, startCommand, useCommands } from './command-line.ts';
+import { runHere } from './command-here.ts';
+import type { CommandResult } from './command-line.ts';
 
 const database = useTestDatabase();
-useCommands();
 
 const value = `whsec_${Buffer.alloc(32, 7).toString('base64')}`;
 let instance: InstanceProcess;
@@ -28,8 +28,7 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-const run = (...args: string[]): Promise<CommandResult> =>
-  startCommand([...args, '--address', instance.grpc]).result;
+const run = (...args: string[]): Promise<CommandResult> => runHere([...args, '--address', instance.grpc]);
 
 it('writes a generated value alone to standard output, so that it can go into a file', async () => {
   const { stdout, stderr, exitCode } = await run('secret', 'put', 'hook');

@@ -1,9 +1,8 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { AddJob, Backfill } from '../../src/engine/operations.ts';
 import { type Servers, startServers } from '../conformance/servers.ts';
-import { type CommandResult, startCommand, useCommands } from './command-line.ts';
-
-useCommands();
+import { runHere } from './command-here.ts';
+import type { CommandResult } from './command-line.ts';
 
 let servers: Servers;
 
@@ -18,7 +17,7 @@ beforeEach(() => {
 });
 
 const run = (...args: string[]): Promise<CommandResult> =>
-  startCommand([...args, '--address', servers.grpc.address]).result;
+  runHere([...args, '--address', servers.grpc.address]);
 
 /** The request of the last call of an operation. */
 function lastAsked<Request>(operation: string): Request {

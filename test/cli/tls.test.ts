@@ -8,6 +8,7 @@ import { callerAuthority, firstListener, stranger, worker } from '../support/ide
 import { InstanceProcess } from '../support/instance-process.ts';
 import { useTestDatabase } from '../support/postgres.ts';
 import { useMountedTls } from '../support/tls-files.ts';
+import { runHere } from './command-here.ts';
 import { type CommandResult, startCommand, useCommands } from './command-line.ts';
 
 const database = useTestDatabase();
@@ -45,7 +46,7 @@ afterAll(async () => {
   await rm(folder, { recursive: true });
 });
 
-const run = (args: readonly string[], env = {}): Promise<CommandResult> => startCommand(args, { env }).result;
+const run = (args: readonly string[], env = {}): Promise<CommandResult> => runHere(args, { env });
 const list = (...args: string[]): string[] => ['job', 'list', '--address', instance.grpc, ...args];
 
 it('is at https addresses by its banner', () => {

@@ -8,6 +8,7 @@ import { ExecHandler } from '../../src/cli/exec-handler.ts';
 import { awaitThat } from '../support/await-that.ts';
 import { type FakeStream, useFakeWorkerServers } from '../support/fake-worker-server.ts';
 import { useWorkers } from '../worker/workers.ts';
+import { runHere } from './command-here.ts';
 import { startCommand, useCommands } from './command-line.ts';
 
 useCommands();
@@ -265,7 +266,7 @@ describe('carillon worker', () => {
       'capacity',
     ],
   ])('is refused %s', async (_, options, name) => {
-    const { exitCode, stderr } = await startCommand(['worker', ...options]).result;
+    const { exitCode, stderr } = await runHere(['worker', ...options]);
     expect(exitCode).toBe(2);
     expect(stderr).toContain(name);
   });
@@ -294,7 +295,7 @@ describe('carillon worker list', () => {
       },
     });
     const list = (...more: string[]) =>
-      startCommand(['worker', 'list', '--address', server.address, '--queue', 'a', ...more]).result;
+      runHere(['worker', 'list', '--address', server.address, '--queue', 'a', ...more]);
     const { stdout, exitCode } = await list('--namespace', 'shop');
     expect(exitCode).toBe(0);
     const [titles, first, second] = stdout.split('\n').map((line) => line.split(/ {2,}/));

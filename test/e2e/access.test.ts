@@ -7,6 +7,7 @@ import { createGrpcTransport } from '@connectrpc/connect-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Role } from '../../gen/carillon/v1/token_pb.js';
 import { ServerReflection } from '../../gen/grpc/reflection/v1/reflection_pb.js';
+import { runHere } from '../cli/command-here.ts';
 import { startCommand, useCommands } from '../cli/command-line.ts';
 import { awaitThat } from '../support/await-that.ts';
 import { InstanceProcess } from '../support/instance-process.ts';
@@ -169,7 +170,7 @@ it('reflection answers callers without credentials, unless CARILLON_REFLECTION t
 
 describe('the command line', () => {
   const run = (args: readonly string[], env: Readonly<Record<string, string>> = {}) =>
-    startCommand([...args, '--address', one.grpc], { env }).result;
+    runHere([...args, '--address', one.grpc], { env });
 
   it('shows the token of a file or of CARILLON_TOKEN, and none else', async () => {
     expect((await run(['job', 'list'])).stderr).toContain('no credentials');

@@ -1,12 +1,12 @@
 /**
  * vitest's global setup: one Postgres for the whole run, with a template
- * database that holds the migrated schema.
+ * database that holds the migrated schema, and one compile cache for the
+ * Carillon processes of this run and of those to come.
  *
  * A migration that fails does not fail the run: test files that need no
  * database go on, the others get the error from `createTestDatabase`.
  */
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import pg from 'pg';
 import type { TestProject } from 'vitest/node';
@@ -29,23 +29,39 @@ declare module 'vitest' {
 /** The name of the database that test databases are copies of. */
 export const templateName = 'carillon_template';
 
+const root = join(import.meta.dirname, '..', '..');
+const sources = join(root, 'src');
+
+/** Entries belong to a version of Node and of the file, so what is in there never misleads. */
+const compileCache = join(root, 'node_modules', '.cache', 'carillon-test');
+
+const loadAll = 'for (const path of process.argv.slice(1)) await import(path);';
+
 /** Starts the cluster and makes the template; returns what ends it. A cluster with databases of red files stays on disk. */
 export async function setup(project: TestProject): Promise<() => Promise<void>> {
   await removeAbandonedClusters();
-  // Hundreds of Carillon processes are started: what the first ones compile, the others read.
-  const compileCache = await mkdtemp(join(tmpdir(), 'carillon-test-compile-cache-'));
   process.env.NODE_COMPILE_CACHE = compileCache;
-  const postgres = await startPostgres();
+  const [postgres] = await Promise.all([startPostgres(), fillCompileCache()]);
   const templateFailure = await createTemplate(postgres.url).then(
     () => undefined,
     (error: unknown) => describe(error),
   );
   project.provide('postgres', { adminUrl: postgres.url, templateFailure, dataDir: postgres.dataDir });
-  return async () => {
-    await end(postgres);
-    // A process that was killed a moment ago may still be writing there.
-    await rm(compileCache, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
-  };
+  return () => end(postgres);
+}
+
+/**
+ * Loads all of Carillon once. More than a hundred processes read what this one
+ * compiles; they would not fill the cache themselves, because most of them are
+ * killed, and only a process that ends by itself writes.
+ */
+async function fillCompileCache(): Promise<void> {
+  const modules = ['serve.ts', 'cli/program.ts'].map((name) => join(sources, name));
+  const child = spawn(process.execPath, ['--input-type=module', '--eval', loadAll, ...modules], {
+    stdio: 'ignore',
+  });
+  // When it fails, the tests say why.
+  await new Promise((resolve) => child.once('error', resolve).once('exit', resolve));
 }
 
 async function end(postgres: TestPostgres): Promise<void> {
