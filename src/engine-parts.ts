@@ -37,6 +37,7 @@ import { Scheduler } from './engine/scheduler.ts';
 import { ClientCertificates, type FindClientCertificate } from './engine/secrets/client-certificates.ts';
 import { SecretBox, type SecretName } from './engine/secrets/secret-box.ts';
 import { SecretDesk } from './engine/secrets/secret-desk.ts';
+import { SecretResealing } from './engine/secrets/secret-resealing.ts';
 import { type FindSecretText, SecretTexts } from './engine/secrets/secret-texts.ts';
 import { type FindSigningKeys, SigningKeys } from './engine/secrets/signing-keys.ts';
 import { TargetMasks } from './engine/secrets/target-masks.ts';
@@ -97,6 +98,7 @@ export function createEngine(options: EngineOptions): Engine {
   const { engine } = config;
   const has = (role: Config['roles'][number]): boolean => config.roles.includes(role);
   const name = `${hostname()}:${process.pid}`;
+  const box = new SecretBox(config.secretKey);
   const membership = new Membership({
     store,
     clock,
@@ -104,6 +106,7 @@ export function createEngine(options: EngineOptions): Engine {
     name,
     roles: config.roles.join(','),
     version,
+    secretKeys: box.keyIds,
     ttlMs: engine.instanceTtlMs,
     onLost: () => dispatcher.abandon(),
   });
@@ -142,7 +145,6 @@ export function createEngine(options: EngineOptions): Engine {
     onAdopted: () => dispatcher.beginAdopted(),
   });
   const egress = new EgressPolicy(config.egress.allow, ownPorts);
-  const box = new SecretBox(config.secretKey);
   const signingKeys = new SigningKeys({ store, box, clock });
   const certificates = new ClientCertificates({ store, box, clock });
   const texts = new SecretTexts({ store, box, clock });
@@ -238,6 +240,14 @@ export function createEngine(options: EngineOptions): Engine {
     leadership,
     intervalMs: safetyIntervalMs,
   });
+  const resealing = new SecretResealing({
+    store,
+    box,
+    clock,
+    logger,
+    leadership,
+    intervalMs: safetyIntervalMs,
+  });
   const feed = new ExecutionFeed({
     store,
     notifier,
@@ -276,7 +286,7 @@ export function createEngine(options: EngineOptions): Engine {
   };
 
   const parts: Service[] = [tokens, notifier, membership, bounds, stopOnly(() => continuation.stop())];
-  if (has('scheduler')) parts.push(elector, rescuer, scheduler, zoneData);
+  if (has('scheduler')) parts.push(elector, rescuer, scheduler, zoneData, resealing);
   parts.push(stopOnly(() => Promise.all([ender.stop(), handOvers.stop()]).then(() => logs.stop())));
   if (has('dispatcher'))
     parts.push(

@@ -176,9 +176,10 @@ export type Config = {
   readonly dataDir: string;
   /**
    * The keys that secrets are encrypted under, each 32 random bytes in base64 (openssl rand -base64 32), separated by
-   * commas: the first encrypts, all decrypt. Default none: then no secret can be put, and none used. The same
-   * on every instance; a new key goes in front, and the old one goes when every secret was put again. Never logged.
-   * Without the key that a secret was put under, the secret is lost.
+   * commas: the first encrypts, all decrypt. Default none: then no secret can be put, and none used. The same on every
+   * instance but while keys change over, as docs/http-targets.md says: the leader encrypts what is under another key anew
+   * under the first, as soon as every instance has that. Never logged. Without the key that a secret is under, the secret
+   * is lost.
    */
   readonly secretKey: readonly Uint8Array[];
   readonly database: {
