@@ -20,6 +20,7 @@ import { measureLogs } from './figures/logs.ts';
 import { measureMillionJobs } from './figures/million-jobs.ts';
 import { measureNextFire } from './figures/next-fire.ts';
 import { measurePeers } from './figures/peers.ts';
+import { measurePreviews } from './figures/previews.ts';
 import { measureTriggers } from './figures/triggers.ts';
 import { measureWorkerLateness } from './figures/worker-lateness.ts';
 import { measureWorkers } from './figures/workers.ts';
@@ -45,6 +46,7 @@ const measures: Readonly<Record<string, (bench: Bench) => Promise<readonly Figur
   herd: measureHerd,
   logs: measureLogs,
   'next-fire': measureNextFire,
+  previews: measurePreviews,
   million: measureMillionJobs,
 };
 
