@@ -34,24 +34,13 @@ import { HandOvers } from './engine/reports/hand-overs.ts';
 import { ReportDesk } from './engine/reports/report-desk.ts';
 import { Rescuer } from './engine/rescuer.ts';
 import { Scheduler } from './engine/scheduler.ts';
-import { ClientCertificates, type FindClientCertificate } from './engine/secrets/client-certificates.ts';
-import { SecretBox, type SecretName } from './engine/secrets/secret-box.ts';
-import { SecretDesk } from './engine/secrets/secret-desk.ts';
+import { SecretBox } from './engine/secrets/secret-box.ts';
 import { SecretResealing } from './engine/secrets/secret-resealing.ts';
-import { type FindSecretText, SecretTexts } from './engine/secrets/secret-texts.ts';
-import { type FindSigningKeys, SigningKeys } from './engine/secrets/signing-keys.ts';
-import { TargetMasks } from './engine/secrets/target-masks.ts';
-import { GrpcTargetClient } from './engine/targets/grpc-target-client.ts';
-import { HttpTargetClient } from './engine/targets/http-target-client.ts';
-import { SocketTargetClient } from './engine/targets/socket-target-client.ts';
-import { TargetClients } from './engine/targets/target-clients.ts';
-import { workerTargetClient } from './engine/targets/worker-target-client.ts';
 import { TriggerCommand } from './engine/trigger-command.ts';
 import { WorkerDesk } from './engine/workers/worker-desk.ts';
 import { WorkerHub } from './engine/workers/worker-hub.ts';
 import { ZoneDataRenewal } from './engine/zone-data-renewal.ts';
 import type { Clock } from './platform/clock.ts';
-import { EgressPolicy } from './platform/egress-policy.ts';
 import type { Logger } from './platform/logger.ts';
 import { noMetrics } from './platform/metrics.ts';
 import type { OwnPorts } from './platform/own-ports.ts';
@@ -61,6 +50,7 @@ import type { Database } from './store/database.ts';
 import { guarded } from './store/guarded-operations.ts';
 import { Notifier } from './store/notifier.ts';
 import type { Store } from './store/store.ts';
+import { createTargetParts } from './target-parts.ts';
 
 export type EngineOptions = {
   readonly config: Config;
@@ -144,30 +134,14 @@ export function createEngine(options: EngineOptions): Engine {
     onFree: () => dispatcher.wake(),
     onAdopted: () => dispatcher.beginAdopted(),
   });
-  const egress = new EgressPolicy(config.egress.allow, ownPorts);
-  const signingKeys = new SigningKeys({ store, box, clock });
-  const certificates = new ClientCertificates({ store, box, clock });
-  const texts = new SecretTexts({ store, box, clock });
-  const findClientCertificate: FindClientCertificate = (secret) => certificates.find(secret);
-  const findSigningKeys: FindSigningKeys = (secret) => signingKeys.find(secret);
-  const findSecretText: FindSecretText = (secret) => texts.find(secret);
-  const forgetSecret = (secret: SecretName): void => {
-    signingKeys.forget(secret);
-    certificates.forget(secret);
-    texts.forget(secret);
-  };
-  const target = new TargetClients({
-    http: new HttpTargetClient({
-      version,
-      egress,
-      clock,
-      maxConnectionsPerOrigin: engine.connectionsPerOrigin,
-      findSigningKeys,
-      findSecretText,
-    }),
-    grpc: new GrpcTargetClient({ version, egress, clock, findClientCertificate, findSecretText }),
-    socket: new SocketTargetClient({ egress, clock, findClientCertificate }),
-    worker: workerTargetClient(workers),
+  const { target, masks, secretDesk } = createTargetParts({
+    config,
+    clock,
+    version,
+    store,
+    workers,
+    box,
+    ownPorts,
   });
   const dispatcher = new Dispatcher({
     store,
@@ -258,7 +232,6 @@ export function createEngine(options: EngineOptions): Engine {
     bufferBytes: config.stream.bufferBytes,
   });
 
-  const masks = new TargetMasks({ findSigningKeys, findSecretText });
   const refusals = new RefusedCalls({ store, clock, logger });
 
   const operations: Operations = {
@@ -273,7 +246,7 @@ export function createEngine(options: EngineOptions): Engine {
       }),
     ),
     calendars: guarded(new CalendarDesk({ store })),
-    secrets: guarded(new SecretDesk({ store, box, clock, onChange: forgetSecret })),
+    secrets: guarded(secretDesk),
     namespaces: guarded(new NamespaceDesk({ store, settling, notifier })),
     tokens: guarded(new TokenDesk({ store, notifier })),
     executions: guarded(new LedgerOperations({ store, continuation, notifier, feed, streams })),
