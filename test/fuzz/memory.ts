@@ -28,13 +28,11 @@ export type MemoryCourse = {
   readonly resident: readonly number[];
 };
 
-/** How an instance has grown more than it may, in words. */
+/** How an instance has grown more than it may, in words. One that was weighed once only has nothing to be compared with. */
 export function growthOf({ held, resident }: MemoryCourse): readonly string[] {
   const faults: string[] = [];
   const [first, last] = [held[0] ?? Number.NaN, held.at(-1) ?? Number.NaN];
-  if (held.length < 2)
-    faults.push('weighed less than twice: too short to tell whether it holds more and more');
-  else if (last > first * (1 + heldGrowth)) {
+  if (last > first * (1 + heldGrowth)) {
     faults.push(`holds ${inWords(last)}, and held ${inWords(first)} when it was warm`);
   }
   const lastThird = Math.ceil((resident.length * 2) / 3);
@@ -47,7 +45,8 @@ export function growthOf({ held, resident }: MemoryCourse): readonly string[] {
 
 /** A course in one line. */
 export function describeMemory({ held, resident }: MemoryCourse): string {
-  return `held ${held.map((mib) => mib.toFixed(1)).join(', ')} MiB; resident up to ${inWords(peakOf(resident))}`;
+  const note = held.length < 2 ? ' (too short to tell whether it holds more and more)' : '';
+  return `held ${held.map((mib) => mib.toFixed(1)).join(', ')} MiB${note}; resident up to ${inWords(peakOf(resident))}`;
 }
 
 const peakOf = (mib: readonly number[]): number => Math.max(...mib);
