@@ -1,6 +1,7 @@
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -36,10 +37,34 @@ const settled = (text: string): string =>
     .replace(/npm warn .*\n/g, '')
     .trimEnd();
 
+/**
+ * What npx does in the end, without the second that it takes to find that out.
+ * The first command of each program goes through npx itself.
+ */
+const quickNpx = `#!/bin/sh
+program=$1
+shift
+case $program in
+  carillon) exec '${join(root, 'bin/carillon.js')}' "$@" ;;
+  *) exec "${join(root, 'node_modules/.bin')}/$program" "$@" ;;
+esac
+`;
+
 describe('the README', () => {
   const database = useTestDatabase();
   const children: ReturnType<typeof spawn>[] = [];
   const addresses = new Map<string, string>();
+  const quickFolder = mkdtempSync(join(tmpdir(), 'carillon-npx-'));
+  writeFileSync(join(quickFolder, 'npx'), quickNpx, { mode: 0o755 });
+  const throughNpx = new Set<string>();
+
+  /** Whether a command starts a program by npx that no command before it has. */
+  const isFirst = (command: string): boolean => {
+    const names = [...command.matchAll(/\bnpx (\w+)/g)].map(([, name]) => name!);
+    const isNew = names.some((name) => !throughNpx.has(name));
+    for (const name of names) throughNpx.add(name);
+    return isNew;
+  };
 
   /** Starts a program and reads its first lines until one of them is the last that is waited for. */
   const start = async (
@@ -78,6 +103,7 @@ describe('the README', () => {
   });
 
   afterAll(async () => {
+    rmSync(quickFolder, { recursive: true, force: true });
     await Promise.all(
       children.map(async (child) => {
         if (child.exitCode !== null) return;
@@ -95,9 +121,9 @@ describe('the README', () => {
         .replaceAll('127.0.0.1:8080', addresses.get('HTTP')!)
         .replaceAll('127.0.0.1:9000', addresses.get('callee')!)
         .replaceAll(/(npx carillon (?:apply|\w+ \w+))/g, `$1 --address ${addresses.get('gRPC')!}`);
+      const folders = [...(isFirst(command) ? [] : [quickFolder]), join(root, 'node_modules/.bin')];
       const printed = await new Promise<string>((resolve) => {
-        const bin = join(root, 'node_modules/.bin');
-        const env = { ...process.env, PATH: `${bin}:${process.env.PATH}` };
+        const env = { ...process.env, PATH: [...folders, process.env.PATH].join(':') };
         execFile('bash', ['-c', here], { cwd: root, env }, (_error, stdout) => resolve(stdout));
       });
       expect(settled(printed)).toBe(settled(output));

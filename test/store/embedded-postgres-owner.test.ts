@@ -10,7 +10,9 @@ import { EmbeddedPostgres } from '../../src/store/embedded-postgres/embedded-pos
 import { isRoot } from '../../src/store/embedded-postgres/server-user.ts';
 import { type Owner, spawnOwner } from '../support/postgres-owner.ts';
 import { queryOnce, queryValue } from '../support/postgres-query.ts';
+import { useReadyDataFolder } from '../support/ready-data-folder.ts';
 
+const copyReadyFolder = useReadyDataFolder();
 let folder: string;
 let dataDir: string;
 const owners: Owner[] = [];
@@ -56,6 +58,7 @@ async function pathWithoutSetpriv(): Promise<string> {
 
 describe('the owner of a data folder', () => {
   it('keeps a second process away, and says so with folder and pid', async () => {
+    await copyReadyFolder(dataDir);
     await ownUrl();
     const { error } = await own().report;
     expect(error).toContain(
@@ -80,6 +83,7 @@ describe('the owner of a data folder', () => {
 
   it.each([0o755, 0o700])('takes its server along when it is killed (folder of mode %o)', async (mode) => {
     await chmod(folder, mode);
+    await copyReadyFolder(dataDir);
     await queryOnce(await ownUrl(), 'create table kept as select 42 as n');
     const pid = await postmasterPid();
     await owners[0]!.end('SIGKILL');
@@ -88,6 +92,7 @@ describe('the owner of a data folder', () => {
   });
 
   it('is followed at once by another one when it is killed', async () => {
+    await copyReadyFolder(dataDir);
     await queryOnce(await ownUrl(), 'create table kept as select 42 as n');
     await owners[0]!.end('SIGKILL');
     expect(await queryValue(await ownUrl(), 'select n from kept')).toBe(42);
@@ -95,6 +100,7 @@ describe('the owner of a data folder', () => {
 
   it('stops the orphan of a killed one and starts its own server', async () => {
     const searchPath = await pathWithoutSetpriv();
+    await copyReadyFolder(dataDir);
     await queryOnce(await ownUrl(searchPath), 'create table kept as select 42 as n');
     const orphan = await postmasterPid();
     await owners[0]!.end('SIGKILL');
@@ -107,6 +113,7 @@ describe('the owner of a data folder', () => {
 
   it('stops an orphan that is frozen', async () => {
     const searchPath = await pathWithoutSetpriv();
+    await copyReadyFolder(dataDir);
     await ownUrl(searchPath);
     const orphan = await postmasterPid();
     process.kill(orphan, 'SIGSTOP');
@@ -117,6 +124,7 @@ describe('the owner of a data folder', () => {
 
   it('waits for children that outlive a killed postmaster', async () => {
     const searchPath = await pathWithoutSetpriv();
+    await copyReadyFolder(dataDir);
     const url = await ownUrl(searchPath);
     const busy = queryOnce(
       url,
@@ -131,6 +139,7 @@ describe('the owner of a data folder', () => {
   });
 
   it('is not misled by a postmaster.pid whose pid is another program today', async () => {
+    await copyReadyFolder(dataDir);
     const url = await ownUrl();
     await queryOnce(url, 'create table kept as select 42 as n');
     const text = await readFile(postmasterPath(), 'utf8');
@@ -163,6 +172,7 @@ describe('the owner of a data folder', () => {
   });
 
   it('ends its server in order on stop', async () => {
+    await copyReadyFolder(dataDir);
     await ownUrl();
     const pid = await postmasterPid();
     await owners[0]!.end('SIGTERM');

@@ -6,7 +6,9 @@ import { systemClock } from '../../src/platform/clock.ts';
 import { createLogger, type Logger, silentLogger } from '../../src/platform/logger.ts';
 import { EmbeddedPostgres } from '../../src/store/embedded-postgres/embedded-postgres.ts';
 import { queryOnce, queryValue } from '../support/postgres-query.ts';
+import { useReadyDataFolder } from '../support/ready-data-folder.ts';
 
+const copyReadyFolder = useReadyDataFolder();
 let folder: string;
 let dataDir: string;
 const running: EmbeddedPostgres[] = [];
@@ -32,6 +34,12 @@ async function start(logger?: Logger): Promise<EmbeddedPostgres> {
   const postgres = create(logger);
   await postgres.start();
   return postgres;
+}
+
+/** Starts one that has run before. */
+async function startAgain(logger?: Logger): Promise<EmbeddedPostgres> {
+  await copyReadyFolder(dataDir);
+  return start(logger);
 }
 
 const postmasterPid = async (): Promise<number> =>
@@ -74,7 +82,7 @@ describe('EmbeddedPostgres', () => {
   });
 
   it('lets an operator override its settings', async () => {
-    const first = await start();
+    const first = await startAgain();
     await queryOnce(first.url, "alter system set max_connections = '33'");
     await first.stop();
     const second = await start();
@@ -85,7 +93,7 @@ describe('EmbeddedPostgres', () => {
     const listenersBefore = (['SIGINT', 'SIGTERM', 'SIGHUP'] as const).map((name) =>
       process.listenerCount(name),
     );
-    await start();
+    await startAgain();
     const listenersAfter = (['SIGINT', 'SIGTERM', 'SIGHUP'] as const).map((name) =>
       process.listenerCount(name),
     );
@@ -99,7 +107,7 @@ describe('EmbeddedPostgres', () => {
   it('hides its environment from the server', async () => {
     process.env.PGOPTIONS = '-c work_mem=1MB';
     try {
-      await start();
+      await startAgain();
       const environment = await readFile(`/proc/${await postmasterPid()}/environ`, 'utf8');
       expect(environment.split('\0').map((line) => line.split('=')[0])).not.toContain('PGOPTIONS');
     } finally {
@@ -115,7 +123,7 @@ describe('EmbeddedPostgres', () => {
         level: 'info',
         destination: { write: (line) => lines.push(JSON.parse(line)) },
       });
-      const postgres = await start(logger);
+      const postgres = await startAgain(logger);
       await queryOnce(postgres.url, 'create table kept as select 42 as n');
       for (let n = 1; n <= 2; n++) {
         const pid = await postmasterPid();
@@ -154,7 +162,7 @@ describe('EmbeddedPostgres', () => {
   });
 
   it('survives starts that are stopped at random moments', async () => {
-    const first = await start();
+    const first = await startAgain();
     await queryOnce(first.url, 'create table kept as select 42 as n');
     await first.stop();
     for (let n = 0; n < 12; n++) {
@@ -169,7 +177,7 @@ describe('EmbeddedPostgres', () => {
   });
 
   it('stops while the server is being started again', async () => {
-    const postgres = await start();
+    const postgres = await startAgain();
     process.kill(await postmasterPid(), 'SIGKILL');
     await systemClock.sleep(20);
     await postgres.stop();
@@ -177,7 +185,7 @@ describe('EmbeddedPostgres', () => {
   });
 
   it('refuses data of another major version', async () => {
-    await (await start()).stop();
+    await copyReadyFolder(dataDir);
     await writeFile(join(dataDir, 'postgres', 'PG_VERSION'), '14\n');
     await expect(start()).rejects.toThrow(
       /written by Postgres 14, and this version of Carillon brings Postgres \d\d;/,
@@ -185,13 +193,13 @@ describe('EmbeddedPostgres', () => {
   });
 
   it('refuses data whose password is gone', async () => {
-    await (await start()).stop();
+    await copyReadyFolder(dataDir);
     await rm(join(dataDir, 'password'));
     await expect(start()).rejects.toThrow(`the file ${dataDir}/password is gone`);
   });
 
   it('says what the log of the server says when it does not start', async () => {
-    await (await start()).stop();
+    await copyReadyFolder(dataDir);
     await rm(join(dataDir, 'postgres', 'global', 'pg_control'));
     await expect(start()).rejects.toThrow(
       /postgres\.log ends with:[\s\S]*could not find the database system/,
