@@ -109,8 +109,9 @@ function refuseHeaders(headers: Readonly<Record<string, string>>, refuse: Refuse
   }
 }
 
-function refuseSecretHeaders({ headers, secretHeaders = {} }: HttpTarget, refuse: Refuse): void {
+function refuseSecretHeaders({ headers, secretHeaders }: HttpTarget, refuse: Refuse): void {
   const { maxSecretHeaders } = httpTargetLimits;
+  if (secretHeaders === undefined) return;
   const entries = Object.entries(secretHeaders);
   if (entries.length > maxSecretHeaders) {
     refuse('secret_headers', `must have at most ${maxSecretHeaders} entries`);

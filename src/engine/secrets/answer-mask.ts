@@ -16,6 +16,7 @@
  * Cuts. Texts are masked before they are cut. Where only a beginning was kept,
  * a value that it ends within is masked as far as it is there.
  */
+import type { KeyObject } from 'node:crypto';
 import type { Json } from '../../domain/job.ts';
 import { mask } from '../audit/masked-definition.ts';
 
@@ -126,9 +127,17 @@ export function formsOf(value: string): readonly string[] {
   return [...new Set([...plain, ...written, ...written.map((text) => text.replaceAll('/', '\\/'))])];
 }
 
+// Opened secrets are kept for some seconds, and each attempt of theirs asks.
+const knownForms = new WeakMap<KeyObject, readonly string[]>();
+
 /** What is looked for of a signing secret: its base64, which stands in its `whsec_` text, too. */
-export function formsOfKey(key: Buffer): readonly string[] {
-  return formsOf(key.toString('base64').replace(/=+$/, ''));
+export function formsOfKey(key: KeyObject): readonly string[] {
+  let forms = knownForms.get(key);
+  if (forms === undefined) {
+    forms = formsOf(key.export().toString('base64').replace(/=+$/, ''));
+    knownForms.set(key, forms);
+  }
+  return forms;
 }
 
 /** Where a value that begins at an index ends, or differs. */

@@ -35,7 +35,7 @@ export class TargetMasks {
     const keys = signing && 'keys' in signing ? signing.keys : [];
     return maskOf(attemptToken, [
       ...texts.flatMap((found) => ('text' in found ? found.text.forms : [])),
-      ...keys.flatMap((key) => formsOfKey(key.export() as Buffer)),
+      ...keys.flatMap(formsOfKey),
     ]);
   }
 }

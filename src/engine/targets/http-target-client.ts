@@ -171,7 +171,7 @@ export class HttpTargetClient implements TargetClient<HttpTarget> {
     }
     const mask = maskOf(delivery.attemptToken, [
       ...secret.texts.flatMap(([, text]) => text.forms),
-      ...signing.keys.flatMap((key) => formsOfKey(key.export() as Buffer)),
+      ...signing.keys.flatMap(formsOfKey),
     ]);
     return new Exchange(this.#environment, target, request, context, mask).run();
   }
