@@ -30,7 +30,9 @@ export class WeighedMap<Key, Value> {
   /** Moves an entry to the end. */
   renew(key: Key): void {
     const entry = this.#entries.get(key);
-    if (entry) this.set(key, entry.value, entry.weight);
+    if (!entry) return;
+    this.#entries.delete(key);
+    this.#entries.set(key, entry);
   }
 
   delete(key: Key): void {
