@@ -1,6 +1,6 @@
 import { WeighedMap } from '../platform/weighed-map.ts';
+import type { LabeledJob } from '../store/definitions.ts';
 import type { FeedEvent } from '../store/feed-store.ts';
-import type { LabeledJob } from '../store/job-store.ts';
 import type { Store } from '../store/store.ts';
 
 /** What a job takes besides its labels, in bytes; its key is bounded. */

@@ -4,10 +4,9 @@ import { waitsForFinish } from '../domain/schedule/progress.ts';
 import type { ScheduleProgress } from '../domain/schedule/schedule.ts';
 import { zoneDataVersion } from '../platform/zone-data.ts';
 import { type Db, numberArray, run, type Tx } from './database.ts';
+import { listDefinitions, listLabels } from './definitions.ts';
 import {
   columnsFromDefinition,
-  type DefinitionRow,
-  definitionFromRow,
   jobFromRow,
   jobRefCondition,
   jobRows,
@@ -15,21 +14,6 @@ import {
   stateCondition,
 } from './job-rows.ts';
 import { laneOf } from './lanes.ts';
-
-/** What firing and delivering need of a job. */
-export type StoredDefinition = {
-  readonly id: number;
-  readonly key: JobKey;
-  readonly generation: number;
-  readonly definition: JobDefinition;
-};
-
-/** What streams choose a job by. */
-export type LabeledJob = {
-  readonly id: number;
-  readonly key: JobKey;
-  readonly labels: Readonly<Record<string, string>>;
-};
 
 /** When a job fires, as its timer row holds it. */
 export type Timing = { readonly nextFireMs: number | null; readonly progress: readonly ScheduleProgress[] };
@@ -182,40 +166,9 @@ export class PgJobStore {
     return row.count;
   }
 
-  /** Definitions by id, also of deleted jobs: what is open of them still runs. */
-  async listDefinitions(db: Db, ids: readonly number[]): Promise<readonly StoredDefinition[]> {
-    if (ids.length === 0) return [];
-    const rows = await run<DefinitionRow>(
-      db,
-      `/* definitions */
-       select id, namespace, group_name, name, generation, description, labels, schedules, target, parameters, priority,
-              overlap, misfire, retry, attempt_timeout_ms, queue_timeout_ms, max_running
-         from carillon.job where id = any ($1::bigint[])`,
-      [numberArray(ids)],
-    );
-    return rows.map((row) => ({
-      id: row.id,
-      key: { namespace: row.namespace, group: row.group_name, name: row.name },
-      generation: row.generation,
-      definition: definitionFromRow(row),
-    }));
-  }
+  readonly listDefinitions = listDefinitions;
 
-  /** Keys and labels by id, also of deleted jobs: their executions are still streamed. */
-  async listLabels(db: Db, ids: readonly number[]): Promise<readonly LabeledJob[]> {
-    if (ids.length === 0) return [];
-    const rows = await run<Pick<DefinitionRow, 'id' | 'namespace' | 'group_name' | 'name' | 'labels'>>(
-      db,
-      `/* labels */
-       select id, namespace, group_name, name, labels from carillon.job where id = any ($1::bigint[])`,
-      [numberArray(ids)],
-    );
-    return rows.map(({ id, namespace, group_name: group, name, labels }) => ({
-      id,
-      key: { namespace, group, name },
-      labels,
-    }));
-  }
+  readonly listLabels = listLabels;
 
   /** Saves a new definition; `timing` as well when the edit touches it. */
   async saveDefinition(

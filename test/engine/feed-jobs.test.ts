@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { FeedJobs } from '../../src/engine/feed-jobs.ts';
+import type { LabeledJob } from '../../src/store/definitions.ts';
 import type { FeedEvent } from '../../src/store/feed-store.ts';
-import type { LabeledJob } from '../../src/store/job-store.ts';
 
 type JobsStore = ConstructorParameters<typeof FeedJobs>[0];
 
