@@ -5,6 +5,8 @@
  * Whatever comes, the answer is a documented code with a reason, never a fault
  * of the server, through both ports.
  */
+import { once } from 'node:events';
+import { Agent, type IncomingMessage, request } from 'node:http';
 import {
   type DescField,
   type DescMessage,
@@ -196,6 +198,7 @@ function complaint(error: unknown): string | undefined {
 describe.each(methods)('%s', (name, method) => {
   let servers: Servers;
   let binary: Transport & { close(): void };
+  const agent = new Agent({ keepAlive: true });
 
   beforeAll(async () => {
     servers = await startServers();
@@ -207,22 +210,30 @@ describe.each(methods)('%s', (name, method) => {
   });
 
   afterAll(async () => {
+    agent.destroy();
     binary.close();
     await servers.stop();
   });
 
+  /** Thousands of times: Node's own client takes a third of the time of fetch. */
+  async function post(body: string): Promise<{ status: number; text: string }> {
+    const [host, port] = servers.http.address.split(':');
+    const path = `/${method.parent.typeName}/${method.name}`;
+    const headers = { 'content-type': 'application/json' };
+    const call = request({ host, port, path, method: 'POST', headers, agent }).end(body);
+    const [answer] = (await once(call, 'response')) as [IncomingMessage];
+    let text = '';
+    for await (const chunk of answer.setEncoding('utf8')) text += chunk;
+    return { status: answer.statusCode ?? 0, text };
+  }
+
   /** Sends the text as it is, for what no message can hold. Streams are not for plain JSON. */
-  async function sendText(request: JsonObject): Promise<string | undefined> {
+  async function sendText(message: JsonObject): Promise<string | undefined> {
     if (method.methodKind !== 'unary') return undefined;
-    const answer = await fetch(`http://${servers.http.address}/${method.parent.typeName}/${method.name}`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify(request),
-    });
-    const text = await answer.text();
-    if (answer.status === 200) return undefined;
+    const { status, text } = await post(JSON.stringify(message));
+    if (status === 200) return undefined;
     if (!text.includes('"google.rpc.ErrorInfo"')) return `no ErrorInfo: ${text}`;
-    return [400, 404, 409, 429].includes(answer.status) ? undefined : `${answer.status}: ${text}`;
+    return [400, 404, 409, 429].includes(status) ? undefined : `${status}: ${text}`;
   }
 
   async function sendBinary(request: JsonObject): Promise<string | undefined> {
