@@ -17,6 +17,7 @@ import { createGateways } from './gateways/gateways.ts';
 import type { Clock } from './platform/clock.ts';
 import type { Logger } from './platform/logger.ts';
 import { noMetrics } from './platform/metrics.ts';
+import { OwnPorts } from './platform/own-ports.ts';
 import type { Service } from './platform/service.ts';
 import { createChain } from './rpc/chain.ts';
 import { ConnectionCounter } from './rpc/connection-counter.ts';
@@ -54,6 +55,7 @@ export class App implements Service {
   #stopping: Promise<void> | undefined;
   #addresses: Addresses | undefined;
   #firstToken: string | undefined;
+  readonly #ownPorts = new OwnPorts();
 
   constructor(options: AppOptions) {
     this.#options = options;
@@ -116,6 +118,7 @@ export class App implements Service {
       poolSize: config.database.poolSize,
       clock,
       logger,
+      onConnected: (address, port) => this.#ownPorts.addDatabase(address, port),
       // Shorter than the lease: a leader that is stopped in a transaction must not outlast it.
       idleInTransactionMs: Math.floor(leaseTtlMs / 2),
       lockTimeoutMs: Math.floor(leaseTtlMs / 2),
@@ -127,7 +130,12 @@ export class App implements Service {
 
     const store = createStore(database);
     await store.feed.renewEpochIfForeign(store.db);
-    const engine = createEngine({ config, clock, logger, version, database, store });
+    const ownPorts = this.#ownPorts;
+    // Before the first attempt; once more when they are bound, which tells what names and port 0 came to.
+    if (config.roles.includes('api'))
+      for (const { host, port } of [config.grpc.address, config.http.address])
+        ownPorts.addListener(host, port);
+    const engine = createEngine({ config, clock, logger, version, database, store, ownPorts });
     for (const part of engine.parts) await this.#run(part);
     const servers = config.roles.includes('api') ? await this.#startServers(engine, store) : {};
     this.#addresses = { ...servers, embeddedDatabase: config.databaseUrl === undefined };
@@ -179,6 +187,7 @@ export class App implements Service {
       logger,
       guard,
       tls,
+      reflection: config.reflection,
     });
     const http = new HttpServer({
       address: listenAddressToText(config.http.address),
@@ -203,15 +212,16 @@ export class App implements Service {
     });
     await this.#run(grpc);
     await this.#run(http);
+    for (const { host, port } of [...grpc.places, ...http.places]) this.#ownPorts.addListener(host, port);
     return { grpc: grpc.address, http: http.address };
   }
 
   /** The certificate of both servers; undefined where they speak plain text. */
   async #startTls(): Promise<TlsMaterial | undefined> {
     const { config, clock, logger } = this.#options;
-    const { certFile, keyFile, clientCaFile } = config.tls;
+    const { certFile, keyFile, clientCaFile, clientCrlFile } = config.tls;
     if (certFile === undefined || keyFile === undefined) return undefined;
-    const tls = new TlsMaterial({ files: { certFile, keyFile, clientCaFile }, clock, logger });
+    const tls = new TlsMaterial({ files: { certFile, keyFile, clientCaFile, clientCrlFile }, clock, logger });
     await this.#run(tls);
     return tls;
   }

@@ -34,29 +34,23 @@ import { HandOvers } from './engine/reports/hand-overs.ts';
 import { ReportDesk } from './engine/reports/report-desk.ts';
 import { Rescuer } from './engine/rescuer.ts';
 import { Scheduler } from './engine/scheduler.ts';
-import { ClientCertificates, type FindClientCertificate } from './engine/secrets/client-certificates.ts';
-import { SecretBox, type SecretName } from './engine/secrets/secret-box.ts';
-import { SecretDesk } from './engine/secrets/secret-desk.ts';
-import { SigningKeys } from './engine/secrets/signing-keys.ts';
-import { GrpcTargetClient } from './engine/targets/grpc-target-client.ts';
-import { HttpTargetClient } from './engine/targets/http-target-client.ts';
-import { SocketTargetClient } from './engine/targets/socket-target-client.ts';
-import { TargetClients } from './engine/targets/target-clients.ts';
-import { workerTargetClient } from './engine/targets/worker-target-client.ts';
+import { SecretBox } from './engine/secrets/secret-box.ts';
+import { SecretResealing } from './engine/secrets/secret-resealing.ts';
 import { TriggerCommand } from './engine/trigger-command.ts';
 import { WorkerDesk } from './engine/workers/worker-desk.ts';
 import { WorkerHub } from './engine/workers/worker-hub.ts';
 import { ZoneDataRenewal } from './engine/zone-data-renewal.ts';
 import type { Clock } from './platform/clock.ts';
-import { EgressPolicy } from './platform/egress-policy.ts';
 import type { Logger } from './platform/logger.ts';
 import { noMetrics } from './platform/metrics.ts';
+import type { OwnPorts } from './platform/own-ports.ts';
 import { systemRandom } from './platform/random.ts';
 import type { Service } from './platform/service.ts';
 import type { Database } from './store/database.ts';
 import { guarded } from './store/guarded-operations.ts';
 import { Notifier } from './store/notifier.ts';
 import type { Store } from './store/store.ts';
+import { createTargetParts } from './target-parts.ts';
 
 export type EngineOptions = {
   readonly config: Config;
@@ -65,6 +59,8 @@ export type EngineOptions = {
   readonly version: string;
   readonly database: Database;
   readonly store: Store;
+  /** What targets may not call, whatever is open. */
+  readonly ownPorts: OwnPorts;
 };
 
 export type Engine = {
@@ -87,10 +83,12 @@ const stopOnly = (stop: () => Promise<unknown>): Service => ({
 });
 
 /** Makes the engine of an instance; nothing runs yet. */
-export function createEngine({ config, clock, logger, version, database, store }: EngineOptions): Engine {
+export function createEngine(options: EngineOptions): Engine {
+  const { config, clock, logger, version, database, store, ownPorts } = options;
   const { engine } = config;
   const has = (role: Config['roles'][number]): boolean => config.roles.includes(role);
   const name = `${hostname()}:${process.pid}`;
+  const box = new SecretBox(config.secretKey);
   const membership = new Membership({
     store,
     clock,
@@ -98,6 +96,7 @@ export function createEngine({ config, clock, logger, version, database, store }
     name,
     roles: config.roles.join(','),
     version,
+    secretKeys: box.keyIds,
     ttlMs: engine.instanceTtlMs,
     onLost: () => dispatcher.abandon(),
   });
@@ -135,26 +134,14 @@ export function createEngine({ config, clock, logger, version, database, store }
     onFree: () => dispatcher.wake(),
     onAdopted: () => dispatcher.beginAdopted(),
   });
-  const egress = new EgressPolicy(config.egress.allow);
-  const box = new SecretBox(config.secretKey);
-  const signingKeys = new SigningKeys({ store, box, clock });
-  const certificates = new ClientCertificates({ store, box, clock });
-  const findClientCertificate: FindClientCertificate = (secret) => certificates.find(secret);
-  const forgetSecret = (secret: SecretName): void => {
-    signingKeys.forget(secret);
-    certificates.forget(secret);
-  };
-  const target = new TargetClients({
-    http: new HttpTargetClient({
-      version,
-      egress,
-      clock,
-      maxConnectionsPerOrigin: engine.connectionsPerOrigin,
-      findSigningKeys: (secret) => signingKeys.find(secret),
-    }),
-    grpc: new GrpcTargetClient({ version, egress, clock, findClientCertificate }),
-    socket: new SocketTargetClient({ egress, clock, findClientCertificate }),
-    worker: workerTargetClient(workers),
+  const { target, masks, secretDesk } = createTargetParts({
+    config,
+    clock,
+    version,
+    store,
+    workers,
+    box,
+    ownPorts,
   });
   const dispatcher = new Dispatcher({
     store,
@@ -220,10 +207,18 @@ export function createEngine({ config, clock, logger, version, database, store }
   });
   const zoneData = new ZoneDataRenewal({
     store,
-    jobs: new JobCache(store, 2_000),
+    jobs: new JobCache(store, 2_000, 16 * 1_024 * 1_024),
     clock,
     logger,
     metrics: noMetrics,
+    leadership,
+    intervalMs: safetyIntervalMs,
+  });
+  const resealing = new SecretResealing({
+    store,
+    box,
+    clock,
+    logger,
     leadership,
     intervalMs: safetyIntervalMs,
   });
@@ -251,20 +246,20 @@ export function createEngine({ config, clock, logger, version, database, store }
       }),
     ),
     calendars: guarded(new CalendarDesk({ store })),
-    secrets: guarded(new SecretDesk({ store, box, clock, onChange: forgetSecret })),
+    secrets: guarded(secretDesk),
     namespaces: guarded(new NamespaceDesk({ store, settling, notifier })),
     tokens: guarded(new TokenDesk({ store, notifier })),
     executions: guarded(new LedgerOperations({ store, continuation, notifier, feed, streams })),
     workers: guarded(new WorkerDesk({ store, hub: has('dispatcher') ? workers : undefined })),
     attempts: guarded(
-      new ReportDesk({ store, jobs, tokens, continuation, notifier, clock, random, maxLogBytes }),
+      new ReportDesk({ store, jobs, tokens, masks, continuation, notifier, clock, random, maxLogBytes }),
     ),
     audit: guarded(new AuditDesk({ store, refusals })),
     ready: () => database.ping(),
   };
 
   const parts: Service[] = [tokens, notifier, membership, bounds, stopOnly(() => continuation.stop())];
-  if (has('scheduler')) parts.push(elector, rescuer, scheduler, zoneData);
+  if (has('scheduler')) parts.push(elector, rescuer, scheduler, zoneData, resealing);
   parts.push(stopOnly(() => Promise.all([ender.stop(), handOvers.stop()]).then(() => logs.stop())));
   if (has('dispatcher'))
     parts.push(

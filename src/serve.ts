@@ -77,8 +77,12 @@ function banner(app: App, config: Config): string {
   const lines = [`carillon ${version} is up`];
   const hasTls = config.tls.certFile !== undefined;
   const scheme = hasTls ? 'https' : 'http';
-  if (grpc && hasTls) lines.push(`  gRPC      https://${grpc}    grpcurl -cacert <authority> ${grpc} list`);
-  else if (grpc) lines.push(`  gRPC      ${grpc}          grpcurl -plaintext ${grpc} list`);
+  // Without reflection grpcurl lists nothing.
+  const hint = config.reflection
+    ? `grpcurl ${hasTls ? '-cacert <authority>' : '-plaintext'} ${grpc} list`
+    : '';
+  if (grpc && hasTls) lines.push(`  gRPC      https://${grpc}    ${hint}`.trimEnd());
+  else if (grpc) lines.push(`  gRPC      ${grpc}          ${hint}`.trimEnd());
   if (http) lines.push(`  HTTP      ${scheme}://${http}    Connect, gRPC-Web, JSON; /healthz /readyz`);
   if (http && config.gateways.length > 0) lines.push(`  gateways  ${config.gateways.join(', ')}`);
   lines.push(`  database  ${database}`);

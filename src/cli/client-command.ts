@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { ConnectError } from '@connectrpc/connect';
-import { type Command, InvalidArgumentError } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { readClientEnvironment } from '../config/env.ts';
 import { type CarillonClient, createCarillonClient } from './client.ts';
 import { addressFromText, addTlsOptions, type ConnectionTls } from './connection-options.ts';
@@ -28,11 +28,11 @@ export function clientCommand(group: Command, usage: string, summary: string): C
   const command = group
     .command(usage)
     .description(summary)
-    .option(
-      '--address <host:port>',
-      'the gRPC port of the service; https://host:port for TLS',
-      addressFromText,
-      '127.0.0.1:50051',
+    .addOption(
+      new Option('--address <host:port>', 'the gRPC port of the service; https://host:port for TLS')
+        .env('CARILLON_ADDRESS')
+        .argParser(addressFromText)
+        .default('127.0.0.1:50051'),
     )
     .option(
       '--token-file <path>',

@@ -128,13 +128,14 @@ function pauseToText({ id, reason, createTime, untilTime }: Job['pauses'][number
 function targetToText({ target }: Job): string {
   switch (target?.kind.case) {
     case 'http': {
-      const { method, url, signingSecretName: secret } = target.kind.value;
-      return `${method || 'POST'} ${url}${secret === '' ? '' : ` signed with ${secret}`}`;
+      const { method, url, signingSecretName: secret, secretHeaders } = target.kind.value;
+      const signed = secret === '' ? '' : ` signed with ${secret}`;
+      return `${method || 'POST'} ${url}${signed}${secretsToText(secretHeaders)}`;
     }
     case 'grpc': {
-      const { address, method, tls } = target.kind.value;
+      const { address, method, tls, secretMetadata } = target.kind.value;
       const named = method === '' || method === defaultGrpcMethod ? '' : ` ${method}`;
-      return `grpc ${address}${named}${tlsToText(tls)}`;
+      return `grpc ${address}${named}${tlsToText(tls)}${secretsToText(secretMetadata)}`;
     }
     case 'socket': {
       const { host, port, tls } = target.kind.value;
@@ -149,6 +150,11 @@ function targetToText({ target }: Job): string {
       return '?';
   }
 }
+
+const secretsToText = (secrets: Readonly<Record<string, string>>): string =>
+  Object.entries(secrets)
+    .map(([name, secret]) => ` with ${name} of ${secret}`)
+    .join('');
 
 function tlsToText(tls: TlsOptions | undefined): string {
   if (!tls?.enabled) return '';

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { create } from '@bufbuild/protobuf';
 import type { Duration } from '@bufbuild/protobuf/wkt';
-import { type Command, InvalidArgumentError } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import {
   AdminServiceDeleteSecretResponseSchema,
   AdminServicePutSecretResponseSchema,
@@ -17,7 +17,7 @@ type SecretOptions = ClientOptions & { readonly namespace?: string };
 export function declareSecretCommands(program: Command): void {
   const group = program
     .command('secret')
-    .description('Keep what HTTP targets are signed with, and client certificates');
+    .description('Keep what HTTP targets are signed with, client certificates, and values of headers');
   declarePut(group);
   declareList(group);
   declareDelete(group);
@@ -33,6 +33,7 @@ const secretCommand = (group: Command, usage: string, summary: string): Command 
 function declarePut(group: Command): void {
   type Options = SecretOptions & {
     readonly clientCertificate?: boolean;
+    readonly text?: boolean;
     readonly valueFile?: string;
     readonly keepPrevious?: Duration;
   };
@@ -41,9 +42,15 @@ function declarePut(group: Command): void {
       '--client-certificate',
       'the value is PEM: a certificate, those of its authorities, and the private key without a passphrase',
     )
+    .addOption(
+      new Option(
+        '--text',
+        'the value is that of a header or of metadata: 1 to 8192 visible ASCII characters',
+      ).conflicts('clientCertificate'),
+    )
     .option(
       '--value-file <path>',
-      'a file with the value, whsec_… or base64 or PEM, - for standard input (default: one is generated)',
+      'a file with the value, whsec_… or base64 or PEM or text, - for standard input (default: one is generated)',
       valueFromFile,
     )
     .option(
@@ -53,7 +60,7 @@ function declarePut(group: Command): void {
     )
     .action(async (name: string, options: Options) => {
       const { namespace, valueFile: value, keepPrevious } = options;
-      const kind = options.clientCertificate ? SecretKind.CLIENT_CERTIFICATE : undefined;
+      const kind = kindFrom(options);
       await callService(options, async ({ admin, output }) => {
         const reply = await admin.putSecret({ namespace, name, kind, value, keepPrevious });
         if (output.isJson) return output.message(AdminServicePutSecretResponseSchema, reply);
@@ -67,6 +74,14 @@ function declarePut(group: Command): void {
         if (reply.value !== '') await output.line(reply.value);
       });
     });
+}
+
+function kindFrom(options: {
+  readonly clientCertificate?: boolean;
+  readonly text?: boolean;
+}): SecretKind | undefined {
+  if (options.text) return SecretKind.TEXT;
+  return options.clientCertificate ? SecretKind.CLIENT_CERTIFICATE : undefined;
 }
 
 function declareList(group: Command): void {

@@ -10,6 +10,7 @@ export type TargetOptions = {
   readonly url?: string;
   readonly method?: string;
   readonly header?: readonly Pair[];
+  readonly secretHeader?: readonly Pair[];
   readonly body?: string;
   readonly template?: boolean;
   readonly signingSecret?: string;
@@ -17,6 +18,7 @@ export type TargetOptions = {
   readonly grpc?: string;
   readonly grpcMethod?: string;
   readonly grpcMetadata?: readonly Pair[];
+  readonly grpcSecretMetadata?: readonly Pair[];
   readonly socket?: HostAndPort;
   readonly tls?: boolean;
   readonly tlsServerName?: string;
@@ -33,6 +35,7 @@ const belongsTo: { readonly [Option in keyof TargetOptions]-?: readonly (keyof T
   url: [],
   method: ['url'],
   header: ['url'],
+  secretHeader: ['url'],
   body: ['url'],
   template: ['url'],
   signingSecret: ['url'],
@@ -40,6 +43,7 @@ const belongsTo: { readonly [Option in keyof TargetOptions]-?: readonly (keyof T
   grpc: [],
   grpcMethod: ['grpc'],
   grpcMetadata: ['grpc'],
+  grpcSecretMetadata: ['grpc'],
   socket: [],
   tls: ['grpc', 'socket'],
   tlsServerName: ['tls'],
@@ -58,6 +62,11 @@ export function declareTargetOptions(command: Command): Command {
     .option('--url <url>', 'deliver to this http or https URL')
     .option('--method <method>', 'the method of --url (default: POST)')
     .option("--header <'name: value'>", 'a request header of --url; repeatable', repeated(pairFromText(':')))
+    .option(
+      '--secret-header <name=secret>',
+      'a request header of --url whose value is this secret; repeatable',
+      repeated(pairFromText('=')),
+    )
     .option('--body <text>', 'a body of --url in place of the JSON object')
     .option('--template', 'fill in {{ placeholders }} in --url, --header and --body')
     .option('--signing-secret <name>', 'sign the requests of --url with this secret')
@@ -69,6 +78,11 @@ export function declareTargetOptions(command: Command): Command {
     .option('--grpc <host:port>', 'deliver to the gRPC service there')
     .option('--grpc-method <method>', 'the method of --grpc (default: carillon.v1.TargetService/Run)')
     .option('--grpc-metadata <name=value>', 'metadata of --grpc; repeatable', repeated(pairFromText('=')))
+    .option(
+      '--grpc-secret-metadata <name=secret>',
+      'metadata of --grpc whose value is this secret; repeatable',
+      repeated(pairFromText('=')),
+    )
     .option('--socket <host:port>', 'deliver a line of JSON to this TCP port', hostAndPortFromText)
     .option('--tls', 'use TLS towards --grpc or --socket')
     .option('--tls-server-name <name>', 'the name that the certificate must be for (default: the host)')
@@ -101,7 +115,9 @@ export function targetFrom(options: TargetOptions, command: Command): MessageIni
   const tls = tlsFrom(options);
   if (grpc !== undefined) {
     const metadata = mapFromPairs(options.grpcMetadata);
-    return { kind: { case: 'grpc', value: { address: grpc, method: grpcMethod, metadata, tls } } };
+    const secretMetadata = mapFromPairs(options.grpcSecretMetadata);
+    const value = { address: grpc, method: grpcMethod, metadata, secretMetadata, tls };
+    return { kind: { case: 'grpc', value } };
   }
   if (queue !== undefined) {
     return { kind: { case: 'worker', value: { queue, labels: mapFromPairs(options.workerLabel) } } };
@@ -111,7 +127,8 @@ export function targetFrom(options: TargetOptions, command: Command): MessageIni
   }
   const headers = mapFromPairs(options.header);
   const { body, template, signingSecret: signingSecretName } = options;
-  const value = { url, method, headers, body, template, signingSecretName, heartbeatTimeout };
+  const secretHeaders = mapFromPairs(options.secretHeader);
+  const value = { url, method, headers, secretHeaders, body, template, signingSecretName, heartbeatTimeout };
   return { kind: { case: 'http', value } };
 }
 

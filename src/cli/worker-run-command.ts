@@ -1,6 +1,6 @@
 import type { Duration } from '@bufbuild/protobuf/wkt';
 import { durationMs } from '@bufbuild/protobuf/wkt';
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { Worker, type WorkerLogger, WorkerRefusedError } from '../worker/index.ts';
 import { tokenFileFromText, tokenToShow } from './client-command.ts';
 import {
@@ -54,10 +54,13 @@ export function declareWorkerRun(group: Command): void {
       repeated((text) => text),
     )
     .requiredOption('--exec <command>', 'the command, for the shell')
-    .option(
-      '--address <host:port>',
-      'the gRPC port of an instance, https://host:port for TLS; repeatable (default: 127.0.0.1:50051)',
-      repeated(addressFromText),
+    .addOption(
+      new Option(
+        '--address <host:port>',
+        'the gRPC port of an instance, https://host:port for TLS; repeatable (default: 127.0.0.1:50051)',
+      )
+        .env('CARILLON_ADDRESS')
+        .argParser(repeated(addressFromText)),
     )
     .option(
       '--token-file <path>',

@@ -124,6 +124,12 @@ export type Config = {
      * certificate signed by one of them can call in its name, so public authorities do not belong here.
      */
     readonly clientCaFile: string | undefined;
+    /**
+     * The revocation lists (CRL) in PEM of these authorities, one of each and of each authority between. Default none:
+     * a certificate is good until it expires. With it a caller is cut off whose certificate is revoked, or whose
+     * authority has no list in the file that holds: renew lists before they expire. Read again like the other files.
+     */
+    readonly clientCrlFile: string | undefined;
   };
   /**
    * Which HTTP APIs of other schedulers the HTTP port speaks besides its own, separated by commas: ruoyi, schedulerx,
@@ -141,6 +147,12 @@ export type Config = {
    * `--insecure` does the same.
    */
   readonly insecure: boolean;
+  /**
+   * Whether the gRPC port answers server reflection, v1 and v1alpha, by which grpcurl and its like learn the API. Default
+   * true, also with `access.control`, and then without credentials: it tells the protos, which are public, and nothing
+   * of what is stored. With false such tools need the files of proto/carillon/v1.
+   */
+  readonly reflection: boolean;
   readonly access: {
     /**
      * Whether callers need credentials: an API token, a JWT (`jwt`) or a client certificate. Default false, which only
@@ -164,9 +176,10 @@ export type Config = {
   readonly dataDir: string;
   /**
    * The keys that secrets are encrypted under, each 32 random bytes in base64 (openssl rand -base64 32), separated by
-   * commas: the first encrypts, all decrypt. Default none: then no secret can be put, and none used. The same
-   * on every instance; a new key goes in front, and the old one goes when every secret was put again. Never logged.
-   * Without the key that a secret was put under, the secret is lost.
+   * commas: the first encrypts, all decrypt. Default none: then no secret can be put, and none used. The same on every
+   * instance but while keys change over, as docs/http-targets.md says: the leader encrypts what is under another key anew
+   * under the first, as soon as every instance has that. Never logged. Without the key that a secret is under, the secret
+   * is lost.
    */
   readonly secretKey: readonly Uint8Array[];
   readonly database: {
@@ -193,7 +206,8 @@ export type Config = {
      * (callee.internal) and ends of host names (*.svc.cluster.local). `none` opens nothing. Default none; but with the
      * embedded Postgres and both listeners on loopback, where only this machine can add jobs, 127.0.0.0/8 and ::1.
      * Whoever may add a job reaches all of it from where Carillon stands: 0.0.0.0/0,::/0 is every network there is,
-     * except for the metadata addresses of clouds, which each have to be listed. See docs/egress.md.
+     * except for the metadata addresses of clouds, which each have to be listed, and the ports of the instance itself
+     * and of its database, which nothing opens. See docs/egress.md.
      */
     readonly allow: readonly EgressRule[];
   };

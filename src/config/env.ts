@@ -12,9 +12,11 @@ export const variableNames = [
   'CARILLON_TLS_CERT_FILE',
   'CARILLON_TLS_KEY_FILE',
   'CARILLON_TLS_CLIENT_CA_FILE',
+  'CARILLON_TLS_CLIENT_CRL_FILE',
   'CARILLON_GATEWAYS',
   'CARILLON_GATEWAY_TIME_ZONE',
   'CARILLON_INSECURE',
+  'CARILLON_REFLECTION',
   'CARILLON_ACCESS_CONTROL',
   'CARILLON_JWT_ISSUER',
   'CARILLON_JWT_AUDIENCE',
@@ -54,7 +56,7 @@ export const variableNames = [
 export type VariableName = (typeof variableNames)[number];
 
 /** The names of the variables that the command line reads as a client; a service that finds them passes them over. */
-const clientVariableNames = ['CARILLON_TOKEN', 'CARILLON_CA_FILE'] as const;
+const clientVariableNames = ['CARILLON_ADDRESS', 'CARILLON_TOKEN', 'CARILLON_CA_FILE'] as const;
 
 /** What the command line reads as a client; a variable that is set to nothing counts as not set. */
 export function readClientEnvironment(

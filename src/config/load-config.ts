@@ -53,6 +53,7 @@ export function loadConfig(
       certFile: read.text('CARILLON_TLS_CERT_FILE'),
       keyFile: read.text('CARILLON_TLS_KEY_FILE'),
       clientCaFile: read.text('CARILLON_TLS_CLIENT_CA_FILE'),
+      clientCrlFile: read.text('CARILLON_TLS_CLIENT_CRL_FILE'),
     },
     gateways: read.someOf('CARILLON_GATEWAYS', [], ['ruoyi', 'schedulerx', 'task-api', 'iuap', 'dataarts']),
     gatewayTimeZone: read.parsed(
@@ -62,6 +63,7 @@ export function loadConfig(
       spellZone,
     ),
     insecure: flags.insecure || read.flag('CARILLON_INSECURE', false),
+    reflection: read.flag('CARILLON_REFLECTION', true),
     access: { control: read.flag('CARILLON_ACCESS_CONTROL', false) },
     jwt: readJwtConfig(read),
     databaseUrl,
@@ -164,6 +166,9 @@ function checkRelations(config: Config, read: OptionReader): void {
     read.refuse(`CARILLON_TLS_${set}_FILE` as VariableName, `come with CARILLON_TLS_${missing}_FILE`);
   } else if (tls.clientCaFile !== undefined && tls.certFile === undefined) {
     read.refuse('CARILLON_TLS_CLIENT_CA_FILE', 'come with CARILLON_TLS_CERT_FILE and CARILLON_TLS_KEY_FILE');
+  }
+  if (tls.clientCrlFile !== undefined && tls.clientCaFile === undefined) {
+    read.refuse('CARILLON_TLS_CLIENT_CRL_FILE', 'come with CARILLON_TLS_CLIENT_CA_FILE');
   }
   if (databaseUrl !== undefined && !isPostgresUrl(databaseUrl)) {
     read.refuse('DATABASE_URL', 'have the form postgres://user:password@host:port/database');

@@ -1,6 +1,7 @@
 import type { FieldViolation } from './errors.ts';
 import { isHost, isIpv6, isPort } from './host.ts';
 import type { GrpcTarget } from './job.ts';
+import { isSecretName, secretNameRule } from './secret.ts';
 import { validateTlsOptions } from './tls-options.ts';
 
 /** The bounds of a gRPC target; the same numbers as in target.proto. */
@@ -10,6 +11,7 @@ export const grpcTargetLimits = {
   maxMetadataNameLength: 256,
   maxMetadataValueLength: 8_192,
   maxMethodLength: 512,
+  maxSecretMetadata: 16,
 } as const;
 
 /** The method that is called where the target does not say: the one of target_service.proto. */
@@ -70,6 +72,7 @@ export function validateGrpcTarget(target: GrpcTarget, path: string): FieldViola
   }
   if (target.tls) violations.push(...validateTlsOptions(target.tls, `${path}.tls`));
   refuseMetadata(target.metadata, refuse);
+  refuseSecretMetadata(target, refuse);
   if (target.method.length > maxMethodLength) {
     refuse('method', `must have at most ${maxMethodLength} characters`);
   } else if (!methodPath.test(target.method)) {
@@ -92,6 +95,29 @@ function refuseMetadata(
     const fault = nameFault(name) ?? valueFault(name, value);
     if (fault) refuse(`metadata[${JSON.stringify(name)}]`, fault);
   }
+}
+
+function refuseSecretMetadata(
+  { metadata, secretMetadata = {} }: GrpcTarget,
+  refuse: (field: string, description: string) => void,
+): void {
+  const { maxSecretMetadata } = grpcTargetLimits;
+  const entries = Object.entries(secretMetadata);
+  if (entries.length > maxSecretMetadata) {
+    refuse('secret_metadata', `must have at most ${maxSecretMetadata} entries`);
+    return;
+  }
+  for (const [name, secret] of entries) {
+    const fault = nameFault(name) ?? secretFault(name, secret, metadata);
+    if (fault) refuse(`secret_metadata[${JSON.stringify(name)}]`, fault);
+  }
+}
+
+function secretFault(name: string, secret: string, metadata: GrpcTarget['metadata']): string | undefined {
+  if (Object.hasOwn(metadata, name)) return 'is among the metadata, too; keep one of them';
+  if (name.endsWith('-bin'))
+    return 'the name must not end in -bin: the value of a secret is text, not base64';
+  return isSecretName(secret) ? undefined : `the name of the secret ${secretNameRule}`;
 }
 
 function nameFault(name: string): string | undefined {

@@ -3,7 +3,6 @@ export const hostLimits = {
   maxHostLength: 253,
   maxServerNameLength: 253,
   maxCaPemLength: 65_536,
-  maxSecretNameLength: 200,
 } as const;
 
 // Labels of letters, digits, - and _, and so every way to write an IPv4 address.

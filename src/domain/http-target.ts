@@ -1,6 +1,7 @@
 import type { FieldViolation } from './errors.ts';
 import { httpTemplateOf } from './http-template.ts';
 import type { HttpTarget } from './job.ts';
+import { isSecretName, secretNameRule } from './secret.ts';
 
 /** The bounds of an HTTP target; the same numbers as in target.proto. */
 export const httpTargetLimits = {
@@ -13,7 +14,7 @@ export const httpTargetLimits = {
   minSuccessCode: 200,
   maxSuccessCode: 599,
   maxTimeoutMs: 86_400_000,
-  maxSecretNameLength: 200,
+  maxSecretHeaders: 16,
   minHeartbeatTimeoutMs: 1_000,
   maxHeartbeatTimeoutMs: 86_400_000,
 } as const;
@@ -71,6 +72,7 @@ export function validateHttpTarget(target: HttpTarget, path: string): FieldViola
   if (wrongUrl) refuse('url', wrongUrl);
   if (!methods.has(target.method)) refuse('method', `must be one of ${[...methods].join(', ')}`);
   refuseHeaders(target.headers, refuse);
+  refuseSecretHeaders(target, refuse);
   refuseBody(target, refuse);
   refuseSuccessCodes(target.successCodes, refuse);
   refuseTimeout(target.timeoutMs, refuse);
@@ -105,6 +107,33 @@ function refuseHeaders(headers: Readonly<Record<string, string>>, refuse: Refuse
     const fault = nameFault(name, first) ?? valueFault(headers[name] as string);
     if (fault) refuse(field, fault);
   }
+}
+
+function refuseSecretHeaders({ headers, secretHeaders }: HttpTarget, refuse: Refuse): void {
+  const { maxSecretHeaders } = httpTargetLimits;
+  if (secretHeaders === undefined) return;
+  const entries = Object.entries(secretHeaders);
+  if (entries.length > maxSecretHeaders) {
+    refuse('secret_headers', `must have at most ${maxSecretHeaders} entries`);
+    return;
+  }
+  const plain = new Set(Object.keys(headers).map((name) => name.toLowerCase()));
+  const seen = new Map<string, string>();
+  for (const [name, secret] of entries) {
+    const lower = name.toLowerCase();
+    const first = seen.get(lower);
+    seen.set(lower, first ?? name);
+    const fault = nameFault(name, first) ?? secretFault(lower, secret, plain);
+    if (fault) refuse(`secret_headers[${JSON.stringify(name)}]`, fault);
+  }
+}
+
+function secretFault(lower: string, secret: string, plain: ReadonlySet<string>): string | undefined {
+  if (plain.has(lower)) return 'is among the headers, too; keep one of them';
+  // A template escapes the body by the first; the second is not the user's to set.
+  if (lower === 'content-type' || lower === 'accept-encoding')
+    return 'must not be a secret; put it into headers';
+  return isSecretName(secret) ? undefined : `the name of the secret ${secretNameRule}`;
 }
 
 function nameFault(name: string, first: string | undefined): string | undefined {
@@ -160,11 +189,7 @@ function refuseTimeout(timeoutMs: number | undefined, refuse: Refuse): void {
 }
 
 function refuseSecretName(name: string | undefined, refuse: Refuse): void {
-  const { maxSecretNameLength } = httpTargetLimits;
-  if (name === undefined) return;
-  if (name === '' || isLongerThan(name, maxSecretNameLength) || /\p{Cc}/u.test(name)) {
-    refuse('signing_secret_name', `must have 1 to ${maxSecretNameLength} characters, none of them a control`);
-  }
+  if (name !== undefined && !isSecretName(name)) refuse('signing_secret_name', secretNameRule);
 }
 
 function refuseHeartbeatTimeout(timeoutMs: number | undefined, refuse: Refuse): void {

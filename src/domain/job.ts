@@ -66,6 +66,8 @@ export type HttpTarget = {
   readonly timeoutMs?: number;
   /** The secret of the job's namespace that requests are signed with; absent: they are not. */
   readonly signingSecretName?: string;
+  /** Further headers, each with the secret of the job's namespace that is its value; absent: none. */
+  readonly secretHeaders?: Readonly<Record<string, string>>;
   /** Whether url, header values and body hold placeholders. */
   readonly template?: boolean;
   /** How long a callee that reports later may be silent, in milliseconds; absent: bounded by the attempt only. */
@@ -91,6 +93,8 @@ export type GrpcTarget = {
   readonly metadata: Readonly<Record<string, string>>;
   /** package.Service/Method. */
   readonly method: string;
+  /** Further metadata, each with the secret of the job's namespace that is its value; absent: none. */
+  readonly secretMetadata?: Readonly<Record<string, string>>;
 };
 
 export type SocketTarget = {

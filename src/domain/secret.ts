@@ -7,10 +7,16 @@ export const secretLimits = {
   /** How many bytes are drawn where no value is given. */
   generatedBytes: 32,
   defaultKeepPreviousMs: 86_400_000,
+  /** Of a text that is sent as a header: as many as of a header that is no secret. */
+  maxTextLength: 8_192,
+  maxNameLength: 200,
 } as const;
 
-/** What a secret is for: it signs the requests of HTTP targets, or proves to gRPC and socket callees who calls. */
-export type SecretKind = 'SIGNING' | 'CLIENT_CERTIFICATE';
+/**
+ * What a secret is for: it signs the requests of HTTP targets, proves to gRPC and socket callees who calls, or is the
+ * value of a header.
+ */
+export type SecretKind = 'SIGNING' | 'CLIENT_CERTIFICATE' | 'TEXT';
 
 /** A secret as it is shown: everything but its value. */
 export type Secret = {
@@ -26,6 +32,36 @@ export type Secret = {
   /** When the certificate expires, where it is one. */
   readonly expiresAt?: Date;
 };
+
+/** What is said of a name that no secret can have. */
+export const secretNameRule = `must have 1 to ${secretLimits.maxNameLength} characters, none of them a control`;
+
+/** Whether a secret can have this name. Characters are counted as the proto does: by code point. */
+export function isSecretName(name: string): boolean {
+  const { maxNameLength } = secretLimits;
+  if (name === '' || name.length > 2 * maxNameLength || /\p{Cc}/u.test(name)) return false;
+  return name.length <= maxNameLength || [...name].length <= maxNameLength;
+}
+
+// A blank at an end would not arrive.
+const headerText = /^[!-~](?:[ -~]*[!-~])?$/;
+
+/**
+ * Reads the value of a secret that is sent as a header. What is refused is never repeated.
+ *
+ * @throws DomainError that names `field`.
+ */
+export function secretHeaderText(text: string, field: string): string {
+  const { maxTextLength } = secretLimits;
+  if (text.length > maxTextLength) throw invalidField(field, `must have at most ${maxTextLength} characters`);
+  if (!headerText.test(text)) {
+    throw invalidField(
+      field,
+      'must be one line of visible ASCII characters, with blanks between them at most, as a header takes it',
+    );
+  }
+  return text;
+}
 
 const prefix = 'whsec_';
 

@@ -1,9 +1,7 @@
 import type { FieldViolation } from './errors.ts';
 import { hostLimits, isHost } from './host.ts';
 import type { TlsOptions } from './job.ts';
-
-// 1 to as many characters as may be counted, none of them a control.
-const secretName = /^\P{Cc}+$/u;
+import { isSecretName, secretNameRule } from './secret.ts';
 
 const certificate = /-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----/;
 
@@ -13,16 +11,15 @@ export function validateTlsOptions(
   path: string,
 ): FieldViolation[] {
   const violations: FieldViolation[] = [];
-  const { maxServerNameLength, maxCaPemLength, maxSecretNameLength } = hostLimits;
+  const { maxServerNameLength, maxCaPemLength } = hostLimits;
   if (serverName !== undefined && !isHost(serverName)) {
     const description = `must be a host name in ASCII of at most ${maxServerNameLength} characters`;
     violations.push({ field: `${path}.server_name`, description });
   }
   const wrongPem = caPem === undefined ? undefined : pemFault(caPem, maxCaPemLength);
   if (wrongPem) violations.push({ field: `${path}.ca_pem`, description: wrongPem });
-  if (secret !== undefined && !(secretName.test(secret) && [...secret].length <= maxSecretNameLength)) {
-    const description = `must have 1 to ${maxSecretNameLength} characters, none of them a control`;
-    violations.push({ field: `${path}.client_certificate_secret_name`, description });
+  if (secret !== undefined && !isSecretName(secret)) {
+    violations.push({ field: `${path}.client_certificate_secret_name`, description: secretNameRule });
   }
   return violations;
 }

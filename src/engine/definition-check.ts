@@ -1,10 +1,12 @@
 import { DomainError, type FieldViolation, invalidField } from '../domain/errors.ts';
 import type { JobDefinition } from '../domain/job.ts';
 import { CronSyntaxError, everyMsOf } from '../domain/schedule/cron-expression.ts';
+import type { FireSource } from '../domain/schedule/fire-source.ts';
 import type { Schedule } from '../domain/schedule/schedule.ts';
-import { compileTimetable, type Timetable } from '../domain/schedule/timetable.ts';
+import { compileSchedule, compileTimetable, Timetable } from '../domain/schedule/timetable.ts';
 import { Zone } from '../domain/schedule/zone.ts';
 import { validateTarget } from '../domain/target.ts';
+import type { Turn } from '../platform/turn.ts';
 import type { JobDraft, ScheduleDraft } from './operations.ts';
 
 /**
@@ -93,6 +95,38 @@ export function checkSchedules(
   fromMs: number,
   spreadSeed: number,
 ): Timetable {
+  refuseMisfits(schedules, path);
+  const timetable = compileTimetable(schedules, spreadSeed, path);
+  schedules.forEach((_, i) => {
+    refuseNeverFiring(timetable, schedules, i, path, fromMs);
+  });
+  return timetable;
+}
+
+/** The same where nothing waits for the outcome but the caller: one search at a time. */
+export async function checkSchedulesInTurns(
+  schedules: readonly Schedule[],
+  path: string,
+  fromMs: number,
+  spreadSeed: number,
+  turn: Turn,
+): Promise<Timetable> {
+  refuseMisfits(schedules, path);
+  const sources: FireSource[] = [];
+  for (const [i, schedule] of schedules.entries()) {
+    await turn.pass();
+    sources.push(compileSchedule(schedule, i, spreadSeed, path));
+  }
+  const timetable = new Timetable(sources);
+  for (const i of schedules.keys()) {
+    await turn.pass();
+    refuseNeverFiring(timetable, schedules, i, path, fromMs);
+  }
+  return timetable;
+}
+
+/** Refuses names that are used twice, and schedules that end before they start. */
+function refuseMisfits(schedules: readonly Schedule[], path: string): void {
   const names = new Set<string>();
   schedules.forEach((schedule, i) => {
     const field = fieldOf(path, i);
@@ -107,14 +141,17 @@ export function checkSchedules(
       throw invalidField(`${field}.end_time`, 'must not be before start_time', 'INVALID_SCHEDULE');
     }
   });
-  const timetable = compileTimetable(schedules, spreadSeed, path);
-  schedules.forEach((schedule, i) => {
-    const single = schedules.length === 1 ? timetable : compileTimetable([schedule], spreadSeed, path);
-    if (!single.next(fromMs, [])) {
-      throw invalidField(fieldOf(path, i), neverFires(schedule, fromMs), 'INVALID_SCHEDULE');
-    }
-  });
-  return timetable;
+}
+
+function refuseNeverFiring(
+  timetable: Timetable,
+  schedules: readonly Schedule[],
+  i: number,
+  path: string,
+  fromMs: number,
+): void {
+  if (timetable.only([i]).next(fromMs, [])) return;
+  throw invalidField(fieldOf(path, i), neverFires(schedules[i]!, fromMs), 'INVALID_SCHEDULE');
 }
 
 const fieldOf = (path: string, i: number): string => `${path === '' ? '' : `${path}.`}schedules[${i}]`;

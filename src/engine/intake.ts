@@ -1,5 +1,7 @@
-/** What calls may make in a namespace: how many jobs, and how many executions in a minute. */
+/** What may be made in a namespace: how many jobs, and how many executions in a minute, by calls and by one schedule. */
 import { DomainError } from '../domain/errors.ts';
+import { firesInFullestMinute } from '../domain/schedule/fires-per-minute.ts';
+import type { Schedule } from '../domain/schedule/schedule.ts';
 import type { Tx } from '../store/database.ts';
 import type { Grant } from '../store/intake-store.ts';
 import type { Store } from '../store/store.ts';
@@ -21,6 +23,39 @@ export async function refuseSurplusJob(
       quota: { subject: `namespace ${namespace}`, description },
     },
   );
+}
+
+/**
+ * Refuses a schedule that alone would fire more often in a minute than the namespace lets executions be made. What is
+ * stored already stays when a limit is set or lowered, until its timing is edited.
+ */
+export async function refuseFrequentSchedules(
+  tx: Tx,
+  store: Pick<Store, 'intake'>,
+  namespace: string,
+  schedules: readonly Schedule[],
+  spreadSeed: number,
+  nowMs: number,
+): Promise<void> {
+  if (schedules.length === 0) return;
+  const limit = await store.intake.findExecutionsPerMinute(tx, namespace);
+  if (limit === undefined) return;
+  schedules.forEach((schedule, i) => {
+    const fires = firesInFullestMinute(schedule, spreadSeed, nowMs);
+    if (fires <= limit) return;
+    const field = `job.schedules[${i}]`;
+    throw new DomainError(
+      'QUOTA_EXCEEDED',
+      `${field} would fire ${fires} times in a minute; in namespace ${namespace} a schedule may fire ${limit} times`,
+      {
+        metadata: { namespace, field, limit: String(limit), fires: String(fires) },
+        quota: {
+          subject: `namespace ${namespace}`,
+          description: `at most ${limit} executions in a minute; ${field} would make ${fires}`,
+        },
+      },
+    );
+  });
 }
 
 /** One call of a batch that makes an execution. */

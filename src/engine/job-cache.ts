@@ -1,5 +1,6 @@
 import type { JobDefinition, JobKey } from '../domain/job.ts';
 import { compileTimetable, type Timetable } from '../domain/schedule/timetable.ts';
+import { WeighedMap } from '../platform/weighed-map.ts';
 import type { Db } from '../store/database.ts';
 import type { Store } from '../store/store.ts';
 
@@ -13,19 +14,28 @@ export type CachedJob = {
   timetable(): Timetable;
 };
 
+/** What a schedule takes when it is compiled, in bytes, and a definition besides what it says. */
+const compiledBytes = 2_048;
+const jobBytes = 1_024;
+
 /**
  * Definitions by job and generation, the most recently used of them. A
  * generation never changes, so nothing has to be invalidated: whoever needs a
  * newer one asks for it by number and finds it missing.
+ *
+ * Memory: most definitions take 3 KB, one with all that the API allows 4 MiB;
+ * so their bytes are bounded as well as their number.
  */
 export class JobCache {
   readonly #store: Pick<Store, 'jobs'>;
   readonly #maxJobs: number;
-  readonly #jobs = new Map<number, CachedJob>();
+  readonly #maxBytes: number;
+  readonly #jobs = new WeighedMap<number, CachedJob>();
 
-  constructor(store: Pick<Store, 'jobs'>, maxJobs = 20_000) {
+  constructor(store: Pick<Store, 'jobs'>, maxJobs = 20_000, maxBytes = 128 * 1_024 * 1_024) {
     this.#store = store;
     this.#maxJobs = maxJobs;
+    this.#maxBytes = maxBytes;
   }
 
   /**
@@ -41,9 +51,7 @@ export class JobCache {
     for (const { jobId, generation } of wanted) {
       const cached = this.#jobs.get(jobId);
       if (cached && cached.generation >= generation) {
-        // Moves it to the young end.
-        this.#jobs.delete(jobId);
-        this.#jobs.set(jobId, cached);
+        this.#jobs.renew(jobId);
         found.set(jobId, cached);
       } else {
         missing.add(jobId);
@@ -57,8 +65,7 @@ export class JobCache {
         timetable: () => (timetable ??= compileTimetable(stored.definition.schedules, stored.id)),
       };
       found.set(stored.id, job);
-      this.#jobs.delete(stored.id);
-      this.#jobs.set(stored.id, job);
+      this.#jobs.set(stored.id, job, bytesOf(stored.definition));
     }
     this.#evict();
     return found;
@@ -66,8 +73,12 @@ export class JobCache {
 
   #evict(): void {
     for (const id of this.#jobs.keys()) {
-      if (this.#jobs.size <= this.#maxJobs) return;
+      if (this.#jobs.size <= this.#maxJobs && this.#jobs.weight <= this.#maxBytes) return;
       this.#jobs.delete(id);
     }
   }
 }
+
+/** About what a definition takes in memory with its timetable: its text, once. */
+const bytesOf = (definition: JobDefinition): number =>
+  jobBytes + definition.schedules.length * compiledBytes + JSON.stringify(definition).length;

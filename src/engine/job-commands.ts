@@ -23,10 +23,10 @@ import { maskedDefinition } from './audit/masked-definition.ts';
 import { lockChosen } from './chosen-jobs.ts';
 import { anchorSchedules, checkDefinition, definitionFromDraft } from './definition-check.ts';
 import type { Fired, FirePlanning, LateFires } from './fire-planning.ts';
-import { refuseSurplusJob } from './intake.ts';
+import { refuseFrequentSchedules, refuseSurplusJob } from './intake.ts';
 import type { CachedJob } from './job-cache.ts';
 import type { JobContinuation } from './job-continuation.ts';
-import { queueIdOf, useCalendars, useSecret } from './job-references.ts';
+import { queueIdOf, useCalendars, useSecrets } from './job-references.ts';
 import { firesAlike, settleOwed, timingFrom } from './job-timing.ts';
 import type { AddJob, Caller, DeleteChoice, UpdateJob } from './operations.ts';
 import { jobAlreadyExists, jobNotFound, refuseOlder, requestIdReused } from './refusals.ts';
@@ -192,8 +192,9 @@ export class JobCommands {
     if (definition.schedules.length > 0 && timing.nextFireMs === null && !late)
       checkDefinition(definition, 'job', nowMs, newId!);
     await store.namespaces.ensure(tx, key.namespace);
+    await refuseFrequentSchedules(tx, store, key.namespace, definition.schedules, newId!, nowMs);
     const queueId = await queueIdOf(tx, store, key, definition);
-    await useSecret(tx, store, key, definition);
+    await useSecrets(tx, store, key, definition);
     const maxJobs = await store.intake.lockJobs(tx, key.namespace);
     const id = await store.jobs.insert(tx, newId!, key, definition, timing, queueId);
     if (id === undefined) return undefined;
@@ -237,6 +238,7 @@ export class JobCommands {
       return { id, fired: [] };
     }
     const timetable = checkDefinition(definition, 'job', now.getTime() - definition.misfire.graceMs, id);
+    await refuseFrequentSchedules(tx, store, key.namespace, definition.schedules, id, now.getTime());
     const settled = await settleOwed(tx, store, planning, [id]);
     const timer = settled.timers.get(id)!;
     const { timing, late } = timingFrom(timetable, definition, timer.nowMs, {
@@ -261,7 +263,7 @@ export class JobCommands {
   async #store(tx: Tx, before: Job, definition: JobDefinition, timing: Timing | undefined): Promise<void> {
     const { store } = this.#options;
     const queueId = await queueIdOf(tx, store, before.key, definition);
-    await useSecret(tx, store, before.key, definition);
+    await useSecrets(tx, store, before.key, definition);
     await store.jobs.saveDefinition(tx, before.id, definition, timing, queueId);
     const isMoved = JSON.stringify(placeOf(before)) !== JSON.stringify(placeOf(definition));
     if (isMoved) await store.jobs.moveOpen(tx, before.id);

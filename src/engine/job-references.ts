@@ -1,6 +1,6 @@
-/** What a definition refers to: a queue, a secret, calendars. Each is found, and held, in the transaction that stores the definition. */
+/** What a definition refers to: a queue, secrets, calendars. Each is found, and held, in the transaction that stores the definition. */
 import { invalidField } from '../domain/errors.ts';
-import type { JobDefinition, JobKey, Target } from '../domain/job.ts';
+import type { JobDefinition, JobKey, Target, TlsOptions } from '../domain/job.ts';
 import type { Schedule } from '../domain/schedule/schedule.ts';
 import type { SecretKind } from '../domain/secret.ts';
 import type { Tx } from '../store/database.ts';
@@ -21,47 +21,73 @@ export async function queueIdOf(
 }
 
 /**
- * Has a job name the secret of its target, which then stays.
+ * Has a job name the secrets of its target, which then stay.
  *
- * @throws DomainError SECRET_NOT_FOUND; INVALID_ARGUMENT where it is of another kind
+ * @throws DomainError SECRET_NOT_FOUND; INVALID_ARGUMENT where one is of another kind
  */
-export async function useSecret(
+export async function useSecrets(
   tx: Tx,
   store: Pick<Store, 'secrets'>,
   { namespace }: JobKey,
   { target }: JobDefinition,
 ): Promise<void> {
-  const named = secretOf(target);
-  if (named === undefined) return;
-  const { name, kind, field } = named;
-  const found = await store.secrets.use(tx, namespace, name);
-  if (found === undefined) throw secretNotFound(namespace, name, field);
-  if (found !== kind) {
-    throw invalidField(field, `needs a secret of kind ${kind}; ${namespace}/${name} is of kind ${found}`);
+  const named = secretsOf(target);
+  if (named.length === 0) return;
+  const kinds = await store.secrets.use(tx, namespace, [...new Set(named.map(({ name }) => name))]);
+  for (const { name, kind, field } of named) {
+    const found = kinds.get(name);
+    if (found === undefined) throw secretNotFound(namespace, name, field);
+    if (found !== kind) {
+      throw invalidField(field, `needs a secret of kind ${kind}; ${namespace}/${name} is of kind ${found}`);
+    }
   }
 }
 
-/** The secret that a target names, what for, and where. */
-function secretOf(
-  target: Target,
-): { readonly name: string; readonly kind: SecretKind; readonly field: string } | undefined {
+/** A secret that a target names, what for, and where. */
+type NamedSecret = { readonly name: string; readonly kind: SecretKind; readonly field: string };
+
+/** The secrets that a target names, in the order of its fields. */
+function secretsOf(target: Target): readonly NamedSecret[] {
+  const path = `job.target.${target.kind}`;
   switch (target.kind) {
     case 'http': {
-      const { signingSecretName: name } = target;
-      return name === undefined
-        ? undefined
-        : { name, kind: 'SIGNING', field: 'job.target.http.signing_secret_name' };
+      const { signingSecretName, secretHeaders } = target;
+      return [
+        ...secretAt(signingSecretName, 'SIGNING', `${path}.signing_secret_name`),
+        ...headerSecretsAt(secretHeaders, `${path}.secret_headers`),
+      ];
     }
     case 'grpc':
-    case 'socket': {
-      const name = target.tls?.clientCertificateSecretName;
-      const field = `job.target.${target.kind}.tls.client_certificate_secret_name`;
-      return name === undefined ? undefined : { name, kind: 'CLIENT_CERTIFICATE', field };
-    }
+      return [
+        ...certificateAt(target.tls, path),
+        ...headerSecretsAt(target.secretMetadata, `${path}.secret_metadata`),
+      ];
+    case 'socket':
+      return certificateAt(target.tls, path);
     case 'worker':
-      return undefined;
+      return [];
   }
 }
+
+const secretAt = (name: string | undefined, kind: SecretKind, field: string): readonly NamedSecret[] =>
+  name === undefined ? [] : [{ name, kind, field }];
+
+const certificateAt = (tls: TlsOptions | undefined, path: string): readonly NamedSecret[] =>
+  secretAt(
+    tls?.clientCertificateSecretName,
+    'CLIENT_CERTIFICATE',
+    `${path}.tls.client_certificate_secret_name`,
+  );
+
+const headerSecretsAt = (
+  secrets: Readonly<Record<string, string>> = {},
+  field: string,
+): readonly NamedSecret[] =>
+  Object.entries(secrets).map(([header, name]) => ({
+    name,
+    kind: 'TEXT',
+    field: `${field}[${JSON.stringify(header)}]`,
+  }));
 
 /**
  * Has a stored job use the calendars that its schedules name, in place of those

@@ -26,6 +26,8 @@ export type MembershipOptions = {
   readonly name: string;
   readonly roles: string;
   readonly version: string;
+  /** Which keys of secrets it has, the first one first. */
+  readonly secretKeys: readonly string[];
   /** How long the lease lasts without renewal, in milliseconds. */
   readonly ttlMs: number;
   /** Told when the attempts of this instance were given to others. */
@@ -98,9 +100,9 @@ export class Membership implements Service {
   }
 
   async #register(): Promise<void> {
-    const { store, clock, name, roles, version, ttlMs, logger } = this.#options;
+    const { store, clock, name, roles, version, secretKeys, ttlMs, logger } = this.#options;
     const sentMs = clock.monotonicMs();
-    this.#id = await store.instances.register(store.db, { name, roles, version }, ttlMs);
+    this.#id = await store.instances.register(store.db, { name, roles, version, secretKeys }, ttlMs);
     this.#deadlineMs = sentMs + ttlMs;
     logger.info({ instanceId: this.#id, name }, 'instance registered');
   }

@@ -1,10 +1,11 @@
 import type { Job, JobKey, JobRef } from '../domain/job.ts';
 import { Exclusions } from '../domain/schedule/exclusions.ts';
 import type { Schedule, ScheduleProgress } from '../domain/schedule/schedule.ts';
-import { compileTimetable } from '../domain/schedule/timetable.ts';
+import { compileTimetable, type Fire } from '../domain/schedule/timetable.ts';
+import { Turn } from '../platform/turn.ts';
 import type { Store } from '../store/store.ts';
 import type { CalendarCache } from './calendar-cache.ts';
-import { anchorSchedules, checkSchedules } from './definition-check.ts';
+import { anchorSchedules, checkSchedulesInTurns } from './definition-check.ts';
 import { timingFrom } from './job-timing.ts';
 import type { PreviewFireTime, ScheduleDraft } from './operations.ts';
 import { jobNotFound } from './refusals.ts';
@@ -46,9 +47,12 @@ export async function previewFireTimes(
       : anchorSchedules(subject.schedules, edited?.schedules ?? [], fromMs, '');
   const present = stored ?? edited;
   const spreadSeed = present?.id ?? seedOfKey(key);
+  // Whoever may look may ask for a thousand rare fire times of a hundred schedules: every search is a step of its own.
+  const turn = new Turn();
+  await turn.pass();
   const timetable = stored
     ? compileTimetable(schedules, spreadSeed)
-    : checkSchedules(schedules, '', fromMs, spreadSeed);
+    : await checkSchedulesInTurns(schedules, '', fromMs, spreadSeed, turn);
   const user = { id: spreadSeed, key: { namespace: key?.namespace ?? 'default' }, definition: { schedules } };
   const exclusions = (await calendars.load(db, [user])).get(spreadSeed) ?? Exclusions.none;
   const pausedUntilMs = pauseEndMs(present);
@@ -63,8 +67,13 @@ export async function previewFireTimes(
     if (delay && 'waitsForMs' in delay) progress = timetable.afterFinish(progress, delay.waitsForMs, fromMs);
   }
   const fireTimes: PreviewFireTime[] = [];
-  let fire = timetable.next(fromMs, progress);
-  for (; fire && fireTimes.length < options.count; fire = timetable.next(fire.atMs, progress)) {
+  const singles = schedules.map((_, place) => timetable.only([place]));
+  const heads: (Fire | undefined)[] = [];
+  for (const [place, single] of singles.entries()) {
+    heads[place] = single.next(fromMs, progress);
+    await turn.pass();
+  }
+  for (let fire = earliestOf(heads); fire && fireTimes.length < options.count; fire = earliestOf(heads)) {
     const applied = exclusions.apply(fire);
     const shown = applied.kind === 'open' ? applied.fire : fire;
     const { localTime, timeZone, note } = timetable.describe(shown);
@@ -83,8 +92,13 @@ export async function previewFireTimes(
       note: notes.filter(Boolean).join('; '),
     });
     // What a calendar excludes makes no run.
-    if (applied.kind === 'excluded') continue;
-    progress = timetable.afterFinish(timetable.afterRun(progress, shown), fire.atMs, fire.atMs);
+    if (applied.kind !== 'excluded')
+      progress = timetable.afterFinish(timetable.afterRun(progress, shown), fire.atMs, fire.atMs);
+    // The others fire when they did: a run moves its own schedules only.
+    for (const place of fire.schedules) {
+      heads[place] = singles[place]!.next(fire.atMs, progress);
+      await turn.pass();
+    }
   }
   return {
     fireTimes,
@@ -92,8 +106,16 @@ export async function previewFireTimes(
       fromMs,
       jobId: present?.id ?? 0,
       spreadSeed,
+      turn,
     }),
   };
+}
+
+/** The first of the next fire times of single schedules, with all that name it. */
+function earliestOf(heads: readonly (Fire | undefined)[]): Fire | undefined {
+  const atMs = Math.min(...heads.map((head) => head?.atMs ?? Number.POSITIVE_INFINITY));
+  const [first, ...others] = heads.filter((head) => head?.atMs === atMs);
+  return first && { ...first, schedules: [first, ...others].flatMap((head) => head!.schedules) };
 }
 
 const isFixedDelay = (schedule: Schedule | undefined): boolean =>

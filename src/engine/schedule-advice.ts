@@ -3,6 +3,7 @@ import { lintSchedules } from '../domain/schedule/lint.ts';
 import type { Schedule } from '../domain/schedule/schedule.ts';
 import { spreadSuggestion } from '../domain/schedule/spread-suggestion.ts';
 import type { Timetable } from '../domain/schedule/timetable.ts';
+import { Turn } from '../platform/turn.ts';
 import type { Db } from '../store/database.ts';
 import type { Store } from '../store/store.ts';
 
@@ -35,9 +36,19 @@ export async function adviceOn(
     fromMs,
     jobId,
     spreadSeed,
-  }: { readonly fromMs: number; readonly jobId: number; readonly spreadSeed: number },
+    turn = new Turn(),
+  }: {
+    readonly fromMs: number;
+    readonly jobId: number;
+    readonly spreadSeed: number;
+    readonly turn?: Turn;
+  },
 ): Promise<readonly string[]> {
-  const advice = [...lintSchedules(schedules, fromMs, spreadSeed)];
+  const advice: string[] = [];
+  for (const schedule of schedules) {
+    await turn.pass();
+    advice.push(...lintSchedules([schedule], fromMs, spreadSeed));
+  }
   const next = timetable.next(fromMs, []);
   for (const place of next?.schedules ?? []) {
     const { spec, name } = schedules[place]!;

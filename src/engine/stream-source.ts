@@ -33,7 +33,7 @@ export async function matcherOf(
   }
   return (event) => {
     const job = jobs.find(event.jobId);
-    return job !== undefined && selects(source.selector, { key: job.key, labels: job.definition.labels });
+    return job !== undefined && selects(source.selector, job);
   };
 }
 

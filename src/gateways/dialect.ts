@@ -44,7 +44,7 @@ export type Dialect = {
   readonly routes: readonly Route[];
   /** Whether a request is clearly meant for it: then it is answered in its shape, also where there is no route. */
   owns(line: RequestLine): boolean;
-  /** The header that carries the caller's token. Default `authorization`. */
+  /** The header that carries the caller's token before `authorization` does. */
   readonly tokenHeader?: string;
   /** Makes the id of a request that brings none. Default: the chain does. */
   createRequestId?(): string;

@@ -34,7 +34,8 @@ export class GatewayRequest {
   constructor(options: GatewayRequestOptions) {
     this.#options = options;
     const { dialect, request } = options;
-    this.#token = this.header(dialect.tokenHeader ?? 'authorization');
+    const own = dialect.tokenHeader === undefined ? undefined : this.header(dialect.tokenHeader);
+    this.#token = own ?? this.header('authorization');
     this.#requestId = this.header(requestIdHeader) ?? dialect.createRequestId?.();
     if (request.headers[requestIdHeader] === undefined && this.#requestId !== undefined) {
       this.#answerHeaders.set(requestIdHeader, this.#requestId);

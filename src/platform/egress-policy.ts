@@ -15,6 +15,7 @@
  *   link-local: who answers for a name must not reach the machine's own link.
  * - The metadata address of a cloud is opened by itself only, never by a
  *   name or a range: 0.0.0.0/0 is easily written and hands out the machine.
+ * - Carillon's own ports and its database are opened by nothing (own-ports.ts).
  */
 import { domainToASCII } from 'node:url';
 import {
@@ -28,6 +29,7 @@ import {
   standsForIpv4,
   wholeRange,
 } from './ip-address.ts';
+import { OwnPorts } from './own-ports.ts';
 
 /** One entry of what an operator opens. */
 export type EgressRule =
@@ -75,9 +77,21 @@ const problem = (requirement: string): EgressRuleProblem => ({ kind: 'problem', 
 /** Judges addresses by what an operator has opened. */
 export class EgressPolicy {
   readonly #rules: readonly EgressRule[];
+  readonly #own: OwnPorts;
 
-  constructor(rules: readonly EgressRule[]) {
+  constructor(rules: readonly EgressRule[], own: OwnPorts = new OwnPorts()) {
     this.#rules = rules;
+    this.#own = own;
+  }
+
+  /** Whether the address and port are Carillon's own or its database's, which are called by nobody. */
+  isOwn(address: string, port: number): boolean {
+    return this.#own.has(address, port);
+  }
+
+  /** Whether `isOwn` is true of some address with this port. */
+  isOwnPort(port: number): boolean {
+    return this.#own.hasPort(port);
   }
 
   /** Whether the address may be connected to for a host, which is a name or an address in any notation. */

@@ -76,6 +76,11 @@ export function addressClassFrom(text: string): AddressClass {
   return isUnknown ? 'reserved' : addressClass;
 }
 
+/** The one notation of an address, without a zone, and as IPv4 where it leads to that; undefined for what is none. */
+export function plainAddressFrom(text: string): string | undefined {
+  return addressFrom(text)?.toString();
+}
+
 /** The range that a text means, an address or `address/bits`; undefined when it is neither. */
 export function addressRangeFrom(text: string): AddressRange | undefined {
   const [, address = '', bits] = /^([^/%]+)(?:\/(\d{1,3}))?$/.exec(text) ?? [];

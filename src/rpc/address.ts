@@ -1,3 +1,5 @@
+import type { Server } from 'node:net';
+
 /** A listening address in two parts. */
 export type HostAndPort = { readonly host: string; readonly port: number };
 
@@ -14,4 +16,10 @@ export function parseAddress(address: string): HostAndPort {
 /** Writes an address as `host:port`, an IPv6 one in brackets. */
 export function formatAddress({ host, port }: HostAndPort): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+/** Where a server is bound to; empty for one that does not listen, or not on a network. */
+export function placeOf(server: Server): readonly HostAndPort[] {
+  const bound = server.address();
+  return bound === null || typeof bound === 'string' ? [] : [{ host: bound.address, port: bound.port }];
 }

@@ -13,9 +13,11 @@ export class FileIndex {
   readonly #fileOfExtension = new Map<string, DescFile>();
   readonly #extensionNumbers = new Map<string, number[]>();
 
-  constructor(services: readonly DescService[]) {
+  /** `beside` are files that no service imports. */
+  constructor(services: readonly DescService[], beside: readonly DescFile[] = []) {
     this.serviceNames = services.map((service) => service.typeName);
     for (const service of services) this.#addFile(service.file);
+    for (const file of beside) this.#addFile(file);
   }
 
   #addFile(file: DescFile): void {

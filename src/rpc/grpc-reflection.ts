@@ -11,6 +11,7 @@ import {
   toBinary,
 } from '@bufbuild/protobuf';
 import { type ServerDuplexStream, status, type UntypedServiceImplementation } from '@grpc/grpc-js';
+import { ErrorInfoSchema } from '../../gen/google/rpc/error_details_pb.js';
 import {
   ServerReflection,
   type ServerReflectionRequest,
@@ -41,7 +42,8 @@ export function reflectionOf(
   services: readonly DescService[],
   live: LiveCalls,
 ): UntypedServiceImplementation {
-  const index = new FileIndex(services);
+  // The details of errors travel as Any: grpcurl and its like show what reflection has a type for, else bytes.
+  const index = new FileIndex(services, [ErrorInfoSchema.file]);
   return {
     serverReflectionInfo(call: ServerDuplexStream<ServerReflectionRequest | MalformedRequest, Buffer>) {
       const stream = {

@@ -7,15 +7,15 @@
  * told, may finish until the grace time is over and then get the same answer;
  * connections that are still there are cut off.
  */
-import type { EventEmitter } from 'node:events';
 import type { Http2Session } from 'node:http2';
+import type { Server as NetServer } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { type ChannelOptions, Server, ServerCredentials } from '@grpc/grpc-js';
 import { Health } from '../../gen/grpc/health/v1/health_pb.js';
 import type { Clock } from '../platform/clock.ts';
 import type { Logger } from '../platform/logger.ts';
 import type { Service as Part } from '../platform/service.ts';
-import { formatAddress, parseAddress } from './address.ts';
+import { formatAddress, type HostAndPort, parseAddress, placeOf } from './address.ts';
 import type { Interceptor } from './call.ts';
 import { gateConnections } from './connection-gate.ts';
 import { ConnectionGuard, type ConnectionGuardOptions } from './connection-guard.ts';
@@ -83,6 +83,11 @@ export class GrpcServer implements Part {
   get address(): string {
     if (this.#address === undefined) throw new Error('the gRPC server does not listen yet');
     return this.#address;
+  }
+
+  /** The addresses and ports that it is bound to. */
+  get places(): readonly HostAndPort[] {
+    return [...insideOf(this.#server).http2Servers.keys()].flatMap((server) => placeOf(server));
   }
 
   start(): Promise<void> {
@@ -183,7 +188,7 @@ type Inside = {
   /** What each HTTP/2 server is made with; there are options for three of its settings only. */
   readonly commonServerOptions: object;
   /** The HTTP/2 servers with their sessions. */
-  readonly http2Servers: ReadonlyMap<EventEmitter, { readonly sessions: ReadonlySet<Http2Session> }>;
+  readonly http2Servers: ReadonlyMap<NetServer, { readonly sessions: ReadonlySet<Http2Session> }>;
 };
 
 /** The private members of grpc-js's server; tests of limits, slow requests and stopping hold them. */

@@ -17,7 +17,7 @@ import type { AddressInfo, Socket } from 'node:net';
 import type { Clock } from '../platform/clock.ts';
 import type { Logger } from '../platform/logger.ts';
 import type { Service as Part } from '../platform/service.ts';
-import { formatAddress, parseAddress } from './address.ts';
+import { formatAddress, type HostAndPort, parseAddress, placeOf } from './address.ts';
 import type { Interceptor } from './call.ts';
 import { createConnectRoutes } from './connect-routes.ts';
 import { ConnectionGuard, type ConnectionGuardOptions } from './connection-guard.ts';
@@ -119,6 +119,11 @@ export class HttpServer implements Part {
   get address(): string {
     if (this.#address === undefined) throw new Error('the HTTP server does not listen yet');
     return this.#address;
+  }
+
+  /** The address and port that it is bound to. */
+  get places(): readonly HostAndPort[] {
+    return placeOf(this.#http1);
   }
 
   start(): Promise<void> {

@@ -11,7 +11,9 @@
  *
  * A caller who shows a certificate that cannot be verified is refused, in place
  * of being served as one without: it takes itself for somebody, and would be
- * told of missing rights what is in truth an expired certificate.
+ * told of missing rights what is in truth an expired certificate. The same holds
+ * for one whose authority has no revocation list that holds, once there is a file of
+ * them: nobody knows then whether it is revoked.
  */
 import { createHash, createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
@@ -20,6 +22,7 @@ import type { Clock } from '../platform/clock.ts';
 import type { Logger } from '../platform/logger.ts';
 import { Loop } from '../platform/loop.ts';
 import type { Service } from '../platform/service.ts';
+import { type RevocationList, revocationListsFrom } from './revocation-lists.ts';
 
 /** Where the material is, all of it PEM. */
 export type TlsFiles = {
@@ -29,6 +32,8 @@ export type TlsFiles = {
   readonly keyFile: string;
   /** The authorities whose client certificates are accepted. Without it callers are not asked for one. */
   readonly clientCaFile?: string | undefined;
+  /** The revocation lists of these authorities, one of each. Without it no certificate counts as revoked. */
+  readonly clientCrlFile?: string | undefined;
 };
 
 /** What the material is made with. */
@@ -44,7 +49,11 @@ export type TlsMaterialOptions = {
 const handshakeTimeoutMs = 10_000;
 
 /** What was read at one time and fits together. */
-type Material = { readonly context: SecureContextOptions; readonly certificate: X509Certificate };
+type Material = {
+  readonly context: SecureContextOptions;
+  readonly certificate: X509Certificate;
+  readonly lists: readonly RevocationList[];
+};
 
 /** What one look at the files gave: the material, or why there is none. The digest tells looks apart. */
 type Look = { readonly digest: string } & ({ readonly material: Material } | { readonly fault: Error });
@@ -58,6 +67,7 @@ export class TlsMaterial implements Service {
   #badDigest: string | undefined;
   #isBadLogged = false;
   #hasWarned = false;
+  #hasToldOfLists = false;
   #starting: Promise<void> | undefined;
 
   constructor(options: TlsMaterialOptions) {
@@ -125,11 +135,15 @@ export class TlsMaterial implements Service {
     if (look.digest === this.#currentDigest) {
       this.#badDigest = undefined;
     } else {
-      const fault = 'fault' in look ? look.fault : this.#faultOfTime(look.material.certificate);
+      const fault =
+        'fault' in look
+          ? look.fault
+          : (this.#faultOfTime(look.material.certificate) ?? this.#faultOfLists(look.material.lists));
       if (fault !== undefined) this.#noteFault(look.digest, fault);
       else if ('material' in look) this.#take(look.digest, look.material);
     }
     this.#warnOfExpiry();
+    this.#tellOfLists();
   }
 
   async #start(): Promise<void> {
@@ -148,6 +162,18 @@ export class TlsMaterial implements Service {
     return undefined;
   }
 
+  /** Why all certificates of an authority are refused; a new list that holds no longer is a mistake like a certificate. */
+  #faultOfLists(lists: readonly RevocationList[]): Error | undefined {
+    const now = this.#options.clock.now();
+    for (const { issuedAt, expiresAt } of lists) {
+      if (expiresAt !== undefined && expiresAt <= now)
+        return new Error(`a revocation list has expired at ${expiresAt.toISOString()}`);
+      if (issuedAt > now)
+        return new Error(`a revocation list does not hold before ${issuedAt.toISOString()}`);
+    }
+    return undefined;
+  }
+
   #noteFault(digest: string, fault: Error): void {
     if (digest !== this.#badDigest) {
       this.#badDigest = digest;
@@ -163,13 +189,23 @@ export class TlsMaterial implements Service {
     this.#currentDigest = digest;
     this.#badDigest = undefined;
     this.#hasWarned = false;
+    this.#hasToldOfLists = false;
     const { subject, validTo, fingerprint256 } = material.certificate;
     this.#options.logger.info({ subject, validTo, fingerprint256 }, 'tls certificate in use');
     const fault = this.#faultOfTime(material.certificate);
     // An instance that does not start fires nothing; callers judge the certificate themselves.
     if (fault !== undefined)
       this.#options.logger.error({ error: fault }, 'callers will refuse the tls certificate');
+    this.#tellOfLists();
     for (const listener of this.#listeners) listener(material.context);
+  }
+
+  /** Says once that the lists in use refuse callers: theirs run out, because nobody has put new ones. */
+  #tellOfLists(): void {
+    const fault = this.#hasToldOfLists ? undefined : this.#faultOfLists(this.#current?.lists ?? []);
+    if (fault === undefined) return;
+    this.#hasToldOfLists = true;
+    this.#options.logger.error({ error: fault }, 'callers with a certificate are refused');
   }
 
   /** Says once of each certificate that nine tenths of its time are over. */
@@ -183,7 +219,7 @@ export class TlsMaterial implements Service {
   }
 }
 
-async function lookAt({ certFile, keyFile, clientCaFile }: TlsFiles): Promise<Look> {
+async function lookAt({ certFile, keyFile, clientCaFile, clientCrlFile }: TlsFiles): Promise<Look> {
   const digest = createHash('sha256');
   const read = async (path: string, what: string): Promise<string> => {
     try {
@@ -200,15 +236,23 @@ async function lookAt({ certFile, keyFile, clientCaFile }: TlsFiles): Promise<Lo
     const cert = await read(certFile, 'certificate file of TLS');
     const key = await read(keyFile, 'key file of TLS');
     const ca = clientCaFile === undefined ? undefined : await read(clientCaFile, 'client CA file of TLS');
+    const crl = clientCrlFile === undefined ? undefined : await read(clientCrlFile, 'client CRL file of TLS');
     const certificate = certificateOf(cert, certFile);
     const privateKey = privateKeyOf(key, keyFile);
     if (!certificate.checkPrivateKey(privateKey)) {
       throw new Error(`the key in ${keyFile} is not that of the first certificate in ${certFile}`);
     }
     if (ca !== undefined) checkAuthorities(ca, clientCaFile ?? '');
-    const context = { cert, key, ...(ca === undefined ? {} : { ca }), minVersion: 'TLSv1.2' } as const;
+    const lists = crl === undefined ? [] : revocationListsFrom(crl, clientCrlFile ?? '');
+    const context: SecureContextOptions = {
+      cert,
+      key,
+      ...(ca === undefined ? {} : { ca }),
+      ...(lists.length === 0 ? {} : { crl: lists.map(({ pem }) => pem) }),
+      minVersion: 'TLSv1.2',
+    };
     checkContext(context);
-    return { digest: digest.digest('hex'), material: { context, certificate } };
+    return { digest: digest.digest('hex'), material: { context, certificate, lists } };
   } catch (error) {
     return { digest: digest.digest('hex'), fault: error as Error };
   }

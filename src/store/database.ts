@@ -11,6 +11,7 @@
  * pg_stat_activity shows the name as well. All other statements are planned
  * each time, which suits queries whose shape varies.
  */
+import type { Socket } from 'node:net';
 import { CompiledQuery, Kysely, PostgresDialect, type Transaction } from 'kysely';
 import pg from 'pg';
 import type { Clock } from '../platform/clock.ts';
@@ -24,6 +25,8 @@ export type DatabaseOptions = {
   readonly poolSize: number;
   readonly clock: Clock;
   readonly logger: Logger;
+  /** Is told where each connection of the pool leads; not of those over a socket in the file system. */
+  readonly onConnected?: (address: string, port: number) => void;
   /** Ends a session that idles inside a transaction. Shorter than the leader's lease. Default 2,000. */
   readonly idleInTransactionMs?: number;
   /** The longest wait for a lock. Default 2,000. */
@@ -77,13 +80,17 @@ class NamingClient extends pg.Client {
     if (result instanceof Promise) {
       result.catch((error: unknown) => {
         if (error instanceof Error && error.message === 'Query read timeout') {
-          (this as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy();
+          streamOf(this).destroy();
         }
       });
     }
     return result as never;
   }
 }
+
+/** The socket of a connection, which pg keeps to itself. */
+const streamOf = (client: pg.ClientBase): Socket =>
+  (client as unknown as { readonly connection: { readonly stream: Socket } }).connection.stream;
 
 /** Thrown by a rehearsal at its own end, so that the transaction is rolled back. */
 class RehearsalEnd<T> extends Error {
@@ -98,6 +105,11 @@ export class Database {
   constructor(options: DatabaseOptions) {
     this.#options = options;
     this.#pool = new pg.Pool({ ...sessionOptions(options), max: options.poolSize, Client: NamingClient });
+    this.#pool.on('connect', (client) => {
+      const { remoteAddress, remotePort } = streamOf(client);
+      if (remoteAddress !== undefined && remotePort !== undefined)
+        options.onConnected?.(remoteAddress, remotePort);
+    });
     // An idle connection that breaks is dropped by the pool; the event must not fail the process.
     this.#pool.on('error', (error) => options.logger.debug({ error }, 'idle database connection broke'));
     this.db = new Kysely<Schema>({ dialect: new PostgresDialect({ pool: this.#pool }) });

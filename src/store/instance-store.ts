@@ -17,14 +17,20 @@ export type InstanceRow = {
 export class PgInstanceStore {
   async register(
     db: Db,
-    instance: { readonly name: string; readonly roles: string; readonly version: string },
+    instance: {
+      readonly name: string;
+      readonly roles: string;
+      readonly version: string;
+      /** Which keys of secrets it has, the first one first; absent: it does not say. */
+      readonly secretKeys?: readonly string[];
+    },
     ttlMs: number,
   ): Promise<number> {
     const rows = await run<{ id: number }>(
       db,
-      `insert into carillon.instance (name, roles, version, lease_expires_at)
-       values ($1, $2, $3, clock_timestamp() + $4 * interval '1 millisecond') returning id`,
-      [instance.name, instance.roles, instance.version, ttlMs],
+      `insert into carillon.instance (name, roles, version, lease_expires_at, secret_keys)
+       values ($1, $2, $3, clock_timestamp() + $4 * interval '1 millisecond', $5) returning id`,
+      [instance.name, instance.roles, instance.version, ttlMs, instance.secretKeys ?? null],
     );
     return rows[0]!.id;
   }
@@ -53,6 +59,23 @@ export class PgInstanceStore {
       `/* expired_instances */ select id from carillon.instance where lease_expires_at < clock_timestamp()`,
     );
     return rows.map((row) => row.id);
+  }
+
+  /**
+   * The names of the instances that live and could not open what is sealed
+   * under a key: they have others, or do not say. One without any opens nothing.
+   */
+  async listWithoutSecretKey(db: Db, key: string): Promise<readonly string[]> {
+    const rows = await run<{ name: string }>(
+      db,
+      `/* instances_without_secret_key */
+       select name from carillon.instance
+        where lease_expires_at > clock_timestamp()
+          and not coalesce(secret_keys = '{}' or secret_keys @> array[$1::text], false)
+        order by id`,
+      [key],
+    );
+    return rows.map((row) => row.name);
   }
 
   /** Locks those of these instances whose lease has expired, so that none comes back until the transaction ends. */

@@ -1,4 +1,4 @@
-import { numberArray, run, type Tx } from './database.ts';
+import { type Db, numberArray, run, type Tx } from './database.ts';
 
 /** How many executions calls are to make in a namespace. */
 export type Demand = { readonly namespace: string; readonly count: number };
@@ -34,6 +34,18 @@ export class PgIntakeStore {
       [namespace],
     );
     return row?.maxJobs;
+  }
+
+  /** How many executions a namespace lets be made in a minute, by one statement that locks nothing; undefined without a limit. */
+  async findExecutionsPerMinute(db: Db, namespace: string): Promise<number | undefined> {
+    const [row] = await run<{ perMinute: number }>(
+      db,
+      `/* execution_limit */
+       select executions_per_minute as "perMinute" from carillon.namespace
+        where name = $1 and executions_per_minute is not null`,
+      [namespace],
+    );
+    return row?.perMinute;
   }
 
   /** How many jobs a namespace has, counted no further than `upTo`; by job_key_idx. */

@@ -4,10 +4,9 @@ import { waitsForFinish } from '../domain/schedule/progress.ts';
 import type { ScheduleProgress } from '../domain/schedule/schedule.ts';
 import { zoneDataVersion } from '../platform/zone-data.ts';
 import { type Db, numberArray, run, type Tx } from './database.ts';
+import { listDefinitions, listLabels } from './definitions.ts';
 import {
   columnsFromDefinition,
-  type DefinitionRow,
-  definitionFromRow,
   jobFromRow,
   jobRefCondition,
   jobRows,
@@ -15,14 +14,6 @@ import {
   stateCondition,
 } from './job-rows.ts';
 import { laneOf } from './lanes.ts';
-
-/** What firing and delivering need of a job. */
-export type StoredDefinition = {
-  readonly id: number;
-  readonly key: JobKey;
-  readonly generation: number;
-  readonly definition: JobDefinition;
-};
 
 /** When a job fires, as its timer row holds it. */
 export type Timing = { readonly nextFireMs: number | null; readonly progress: readonly ScheduleProgress[] };
@@ -175,24 +166,9 @@ export class PgJobStore {
     return row.count;
   }
 
-  /** Definitions by id, also of deleted jobs: what is open of them still runs. */
-  async listDefinitions(db: Db, ids: readonly number[]): Promise<readonly StoredDefinition[]> {
-    if (ids.length === 0) return [];
-    const rows = await run<DefinitionRow>(
-      db,
-      `/* definitions */
-       select id, namespace, group_name, name, generation, description, labels, schedules, target, parameters, priority,
-              overlap, misfire, retry, attempt_timeout_ms, queue_timeout_ms, max_running
-         from carillon.job where id = any ($1::bigint[])`,
-      [numberArray(ids)],
-    );
-    return rows.map((row) => ({
-      id: row.id,
-      key: { namespace: row.namespace, group: row.group_name, name: row.name },
-      generation: row.generation,
-      definition: definitionFromRow(row),
-    }));
-  }
+  readonly listDefinitions = listDefinitions;
+
+  readonly listLabels = listLabels;
 
   /** Saves a new definition; `timing` as well when the edit touches it. */
   async saveDefinition(

@@ -1,6 +1,6 @@
 import type { JobKey } from '../domain/job.ts';
 import type { Secret, SecretKind } from '../domain/secret.ts';
-import { type Db, run, type Tx } from './database.ts';
+import { type Db, numberArray, run, type Tx } from './database.ts';
 
 /** The values of a secret as they are kept: encrypted. */
 export type SealedSecret = {
@@ -22,6 +22,25 @@ export type SecretChange = {
   readonly expiresAt?: Date;
   /** Absent: what is kept of the value before stays as it is. */
   readonly previous?: { readonly value: Buffer | null; readonly keepMs: number };
+};
+
+/** A secret as it is kept, to be sealed anew. */
+export type StoredSecret = {
+  readonly id: number;
+  readonly namespace: string;
+  readonly name: string;
+  readonly value: Buffer;
+  readonly previousValue: Buffer | null;
+  /** Whether the value before still signs. */
+  readonly previousSigns: boolean;
+};
+
+/** What to write of a secret that was sealed anew, if it still is as it was read. */
+export type ResealedSecret = {
+  readonly before: StoredSecret;
+  readonly value: Buffer;
+  /** Null where none signs. */
+  readonly previousValue: Buffer | null;
 };
 
 /** What became of a secret that was to be removed; `jobs` are some of those that name it. */
@@ -120,14 +139,15 @@ export class PgSecretStore {
     return rows.map(secretFromRow);
   }
 
-  /** The kind of a secret that a job may begin to name, which stays until the transaction ends; undefined: there is none. */
-  async use(tx: Tx, namespace: string, name: string): Promise<SecretKind | undefined> {
-    const [found] = await run<{ kind: SecretKind }>(
+  /** The kinds of secrets that a job may begin to name, which stay until the transaction ends; without those that there are none of. */
+  async use(tx: Tx, namespace: string, names: readonly string[]): Promise<ReadonlyMap<string, SecretKind>> {
+    const found = await run<{ name: string; kind: SecretKind }>(
       tx,
-      '/* use_secret */ select kind from carillon.secret where namespace = $1 and name = $2 for key share',
-      [namespace, name],
+      `/* use_secrets */
+       select name, kind from carillon.secret where namespace = $1 and name = any ($2::text[]) for key share`,
+      [namespace, names],
     );
-    return found?.kind;
+    return new Map(found.map(({ name, kind }) => [name, kind]));
   }
 
   /** Removes a secret that no job names. Waits for transactions in which a job begins to. */
@@ -139,7 +159,7 @@ export class PgSecretStore {
     );
     if (locked.length === 0) return { kind: 'missing' };
     // A statement of its own: it sees the jobs that were committed while the one above waited. By
-    // job_signing_secret_idx and job_client_certificate_idx.
+    // job_signing_secret_idx, job_client_certificate_idx and job_text_secrets_idx.
     const [users] = await run<{ count: number; jobs: JobKey[] }>(
       tx,
       `/* find_users_of_secret */
@@ -149,6 +169,9 @@ export class PgSecretStore {
          union all
          select j.id, j.namespace, j.group_name as "group", j.name from carillon.job j
           where j.namespace = $1 and j.target #>> '{tls,clientCertificateSecretName}' = $2 and j.deleted_at is null
+         union all
+         select j.id, j.namespace, j.group_name as "group", j.name from carillon.job j
+          where j.namespace = $1 and ${textSecretsOf('j')} ? $2 and j.deleted_at is null
        ), some_users as (select namespace, "group", name from users order by id limit $3)
        select (select count(*) from users) as count,
               (select coalesce(json_agg(s), '[]') from some_users s) as jobs`,
@@ -178,7 +201,58 @@ export class PgSecretStore {
       [wanted.map(({ namespace }) => namespace), wanted.map(({ name }) => name)],
     );
   }
+
+  /** The secrets of all namespaces whose ids come after one, in the order of their ids. */
+  async listStored(db: Db, afterId: number, limit: number): Promise<readonly StoredSecret[]> {
+    return run<StoredSecret>(
+      db,
+      `/* list_stored_secrets */
+       select id, namespace, name, value, previous_value as "previousValue",
+              coalesce(previous_until > now(), false) as "previousSigns"
+         from carillon.secret where id > $1 order by id limit $2`,
+      [afterId, limit],
+    );
+  }
+
+  /**
+   * Writes secrets that were sealed anew, and returns the ids of those that it
+   * has written. By compare-and-set on the bytes: what was put anew meanwhile
+   * stays, and what another transaction has locked is left to a later pass, so
+   * that two instances never wait for each other. No time of a secret moves.
+   */
+  async reseal(db: Db, resealed: readonly ResealedSecret[]): Promise<ReadonlySet<number>> {
+    const rows = await run<{ id: number }>(
+      db,
+      `/* reseal_secrets */
+       with wanted as (
+         select * from unnest($1::bigint[], $2::bytea[], $3::bytea[], $4::bytea[], $5::bytea[])
+           as w (id, value_before, previous_before, value, previous_value)
+       ), locked as (
+         select s.id from carillon.secret s join wanted w on w.id = s.id
+          where s.value = w.value_before and s.previous_value is not distinct from w.previous_before
+          order by s.id for no key update of s skip locked
+       )
+       update carillon.secret s
+          set value = w.value, previous_value = w.previous_value, revision = s.revision + 1,
+              previous_until = case when w.previous_value is not null then s.previous_until end
+         from wanted w join locked l on l.id = w.id
+        where s.id = w.id
+       returning s.id`,
+      [
+        numberArray(resealed.map(({ before }) => before.id)),
+        resealed.map(({ before }) => before.value),
+        resealed.map(({ before }) => before.previousValue),
+        resealed.map(({ value }) => value),
+        resealed.map(({ previousValue }) => previousValue),
+      ],
+    );
+    return new Set(rows.map(({ id }) => id));
+  }
 }
+
+/** The names of the secrets that are headers or metadata of a job, as job_text_secrets_idx has them. */
+const textSecretsOf = (job: string): string =>
+  `jsonb_path_query_array(coalesce(${job}.target -> 'secretHeaders', ${job}.target -> 'secretMetadata'), '$.*')`;
 
 /** Secrets as the engine sees them. */
 export type SecretStore = Pick<PgSecretStore, keyof PgSecretStore>;

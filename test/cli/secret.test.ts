@@ -82,6 +82,28 @@ it('takes a client certificate, tells when it expires, and has a job show it', a
   expect((await run('secret', 'delete', 'callee')).stderr).toContain('SECRET_IN_USE');
 });
 
+it('takes the value of a header, has a job send it, and shows it to nobody', async () => {
+  await writeFile(join(folder, 'text'), 'Bearer marked-value\n');
+  const put = ['secret', 'put', 'crm', '--value-file', join(folder, 'text')];
+  expect(await run(...put, '--text')).toMatchObject({ stdout: '', stderr: 'made crm\n', exitCode: 0 });
+  expect((await run(...put)).stderr).toBe('changed crm\n');
+  expect((await run('secret', 'list')).stdout).toMatch(/^crm +TEXT /m);
+  const url = 'http://127.0.0.1:9/';
+  await run('job', 'add', 'sends', '--url', url, '--secret-header', 'Authorization=crm');
+  const { stdout } = await run('job', 'get', 'sends');
+  expect(stdout).toContain(`POST ${url} with Authorization of crm`);
+  const json = await run('job', 'get', 'sends', '--json');
+  expect(JSON.parse(json.stdout).target.http.secretHeaders).toEqual({ Authorization: 'crm' });
+  expect(stdout + json.stdout).not.toContain('marked');
+  expect((await run('secret', 'delete', 'crm')).stderr).toContain('SECRET_IN_USE');
+});
+
+it('is of one kind', async () => {
+  const both = await run('secret', 'put', 'odd', '--text', '--client-certificate');
+  expect(both.exitCode).toBe(2);
+  expect(both.stderr).toContain('--text');
+});
+
 it.each([
   ['a file that does not exist', 'nowhere', 'ENOENT'],
   ['an empty file', 'empty', 'It is empty.'],

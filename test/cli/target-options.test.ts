@@ -32,7 +32,12 @@ describe('a target on the command line', () => {
   it.each([
     [['--url', 'http://a/', '--header', 'X-A: b'], 'POST http://a/'],
     [['--url', 'http://a/', '--signing-secret', 'hook'], 'POST http://a/ signed with hook'],
+    [
+      ['--url', 'http://a/', '--secret-header', 'Authorization=crm', '--secret-header', 'X-Key=a=b'],
+      'POST http://a/ with Authorization of crm with X-Key of a=b',
+    ],
     [['--grpc', 'callee.example:50051'], 'grpc callee.example:50051'],
+    [['--grpc', 'a:1', '--grpc-secret-metadata', 'x-key=crm'], 'grpc a:1 with x-key of crm'],
     [
       ['--grpc', '[::1]:50051', '--grpc-method', 'acme.Jobs/Run', '--tls'],
       'grpc [::1]:50051 acme.Jobs/Run tls',
@@ -58,6 +63,7 @@ describe('a target on the command line', () => {
           address: 'a:1',
           method: undefined,
           metadata: { authorization: 'Bearer x=', 'x-a': 'b' },
+          secretMetadata: {},
           tls: {
             enabled: true,
             serverName: 'other.example',
@@ -88,6 +94,9 @@ describe('a target on the command line', () => {
     [['--grpc', 'a:1', '--tls-server-name', 'b'], 'error: --tls-server-name belongs to --tls'],
     [['--grpc', 'a:1', '--tls-client-certificate', 'b'], 'error: --tls-client-certificate belongs to --tls'],
     [['--socket', 'a:1', '--grpc-metadata', 'a=b'], 'error: --grpc-metadata belongs to --grpc'],
+    [['--grpc', 'a:1', '--secret-header', 'A=b'], 'error: --secret-header belongs to --url'],
+    [['--url', 'http://a', '--grpc-secret-metadata', 'a=b'], '--grpc-secret-metadata belongs to --grpc'],
+    [['--url', 'http://a', '--secret-header', 'Authorization: crm'], 'It looks like name=value.'],
     [['--socket', 'a'], /It looks like callee\.example:9000 or \[::1\]:9000\./],
     [['--grpc', 'a:1', '--tls', '--tls-ca', '/nowhere/ca.pem'], /no such file/],
   ])('%j is refused', (args, why) => {

@@ -56,7 +56,8 @@ it('is at https addresses by its banner', () => {
 
 it('is reached by commands that trust its authority, by an option or a variable', async () => {
   expect(await run(list('--ca', file('ca.pem')))).toMatchObject({ exitCode: 0, stderr: '' });
-  expect(await run(list(), { CARILLON_CA_FILE: file('ca.pem') })).toMatchObject({ exitCode: 0, stderr: '' });
+  const variables = { CARILLON_ADDRESS: instance.grpc, CARILLON_CA_FILE: file('ca.pem') };
+  expect(await run(['job', 'list'], variables)).toMatchObject({ exitCode: 0, stderr: '' });
 });
 
 it('is reached with a certificate of the right authority, and of no other', async () => {
@@ -102,4 +103,15 @@ it('does not take a variable for a mistake at an address without TLS', async () 
     CARILLON_CA_FILE: file('ca.pem'),
   });
   expect(stderr).toContain('no Carillon answers at 127.0.0.1:1');
+});
+
+it.each([
+  ['job', 'list'],
+  ['worker', 'run', '--queue', 'q', '--exec', 'true'],
+])('refuses an address of a variable that is none, naming both: %s %s', async (...args) => {
+  const { stderr, exitCode } = await run(args, { CARILLON_ADDRESS: 'nowhere' });
+  expect(exitCode).toBe(2);
+  expect(stderr).toContain(
+    "option '--address <host:port>' value 'nowhere' from env 'CARILLON_ADDRESS' is invalid",
+  );
 });

@@ -26,10 +26,11 @@ describe('loadConfig', () => {
       grpc: { address: { host: '127.0.0.1', port: 50_051 } },
       http: { address: { host: '127.0.0.1', port: 8_080 }, corsOrigins: [], hosts: [] },
       server: { maxConnections: 10_000, maxConnectionsPerAddress: 1_000, maxConnectionAgeMs: 0 },
-      tls: { certFile: undefined, keyFile: undefined, clientCaFile: undefined },
+      tls: { certFile: undefined, keyFile: undefined, clientCaFile: undefined, clientCrlFile: undefined },
       gateways: [],
       gatewayTimeZone: 'UTC',
       insecure: false,
+      reflection: true,
       access: { control: false },
       jwt: {
         issuer: undefined,
@@ -94,6 +95,7 @@ describe('loadConfig', () => {
     ['CARILLON_HTTP_HOSTS', 'Ops.Example,carillon', (c) => c.http.hosts, ['ops.example', 'carillon']],
     ['CARILLON_INSECURE', 'TRUE', (c) => c.insecure, true],
     ['CARILLON_INSECURE', '0', (c) => c.insecure, false],
+    ['CARILLON_REFLECTION', 'false', (c) => c.reflection, false],
     ['DATABASE_URL', 'postgresql://u:p@h:5432/d', (c) => c.databaseUrl, 'postgresql://u:p@h:5432/d'],
     ['CARILLON_DATA_DIR', '/var/lib/carillon', (c) => c.dataDir, '/var/lib/carillon'],
     ['CARILLON_DATABASE_POOL_SIZE', '2', (c) => c.database.poolSize, 2],
@@ -152,6 +154,7 @@ describe('loadConfig', () => {
     ['CARILLON_HTTP_ADDRESS', '127.0.0.1:50051', 'differ from CARILLON_GRPC_ADDRESS'],
     ['CARILLON_TLS_CERT_FILE', '/a.pem', 'come with CARILLON_TLS_KEY_FILE'],
     ['CARILLON_TLS_KEY_FILE', '/a.key', 'come with CARILLON_TLS_CERT_FILE'],
+    ['CARILLON_TLS_CLIENT_CRL_FILE', '/ca.crl', 'come with CARILLON_TLS_CLIENT_CA_FILE'],
     ['CARILLON_TLS_CLIENT_CA_FILE', '/ca.pem', 'come with CARILLON_TLS_CERT_FILE and CARILLON_TLS_KEY_FILE'],
   ])('refuses %s=%s and says what would be right', (name, value, requirement) => {
     const problems = problemsOf({ [name]: value });

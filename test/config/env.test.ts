@@ -40,7 +40,7 @@ describe('readEnvironment', () => {
   });
 
   it('passes over what the command line reads', () => {
-    expect(readEnvironment({ CARILLON_CA_FILE: '/ca.pem' }).problems).toEqual([]);
+    expect(readEnvironment({ CARILLON_CA_FILE: '/ca.pem', CARILLON_ADDRESS: 'a:1' }).problems).toEqual([]);
   });
 
   it('takes CARILLON_PORT for a mistake when a plain port is in it', () => {

@@ -24,7 +24,16 @@ import {
   twoNamedCaller,
   worker,
 } from '../support/identities.ts';
-import { type MountedTls, useMountedTls } from '../support/tls-files.ts';
+import {
+  emptyRevocationList,
+  expiredRevocationList,
+  keptCaller,
+  otherRevocationList,
+  revocationList,
+  revokedCaller,
+  revokingAuthority,
+} from '../support/revoked-identities.ts';
+import { type MountedTls, type TlsContent, useMountedTls } from '../support/tls-files.ts';
 import { type LogLine, memoryLogger, type Servers, type ServersOptions, startServers } from './servers.ts';
 
 type Port = 'grpc' | 'http';
@@ -76,8 +85,11 @@ type TlsServers = Servers & {
   readonly tlsLog: LogLine[];
 };
 
-async function startTls(options: ServersOptions = {}): Promise<TlsServers> {
-  const files = await mountTls({ ...firstListener, ca: callerAuthority });
+async function startTls(
+  options: ServersOptions = {},
+  content: TlsContent = { ...firstListener, ca: callerAuthority },
+): Promise<TlsServers> {
+  const files = await mountTls(content);
   const tlsLog: LogLine[] = [];
   const tls = new TlsMaterial({ files, clock: systemClock, logger: memoryLogger(tlsLog) });
   await tls.start();
@@ -298,6 +310,64 @@ describe('a certificate that changes', () => {
       );
     },
   );
+});
+
+describe.each(ways)('revocation lists: $name', (way) => {
+  const ca = `${callerAuthority}${revokingAuthority}`;
+  const startWith = async (crl: string | undefined): Promise<TlsServers> => {
+    const servers = await startTls({}, { ...firstListener, ca, crl });
+    cleanups.push(() => servers.stop());
+    return servers;
+  };
+  const callAs = (servers: TlsServers, identity: Identity): Promise<'served' | 'cut off'> =>
+    list(way.open(`https://${servers[way.port].address}`, { ...trust, ...identity })).then(
+      () => 'served',
+      (error: unknown) => {
+        expect(error).toBeInstanceOf(ConnectError);
+        return 'cut off';
+      },
+    );
+  const reasons = ({ tlsLog }: TlsServers) =>
+    tlsLog.flatMap(({ message, reason }) => (message === 'client certificate refused' ? [reason] : []));
+
+  it('cut off a caller whose certificate is revoked, and no other of its authority', async () => {
+    // OpenSSL by itself would read the first list of the file alone.
+    const servers = await startWith(`${otherRevocationList}${revocationList}`);
+    expect(await callAs(servers, keptCaller)).toBe('served');
+    expect(await callAs(servers, revokedCaller)).toBe('cut off');
+    expect(reasons(servers)).toEqual(['CERT_REVOKED']);
+    expect(await list(way.open(`https://${servers[way.port].address}`, trust))).toMatchObject({ jobs: [] });
+  });
+
+  it('cut off callers whose authority has no list that holds', async () => {
+    const servers = await startWith(revocationList);
+    expect(await callAs(servers, worker)).toBe('cut off');
+    const late = await startWith(expiredRevocationList);
+    expect(await callAs(late, keptCaller)).toBe('cut off');
+    expect([...reasons(servers), ...reasons(late)]).toEqual(['UNABLE_TO_GET_CRL', 'CRL_HAS_EXPIRED']);
+  });
+
+  it('are not asked for where there are none', async () => {
+    const servers = await startWith(undefined);
+    expect(await callAs(servers, revokedCaller)).toBe('served');
+  });
+});
+
+it.each(ports)('a new revocation list holds from the next connection on: the %s port', async (port) => {
+  const content = { ...firstListener, ca: revokingAuthority };
+  const servers = await startTls({}, { ...content, crl: emptyRevocationList });
+  cleanups.push(() => servers.stop());
+  const before = await handshake(servers, port, revokedCaller);
+  const [session] = (await once(before, 'session')) as [Buffer];
+  expect(servers.tlsLog.map(({ message }) => message)).not.toContain('client certificate refused');
+  await servers.files.swap({ ...content, crl: revocationList });
+  await servers.tls.reread();
+  // Also for one who comes back with the session of before.
+  await closed(await handshake(servers, port, { ...revokedCaller, session }));
+  expect(servers.tlsLog).toContainEqual(
+    expect.objectContaining({ message: 'client certificate refused', reason: 'CERT_REVOKED' }),
+  );
+  expect(before.destroyed).toBe(false);
 });
 
 describe('connections without an end', () => {

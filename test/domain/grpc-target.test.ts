@@ -65,6 +65,42 @@ describe('address', () => {
   });
 });
 
+describe('secret metadata', () => {
+  it.each(['authorization', 'x-api-key', '__proto__'])('accepts %s', (name) => {
+    expect(violations({ secretMetadata: Object.fromEntries([[name, 'crm token']]) })).toEqual([]);
+  });
+
+  it.each([
+    ['grpc-timeout', 'is set by the connection or by Carillon; leave it out'],
+    ['user-agent', 'is set by the connection or by Carillon; leave it out'],
+    ['X-Upper', 'the name must be of lower case letters, digits and _ . -'],
+    ['a'.repeat(257), 'the name must have at most 256 characters'],
+    ['x-plain', 'is among the metadata, too; keep one of them'],
+    ['x-key-bin', 'the name must not end in -bin: the value of a secret is text, not base64'],
+  ])('refuses %j', (name, description) => {
+    expect(violations({ metadata: { 'x-plain': 'a' }, secretMetadata: { [name]: 'crm' } })).toEqual([
+      { field: `job.target.grpc.secret_metadata[${JSON.stringify(name)}]`, description },
+    ]);
+  });
+
+  it.each(['', 'a\nb', 'a'.repeat(201)])('refuses %j as the name of a secret', (name) => {
+    expect(violations({ secretMetadata: { 'x-a': name } })).toEqual([
+      {
+        field: 'job.target.grpc.secret_metadata["x-a"]',
+        description: 'the name of the secret must have 1 to 200 characters, none of them a control',
+      },
+    ]);
+  });
+
+  it('refuses more than 16', () => {
+    const some = (n: number) => Object.fromEntries(Array.from({ length: n }, (_, i) => [`x-${i}`, 'crm']));
+    expect(violations({ secretMetadata: some(16) })).toEqual([]);
+    expect(violations({ secretMetadata: some(17) })).toEqual([
+      { field: 'job.target.grpc.secret_metadata', description: 'must have at most 16 entries' },
+    ]);
+  });
+});
+
 describe('metadata', () => {
   it.each([
     ['authorization', 'Bearer abc'],

@@ -142,6 +142,54 @@ describe('headers', () => {
   });
 });
 
+describe('secret headers', () => {
+  it.each(['Authorization', 'X-Api-Key', 'cookie', '__proto__', 'User-Agent'])('accepts %s', (name) => {
+    expect(violations({ secretHeaders: Object.fromEntries([[name, 'crm token']]) })).toEqual([]);
+  });
+
+  it.each([
+    ['Host', 'is set by the connection or by Carillon; leave it out'],
+    ['webhook-signature', 'is set by the connection or by Carillon; leave it out'],
+    ['Proxy-Authorization', 'is set by the connection or by Carillon; leave it out'],
+    ['X\r\nHost', "the name must be an HTTP token: letters, digits and !#$%&'*+-.^_`|~"],
+    ['', "the name must be an HTTP token: letters, digits and !#$%&'*+-.^_`|~"],
+    ['a'.repeat(257), 'the name must have at most 256 characters'],
+    ['Content-Type', 'must not be a secret; put it into headers'],
+    ['accept-encoding', 'must not be a secret; put it into headers'],
+    ['X-PLAIN', 'is among the headers, too; keep one of them'],
+  ])('refuses %j', (name, description) => {
+    expect(violations({ headers: { 'x-plain': 'a' }, secretHeaders: { [name]: 'crm' } })).toEqual([
+      { field: `job.target.http.secret_headers[${JSON.stringify(name)}]`, description },
+    ]);
+  });
+
+  it('refuses names that differ only in case', () => {
+    expect(violations({ secretHeaders: { 'X-A': 'a', 'x-a': 'b' } })).toEqual([
+      {
+        field: 'job.target.http.secret_headers["x-a"]',
+        description: 'differs from "X-A" only in case; keep one of them',
+      },
+    ]);
+  });
+
+  it.each(['', 'a\nb', 'a'.repeat(201)])('refuses %j as the name of a secret', (name) => {
+    expect(violations({ secretHeaders: { 'X-A': name } })).toEqual([
+      {
+        field: 'job.target.http.secret_headers["X-A"]',
+        description: 'the name of the secret must have 1 to 200 characters, none of them a control',
+      },
+    ]);
+  });
+
+  it('refuses more than 16', () => {
+    const some = (n: number) => Object.fromEntries(Array.from({ length: n }, (_, i) => [`x-${i}`, 'crm']));
+    expect(violations({ secretHeaders: some(16) })).toEqual([]);
+    expect(violations({ secretHeaders: some(17) })).toEqual([
+      { field: 'job.target.http.secret_headers', description: 'must have at most 16 entries' },
+    ]);
+  });
+});
+
 describe('the rest', () => {
   it.each(['POST', 'PUT', 'PATCH', 'DELETE'] as const)('accepts a body with %s', (method) => {
     expect(violations({ method, body: '{}' })).toEqual([]);

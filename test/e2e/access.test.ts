@@ -2,9 +2,11 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Code } from '@connectrpc/connect';
+import { Code, createClient } from '@connectrpc/connect';
+import { createGrpcTransport } from '@connectrpc/connect-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Role } from '../../gen/carillon/v1/token_pb.js';
+import { ServerReflection } from '../../gen/grpc/reflection/v1/reflection_pb.js';
 import { runHere } from '../cli/command-here.ts';
 import { startCommand, useCommands } from '../cli/command-line.ts';
 import { awaitThat } from '../support/await-that.ts';
@@ -25,7 +27,7 @@ beforeAll(async () => {
     env: { CARILLON_ACCESS_CONTROL: 'true', CARILLON_LOG_LEVEL: 'debug' },
   };
   one = await InstanceProcess.start(options);
-  two = await InstanceProcess.start(options);
+  two = await InstanceProcess.start({ ...options, env: { ...options.env, CARILLON_REFLECTION: 'false' } });
   root = one.firstToken;
   folder = mkdtempSync(join(tmpdir(), 'carillon-token-'));
   writeFileSync(join(folder, 'root'), `${root}\n`);
@@ -145,6 +147,25 @@ describe('a token', () => {
     client.close();
     admin.close();
   });
+});
+
+it('reflection answers callers without credentials, unless CARILLON_REFLECTION takes it away', async () => {
+  const ask = async (instance: InstanceProcess): Promise<unknown> => {
+    const transport = createGrpcTransport({ baseUrl: `http://${instance.grpc}` });
+    const requests = (async function* () {
+      yield { messageRequest: { case: 'listServices' as const, value: '' } };
+    })();
+    for await (const { messageResponse } of createClient(ServerReflection, transport).serverReflectionInfo(
+      requests,
+    )) {
+      return messageResponse.case;
+    }
+    return undefined;
+  };
+  expect(await ask(one)).toBe('listServicesResponse');
+  await expect(ask(two)).rejects.toMatchObject({ code: Code.Unimplemented });
+  expect(one.banner).toContain('grpcurl');
+  expect(two.banner).not.toContain('grpcurl');
 });
 
 describe('the command line', () => {

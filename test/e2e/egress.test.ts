@@ -86,4 +86,31 @@ describe('an instance on a Postgres of DATABASE_URL', () => {
     }
     expect(called).toEqual(['http', 'grpc', 'socket']);
   });
+
+  it('calls neither its own ports nor its database, whatever is open', async () => {
+    const carillon = await instances.start({
+      databaseUrl: database.url,
+      env: { CARILLON_EGRESS_ALLOW: '0.0.0.0/0,::/0,localhost', CARILLON_HTTP_ADDRESS: 'localhost:0' },
+    });
+    const postgres = new URL(database.url);
+    const http = new URL(carillon.http);
+    const targets: NonNullable<JobDraft['target']>[] = [
+      { kind: { case: 'http', value: { url: `${http.origin}/carillon.v1.JobService/List` } } },
+      { kind: { case: 'http', value: { url: `http://${carillon.grpc}/` } } },
+      { kind: { case: 'grpc', value: { address: carillon.grpc } } },
+      { kind: { case: 'grpc', value: { address: http.host } } },
+      { kind: { case: 'socket', value: { host: 'localhost', port: Number(http.port) } } },
+      { kind: { case: 'socket', value: { host: '0.0.0.0', port: Number(carillon.grpc.split(':')[1]) } } },
+      { kind: { case: 'socket', value: { host: postgres.hostname, port: Number(postgres.port) } } },
+      { kind: { case: 'http', value: { url: `http://127.0.0.2:${postgres.port}/` } } },
+    ];
+    for (const target of targets) {
+      const { state, attempts } = await run(carillon, target);
+      expect([target.kind?.value, state, attempts[0]?.message]).toEqual([
+        target.kind?.value,
+        ExecutionState.FAILED,
+        expect.stringMatching(/ leads to a port of Carillon or its database, which may not be called$/),
+      ]);
+    }
+  });
 });

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { FeedJobs } from '../../src/engine/feed-jobs.ts';
+import type { LabeledJob } from '../../src/store/definitions.ts';
 import type { FeedEvent } from '../../src/store/feed-store.ts';
-import type { StoredDefinition } from '../../src/store/job-store.ts';
 
 type JobsStore = ConstructorParameters<typeof FeedJobs>[0];
 
@@ -12,13 +12,11 @@ const events = (...jobIds: number[]): FeedEvent[] =>
 function storeOf(labels: Map<number, string>, during: () => void = () => undefined) {
   const reads: number[][] = [];
   const jobs = {
-    listDefinitions: async (_: unknown, ids: readonly number[]) => {
+    listLabels: async (_: unknown, ids: readonly number[]) => {
       reads.push([...ids]);
       const rows = ids.flatMap((id) => {
         const team = labels.get(id);
-        return team === undefined
-          ? []
-          : [{ id, definition: { labels: { team } } } as unknown as StoredDefinition];
+        return team === undefined ? [] : [{ id, labels: { team } } as unknown as LabeledJob];
       });
       during();
       return rows;
@@ -27,7 +25,7 @@ function storeOf(labels: Map<number, string>, during: () => void = () => undefin
   return { reads, store: { db: {}, jobs } as unknown as JobsStore };
 }
 
-const teamOf = (jobs: FeedJobs, id: number): string | undefined => jobs.find(id)?.definition.labels.team;
+const teamOf = (jobs: FeedJobs, id: number): string | undefined => jobs.find(id)?.labels.team;
 
 describe('the jobs of the feed', () => {
   it('are read once, and again when they have expired', async () => {
@@ -79,5 +77,15 @@ describe('the jobs of the feed', () => {
     await jobs.load(events(1, 2, 3, 4));
     expect(reads).toEqual([[1, 2, 3], [4], [2]]);
     expect([1, 2, 3, 4].map((id) => teamOf(jobs, id))).toEqual(['a', 'a', 'a', 'a']);
+  });
+
+  it('are forgotten when their labels take more bytes than the bound', async () => {
+    const { store, reads } = storeOf(new Map([1, 2, 3].map((id) => [id, 'a'.repeat(4_000)])));
+    const jobs = new FeedJobs(store, 100, 10_000);
+    await jobs.load(events(1, 2));
+    await jobs.load(events(3));
+    expect([1, 2, 3].map((id) => jobs.find(id)?.id)).toEqual([undefined, 2, 3]);
+    await jobs.load(events(1));
+    expect(reads).toEqual([[1, 2], [3], [1]]);
   });
 });

@@ -142,6 +142,50 @@ describe('the executions that calls make in a minute', () => {
   });
 });
 
+describe('a schedule', () => {
+  const everyMs = (ms: number) => ({ ...hourly, spec: { ...hourly.spec, everyMs: ms } as never });
+  const key = (name: string) => ({ key: { namespace, group: 'g', name } });
+
+  it('is refused that alone would fire more often in a minute than executions may be made', async () => {
+    await limit({ executionsPerMinute: 20 });
+    const often = { schedules: [hourly, { ...everyMs(1_000), name: 'often' }] };
+    const expected = {
+      reason: 'QUOTA_EXCEEDED',
+      message: `job.schedules[1] would fire 60 times in a minute; in namespace ${namespace} a schedule may fire 20 times`,
+      details: {
+        metadata: { namespace, field: 'job.schedules[1]', limit: '20', fires: '60' },
+        quota: {
+          subject: `namespace ${namespace}`,
+          description: 'at most 20 executions in a minute; job.schedules[1] would make 60',
+        },
+      },
+    };
+    expect(await refusalOf(use.add(often, key('new')))).toMatchObject(expected);
+    expect(await refusalOf(use.add(often, { ...key('new'), validateOnly: true }))).toMatchObject(expected);
+    // To the limit is fine, and so are two that exceed it only together.
+    const both = [everyMs(3_000), { ...everyMs(3_000), name: 'beside' }];
+    const { job } = await use.add({ schedules: both }, key('kept'));
+    expect(await refusalOf(use.add(often, { ...key('kept'), replace: true }))).toMatchObject(expected);
+    const edit = { job: { id: job.id }, changes: { schedules: often.schedules }, etag: '' };
+    expect(await refusalOf(use.desk.update(edit, caller))).toMatchObject(expected);
+    expect(await use.rows(`select name from carillon.job where namespace = '${namespace}'`)).toEqual([
+      { name: 'kept' },
+    ]);
+  });
+
+  it('that is there stays when a limit is set, also through edits of other things', async () => {
+    await limit({});
+    const { job } = await use.add({ schedules: [everyMs(1_000)] }, key('early'));
+    await limit({ executionsPerMinute: 20 });
+    const edit = (changes: object) => use.desk.update({ job: { id: job.id }, changes, etag: '' }, caller);
+    expect((await edit({ description: 'edited' })).description).toBe('edited');
+    expect((await refusalOf(edit({ schedules: [everyMs(2_000)] }))).reason).toBe('QUOTA_EXCEEDED');
+    expect((await edit({ schedules: [everyMs(3_000)] })).schedules).toMatchObject([
+      { spec: { everyMs: 3_000 } },
+    ]);
+  });
+});
+
 describe('a backfill', () => {
   it('has at most 10,000 fire times, and of more makes none', async () => {
     await limit({});

@@ -6,15 +6,14 @@
  *
  * It has a Postgres and an instance of its own, ends with 1 when an answer was
  * not a documented one, a call got none, the instance complained or is gone, or
- * holds much more memory later on than in the beginning.
+ * grows (memory.ts). What is held is weighed at each quarter of the time.
  */
 import { parseArgs } from 'node:util';
+import { inspectorFlag } from '../support/held-memory.ts';
 import { InstanceProcess } from '../support/instance-process.ts';
 import { startPostgres } from '../support/postgres-process.ts';
+import { describeMemory, growthOf, operatorFlags, warmUpRounds } from './memory.ts';
 import { runRounds } from './rounds.ts';
-
-/** How much more an instance may hold later on, in MiB: what it has cached, and what V8 has not given back. */
-const growthMiB = 150;
 
 const { values } = parseArgs({
   options: {
@@ -35,16 +34,26 @@ const postgres = await startPostgres();
 let isRight = false;
 try {
   const env = { CARILLON_EGRESS_ALLOW: 'none' };
-  const instance = await InstanceProcess.start({ databaseUrl: postgres.url, env });
+  const nodeFlags = [...operatorFlags, inspectorFlag];
+  const instance = await InstanceProcess.start({ databaseUrl: postgres.url, env, nodeFlags });
   try {
-    const endsAtMs = performance.now() + seconds * 1_000;
-    const goesOn = (): boolean => performance.now() < endsAtMs;
-    const { faults, actions, answers, memoryMiB } = await runRounds({ instance, seed, from, goesOn, say });
+    const startedMs = performance.now();
+    const shareGone = (): number => (performance.now() - startedMs) / (seconds * 1_000);
+    let quarters = 0;
+    const isWeighed = (round: number): boolean => {
+      const gone = Math.floor(shareGone() * 4);
+      if (round + 1 < warmUpRounds || gone === quarters) return false;
+      quarters = gone;
+      return true;
+    };
+    const goesOn = (): boolean => shareGone() < 1;
+    const rounds = await runRounds({ instance, seed, from, goesOn, isWeighed, say });
+    const { actions, answers, memory } = rounds;
+    const faults = rounds.faults.length > 0 ? rounds.faults : growthOf(memory);
     for (const [answer, count] of [...answers].sort()) say(`${String(count).padStart(8)}  ${answer}`);
     for (const fault of faults) say(`FAULT ${fault}`);
-    const grownMiB = memoryMiB.later - memoryMiB.first;
-    say(`${actions} actions, ${faults.length} faults, ${grownMiB.toFixed(0)} MiB more than in the beginning`);
-    isRight = faults.length === 0 && grownMiB < growthMiB;
+    say(`${actions} actions, ${faults.length} faults, ${describeMemory(memory)}`);
+    isRight = faults.length === 0;
   } finally {
     instance.close();
     await instance.ended;

@@ -1,7 +1,8 @@
-/** Rounds of fuzzing against one instance: behind each of them it answers, has not complained, and holds no more memory. */
-import { readFile } from 'node:fs/promises';
+/** Rounds of fuzzing against one instance: behind each of them it answers and has not complained; now and then it is weighed. */
+import { HeldMemory, residentMiB } from '../support/held-memory.ts';
 import type { InstanceProcess } from '../support/instance-process.ts';
 import { Fuzzer } from './fuzzer.ts';
+import type { MemoryCourse } from './memory.ts';
 
 /** How many actions run at once, and in a round. */
 const atOnce = 8;
@@ -9,12 +10,15 @@ const actionsInRound = 120;
 
 /** What a run was made with, and how it is told. */
 export type RoundsOptions = {
+  /** Started with `inspectorFlag`. */
   readonly instance: InstanceProcess;
   readonly seed: number;
   /** The number of the first action. Default 0. */
   readonly from?: number;
   /** Asked before each round, which are counted from 0. */
   goesOn(round: number): boolean;
+  /** Asked behind each round: whether the instance is to be weighed, which it is behind the last one in any case. */
+  isWeighed(round: number): boolean;
   say?(text: string): void;
 };
 
@@ -24,22 +28,22 @@ export type Rounds = {
   readonly faults: readonly string[];
   readonly actions: number;
   readonly answers: ReadonlyMap<string, number>;
-  /**
-   * What the instance held behind the first round, and the least that it held behind any of the second half, in MiB:
-   * between two large collections it grows for a minute, a leak for ever.
-   */
-  readonly memoryMiB: { readonly first: number; readonly later: number };
+  readonly memory: MemoryCourse;
 };
 
 /** Runs rounds until `goesOn` says no, or one has found a fault. */
-export async function runRounds({ instance, seed, from = 0, goesOn, say }: RoundsOptions): Promise<Rounds> {
+export async function runRounds(options: RoundsOptions): Promise<Rounds> {
+  const { instance, seed, from = 0, goesOn, isWeighed, say } = options;
   const http = instance.http.replace('http://', '');
   const fuzzer = new Fuzzer({ grpc: instance.grpc, http, seed });
   const faults: string[] = [];
-  const memory: number[] = [];
+  const held: number[] = [];
+  const resident: number[] = [];
+  const memory = await HeldMemory.of(instance);
   let next = from;
   try {
-    for (let round = 0; goesOn(round) && faults.length === 0; round++) {
+    let isOn = goesOn(0);
+    for (let round = 0; isOn; round++) {
       const end = next + actionsInRound;
       const act = async (): Promise<void> => {
         while (next < end) {
@@ -49,19 +53,20 @@ export async function runRounds({ instance, seed, from = 0, goesOn, say }: Round
       };
       await Promise.all(Array.from({ length: atOnce }, act));
       faults.push(...(await faultsOf(instance)));
-      memory.push(await residentMiB(instance.pid));
-      say?.(`round ${round}: ${next - from} actions, ${memory.at(-1)?.toFixed(0)} MiB`);
+      if (faults.length > 0) break;
+      resident.push(await residentMiB(instance.pid));
+      say?.(`round ${round}: ${next - from} actions, ${resident.at(-1)?.toFixed(0)} MiB`);
+      isOn = goesOn(round + 1);
+      if (isOn && !isWeighed(round)) continue;
+      held.push(await memory.weigh());
+      say?.(`holds ${held.at(-1)?.toFixed(1)} MiB`);
     }
   } finally {
+    memory.close();
     fuzzer.close();
   }
   const { answers } = fuzzer;
-  return {
-    faults,
-    actions: next - from,
-    answers,
-    memoryMiB: { first: memory[0] ?? 0, later: Math.min(...memory.slice(Math.floor(memory.length / 2))) },
-  };
+  return { faults, actions: next - from, answers, memory: { held, resident } };
 }
 
 async function faultsOf(instance: InstanceProcess): Promise<readonly string[]> {
@@ -76,10 +81,4 @@ async function faultsOf(instance: InstanceProcess): Promise<readonly string[]> {
     if (line.includes('"level":"error"')) faults.push(`log: ${line.slice(0, 2_000)}`);
   }
   return faults;
-}
-
-/** What a process holds in memory. Linux only. */
-async function residentMiB(pid: number): Promise<number> {
-  const status = await readFile(`/proc/${pid}/status`, 'utf8');
-  return Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1]) / 1_024;
 }

@@ -176,7 +176,7 @@ describe('the gateway dataarts', () => {
     },
   );
 
-  it('presents the token of X-Auth-Token, and has its own shape for whatever is refused', async () => {
+  it('presents the token of X-Auth-Token, else of Authorization, and has its own shape for whatever is refused', async () => {
     const tokens: (string | undefined)[] = [];
     const servers = await startServers({
       gateways: ['dataarts'],
@@ -194,11 +194,12 @@ describe('the gateway dataarts', () => {
     const path = `http://${servers.http.address}/v1/p/jobs/j/run-immediate`;
     const headers = { 'x-auth-token': 'MIIabc', authorization: 'Basic x' };
     const answers = [await send('POST', path, {}, headers), await send('POST', path, {})];
+    await send('POST', path, {}, { authorization: 'Bearer b' });
     expect(answers.map(({ status, json }) => [status, json.error_code])).toEqual([
       [401, 'DLF.0401'],
       [403, 'DLF.0403'],
     ]);
-    expect(tokens).toEqual(['Bearer MIIabc', undefined]);
+    expect(tokens).toEqual(['Bearer MIIabc', undefined, 'Bearer b']);
     const get = await ask(path);
     expect([get.status, get.json.error_code, get.headers.get('allow')]).toEqual([405, 'DLF.0405', 'POST']);
     expect((await ask(`http://${servers.http.address}/v1/p/jobs/j`)).json.error_code).toBe('DLF.0404');

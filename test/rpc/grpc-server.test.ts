@@ -327,6 +327,7 @@ describe.each([
       { case: 'fileContainingSymbol', value: 'carillon.v1.JobService.Trigger' },
       { case: 'fileContainingSymbol', value: 'carillon.v1.JobServiceTriggerRequest' },
       { case: 'fileContainingSymbol', value: 'carillon.v1.OverlapPolicy' },
+      { case: 'fileContainingSymbol', value: 'google.rpc.QuotaFailure' },
     ];
     const answers = await ask(...questions, {
       case: 'fileContainingExtension',
@@ -345,7 +346,8 @@ describe.each([
       );
     }
     expect(names[4]?.[0]).toBe('carillon/v1/job.proto');
-    expect(names[5]?.[0]).toBe('buf/validate/validate.proto');
+    expect(names[5]?.[0]).toBe('google/rpc/error_details.proto');
+    expect(names[6]?.[0]).toBe('buf/validate/validate.proto');
   });
 
   it('knows the extensions of a message', async () => {
@@ -370,6 +372,23 @@ describe.each([
       'errorResponse',
       'listServicesResponse',
     ]);
+  });
+});
+
+describe('reflection that is switched off', () => {
+  it('is UNIMPLEMENTED in both versions, and takes nothing else away', async () => {
+    const servers = await start({ grpc: { reflection: false } });
+    const transport = createGrpcTransport({ baseUrl: `http://${servers.grpc.address}` });
+    for (const service of [ServerReflection, ServerReflectionV1alpha]) {
+      const path = `/${service.typeName}/ServerReflectionInfo`;
+      const stream = open(session(servers), path);
+      stream.end(framed(Buffer.alloc(0)));
+      const status = await statusOf(stream);
+      expect([path, status['grpc-status']]).toEqual([path, String(Code.Unimplemented)]);
+      expect(reasonOf(status)).toBe('UNIMPLEMENTED');
+    }
+    expect((await createClient(JobService, transport).list({})).jobs).toEqual([]);
+    expect((await createClient(Health, transport).check({})).status).toBe(Serving.SERVING);
   });
 });
 

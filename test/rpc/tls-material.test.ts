@@ -5,6 +5,12 @@ import { type LogLine, memoryLogger } from '../conformance/servers.ts';
 import { expiredCertificate, testKey } from '../engine/targets/http/certificates.ts';
 import { encryptedKey } from '../engine/targets/http/client-certificates.ts';
 import { callerAuthority, firstListener, secondListener } from '../support/identities.ts';
+import {
+  emptyRevocationList,
+  expiredRevocationList,
+  revocationList,
+  revokingAuthority,
+} from '../support/revoked-identities.ts';
 import { type MountedTls, type TlsContent, useMountedTls } from '../support/tls-files.ts';
 
 const mountTls = useMountedTls();
@@ -73,6 +79,20 @@ describe('the TLS files at the start', () => {
       },
       'the certificate number 2 in',
     ],
+    [
+      'a file of revocation lists without one',
+      { ...firstListener, ca: revokingAuthority, crl: revokingAuthority },
+      'there is no revocation list in PEM in',
+    ],
+    [
+      'revocation lists of which one cannot be read',
+      {
+        ...firstListener,
+        ca: revokingAuthority,
+        crl: `${revocationList}-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n`,
+      },
+      'the revocation list number 2 in',
+    ],
   ])('are refused for %s', async (_what, content, reason) => {
     const { material } = materialOf(await mountTls(content));
     await expect(material.start()).rejects.toThrow(reason);
@@ -89,6 +109,20 @@ describe('the TLS files at the start', () => {
       },
     ]);
   });
+});
+
+it('the TLS files at the start may hold a revocation list that has expired, which the log says once', async () => {
+  const content = { ...firstListener, ca: revokingAuthority, crl: expiredRevocationList };
+  const { material, logged } = materialOf(await mountTls(content));
+  await material.start();
+  for (let i = 0; i < 3; i++) await material.reread();
+  expect(severe(logged)).toMatchObject([
+    {
+      level: 'error',
+      message: 'callers with a certificate are refused',
+      error: { message: 'a revocation list has expired at 2020-02-01T00:00:00.000Z' },
+    },
+  ]);
 });
 
 describe('the TLS files later on', () => {
@@ -136,6 +170,31 @@ describe('the TLS files later on', () => {
     await material.reread();
     expect(taken).toEqual([secondListener.cert]);
   });
+
+  it.each([
+    ['is none', 'none', 'there is no revocation list in PEM in'],
+    ['is cut off', revocationList.replace(/-----\n.*\n/, '-----\n'), 'the revocation list number 1 in'],
+    ['has expired', expiredRevocationList, 'a revocation list has expired at 2020-02-01T00:00:00.000Z'],
+  ])(
+    'leave the revocation lists of before when a new one %s, which is logged once',
+    async (_what, crl, why) => {
+      const ca = revokingAuthority;
+      const { files, material, taken, logged } = await start({ ...firstListener, ca, crl: revocationList });
+      await files.swap({ ...firstListener, ca, crl });
+      for (let i = 0; i < 5; i++) await material.reread();
+      expect(taken).toEqual([]);
+      expect(material.context.crl).toEqual([revocationList.trim()]);
+      expect(severe(logged)).toMatchObject([
+        {
+          message: 'new tls files cannot be used, the ones before go on',
+          error: { message: expect.stringContaining(why) },
+        },
+      ]);
+      await files.swap({ ...firstListener, ca, crl: emptyRevocationList });
+      await material.reread();
+      expect(material.context.crl).toEqual([emptyRevocationList.trim()]);
+    },
+  );
 
   it('may not fit together for one look: whoever writes two files writes one first', async () => {
     const { files, material, taken, logged } = await start(firstListener);

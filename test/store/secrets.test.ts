@@ -16,6 +16,20 @@ beforeAll(() => {
 
 afterAll(() => database.close());
 
+/** So many that their namespace alone is no cheap way to those that name a secret. */
+beforeAll(async () => {
+  await insertJob(database.db, 'filler', 'none', { kind: 'worker' });
+  await run(
+    database.db,
+    `insert into carillon.job (namespace, group_name, name, description, labels, schedules, target, parameters,
+                               priority, overlap, misfire, retry, attempt_timeout_ms)
+     select namespace, group_name, name || n, description, labels, schedules, target, parameters,
+            priority, overlap, misfire, retry, attempt_timeout_ms
+       from carillon.job, generate_series(1, 2000) n`,
+  );
+  await run(database.db, 'analyze carillon.job');
+});
+
 const signedBy = (secret: string): object => ({ kind: 'http', signingSecretName: secret });
 
 const insertJob = (
@@ -39,7 +53,7 @@ it('is not removed while a job begins to name it: whoever removes it waits and t
   await insert('hook');
   let removal: ReturnType<PgSecretStore['remove']> | undefined;
   await database.transaction(async (tx) => {
-    expect(await secrets.use(tx, 'default', 'hook')).toBe('SIGNING');
+    expect(await secrets.use(tx, 'default', ['hook', 'none'])).toEqual(new Map([['hook', 'SIGNING']]));
     removal = database.transaction((other) => secrets.remove(other, 'default', 'hook'));
     await awaitThat('the removal waits', async () => {
       const waiting = await run(
@@ -66,15 +80,19 @@ it('names five of the jobs that use it, and counts all', async () => {
 });
 
 it.each([
-  ['job_signing_secret_idx', "j.target ->> 'signingSecretName'"],
-  ['job_client_certificate_idx', "j.target #>> '{tls,clientCertificateSecretName}'"],
+  ['job_signing_secret_idx', "j.target ->> 'signingSecretName' ="],
+  ['job_client_certificate_idx', "j.target #>> '{tls,clientCertificateSecretName}' ="],
+  [
+    'job_text_secrets_idx',
+    "jsonb_path_query_array(coalesce(j.target -> 'secretHeaders', j.target -> 'secretMetadata'), '$.*') ?",
+  ],
 ])('finds its jobs by %s', async (index, named) => {
   const plan = await database.transaction(async (tx) => {
     await run(tx, 'set local enable_seqscan = off');
     return run<{ 'QUERY PLAN': string }>(
       tx,
       `explain select id from carillon.job j
-        where j.namespace = 'default' and ${named} = 'hook' and j.deleted_at is null`,
+        where j.namespace = 'default' and ${named} 'hook' and j.deleted_at is null`,
     );
   });
   expect(plan.map((row) => row['QUERY PLAN']).join('\n')).toContain(index);
@@ -96,11 +114,29 @@ it('is used by the jobs that show it as their certificate, too', async () => {
   });
 });
 
+it('is used by the jobs that send it in a header or in metadata, under whatever name', async () => {
+  await insert('sent');
+  const others = { 'X-Other': 'other', Authorization: 'sent' };
+  await insertJob(database.db, 'http header', 'sent', { kind: 'http', secretHeaders: others });
+  await insertJob(database.db, 'grpc metadata', 'sent', {
+    kind: 'grpc',
+    secretMetadata: { 'x-key': 'sent' },
+  });
+  // Named like the header, not like the secret.
+  await insertJob(database.db, 'none', 'sent', { kind: 'http', secretHeaders: { sent: 'other' } });
+  const removal = await database.transaction((tx) => secrets.remove(tx, 'default', 'sent'));
+  expect(removal).toMatchObject({
+    kind: 'used',
+    count: 2,
+    jobs: [{ name: 'http header' }, { name: 'grpc metadata' }],
+  });
+});
+
 it('cannot be named once it is removed', async () => {
   await insert('gone');
   expect(await database.transaction((tx) => secrets.remove(tx, 'default', 'gone'))).toEqual({
     kind: 'deleted',
   });
-  expect(await database.transaction((tx) => secrets.use(tx, 'default', 'gone'))).toBeUndefined();
+  expect(await database.transaction((tx) => secrets.use(tx, 'default', ['gone']))).toEqual(new Map());
   expect(await database.transaction((tx) => secrets.lock(tx, 'default', 'gone'))).toBeUndefined();
 });

@@ -24,6 +24,8 @@ export type InstanceOptions = {
   readonly env?: Readonly<Record<string, string | number>>;
   /** What is run; by default the sources of this checkout. */
   readonly program?: string;
+  /** Flags of Node. Default none. */
+  readonly nodeFlags?: readonly string[];
 };
 
 /** How a process ended: with a code, or by a signal. */
@@ -76,8 +78,9 @@ export class InstanceProcess implements InstanceClient {
     databaseUrl,
     env = {},
     program = mainPath,
+    nodeFlags = [],
   }: InstanceOptions): Promise<InstanceProcess> {
-    const child = spawn(process.execPath, [program, 'serve'], {
+    const child = spawn(process.execPath, [...nodeFlags, program, 'serve'], {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: {
         ...inheritedEnv(),

@@ -6,7 +6,7 @@ import type { TlsFiles } from '../../src/rpc/tls-material.ts';
 import type { Identity } from './identities.ts';
 
 /** What the files of a listener hold. */
-export type TlsContent = Partial<Identity> & { readonly ca?: string };
+export type TlsContent = Partial<Identity> & { readonly ca?: string; readonly crl?: string };
 
 /** The files of a listener, as Kubernetes lays out a secret: below a symbolic link that is swapped. */
 export type MountedTls = TlsFiles & {
@@ -28,9 +28,9 @@ async function mountTls(content: TlsContent): Promise<MountedTls> {
   const folder = await mkdtemp(join(tmpdir(), 'carillon-tls-'));
   folders.push(folder);
   let version = 0;
-  const swap = async ({ cert, key, ca }: TlsContent): Promise<void> => {
+  const swap = async ({ cert, key, ca, crl }: TlsContent): Promise<void> => {
     const data = await mkdtemp(join(folder, `version-${++version}-`));
-    const files = { 'tls.crt': cert, 'tls.key': key, 'ca.crt': ca };
+    const files = { 'tls.crt': cert, 'tls.key': key, 'ca.crt': ca, 'ca.crl': crl };
     for (const [name, text] of Object.entries(files)) {
       if (text !== undefined) await writeFile(join(data, name), text);
     }
@@ -43,6 +43,7 @@ async function mountTls(content: TlsContent): Promise<MountedTls> {
     certFile: path('tls.crt'),
     keyFile: path('tls.key'),
     clientCaFile: content.ca === undefined ? undefined : path('ca.crt'),
+    clientCrlFile: content.crl === undefined ? undefined : path('ca.crl'),
     swap,
   };
 }

@@ -486,8 +486,8 @@ export declare type AdminServicePutSecretRequest = Message<"carillon.v1.AdminSer
 
   /**
    * The value, as its kind says, up to 65,536 characters. Default: 32 random
-   * bytes for a SIGNING secret, which the response shows; a CLIENT_CERTIFICATE
-   * needs one. Putting the value that it has changes nothing but the key that it
+   * bytes for a SIGNING secret, which the response shows; the other kinds need
+   * one. Putting the value that it has changes nothing but the key that it
    * is encrypted under: the first of CARILLON_SECRET_KEY.
    *
    * @generated from field: string value = 3;
@@ -499,7 +499,7 @@ export declare type AdminServicePutSecretRequest = Message<"carillon.v1.AdminSer
    * that callees can change over: 0 (not at all: it is known to others) to 30
    * days. A request then carries both signatures. Default: 24 hours. One
    * earlier value is kept at most: a second change ends the one before. Refused
-   * for a CLIENT_CERTIFICATE, of which none is kept.
+   * for the other kinds, of which none is kept.
    *
    * @generated from field: google.protobuf.Duration keep_previous = 4;
    */
@@ -1066,11 +1066,12 @@ export declare const AdminService: GenService<{
   },
   /**
    * Makes a secret, or gives the one of the same name another value. Targets
-   * name it, and are signed with it (HttpTarget.signing_secret_name) or show it
-   * (TlsOptions.client_certificate_secret_name). Every instance uses the new
-   * value within five seconds. Errors: INVALID_ARGUMENT, also for another kind
-   * than the secret has; SECRET_KEY_MISSING where the instance has no
-   * CARILLON_SECRET_KEY to keep it under.
+   * name it, and are signed with it (HttpTarget.signing_secret_name), show it
+   * (TlsOptions.client_certificate_secret_name) or are sent it
+   * (HttpTarget.secret_headers, GrpcTarget.secret_metadata). Every instance uses
+   * the new value within five seconds. Errors: INVALID_ARGUMENT, also for
+   * another kind than the secret has; SECRET_KEY_MISSING where the instance has
+   * no CARILLON_SECRET_KEY to keep it under.
    *
    * @generated from rpc carillon.v1.AdminService.PutSecret
    */

@@ -103,8 +103,10 @@ export declare type NamespaceLimits = Message<"carillon.v1.NamespaceLimits"> & {
    * How many executions calls make in a minute (Trigger, Backfill), 1 to
    * 1,000,000; 0: no limit. A bucket of so many, which fills up evenly; beyond
    * it calls are refused with QUOTA_EXCEEDED and told when to try again. A
-   * backfill of more than the limit is never taken. Schedules are not counted:
-   * max_jobs bounds them.
+   * backfill of more than the limit is never taken. What schedules make is not
+   * counted, but one that alone would fire more often in a minute is refused
+   * at Add and Update with QUOTA_EXCEEDED, jitter and calendars aside; those
+   * that are there when the limit is set stay.
    *
    * @generated from field: int32 executions_per_minute = 4;
    */

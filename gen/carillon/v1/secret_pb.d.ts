@@ -62,8 +62,8 @@ export declare type Secret = Message<"carillon.v1.Secret"> & {
   kind: SecretKind;
 
   /**
-   * When the certificate of a CLIENT_CERTIFICATE expires; absent for a SIGNING
-   * secret.
+   * When the certificate of a CLIENT_CERTIFICATE expires; absent for the other
+   * kinds.
    *
    * @generated from field: google.protobuf.Timestamp expire_time = 7;
    */
@@ -108,6 +108,16 @@ export enum SecretKind {
    * @generated from enum value: SECRET_KIND_CLIENT_CERTIFICATE = 2;
    */
   CLIENT_CERTIFICATE = 2,
+
+  /**
+   * Is the value of a header of HTTP targets (HttpTarget.secret_headers) or of
+   * metadata of gRPC targets (GrpcTarget.secret_metadata), such as "Bearer ..."
+   * or an API key. Its value is 1 to 8,192 visible ASCII characters, and blanks
+   * between them.
+   *
+   * @generated from enum value: SECRET_KIND_TEXT = 3;
+   */
+  TEXT = 3,
 }
 
 /**

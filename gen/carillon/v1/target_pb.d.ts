@@ -224,6 +224,7 @@ export declare type HttpTarget = Message<"carillon.v1.HttpTarget"> & {
   /**
    * Further request headers, up to 64. Names are HTTP tokens up to 256
    * characters; values are up to 8,192 characters without control characters.
+   * Whoever may see the job sees them: what is secret goes into secret_headers.
    * Headers that belong to the connection (Host, Content-Length,
    * Transfer-Encoding, Connection and their like) or to Carillon (Carillon-*,
    * Idempotency-Key) are refused.
@@ -284,6 +285,20 @@ export declare type HttpTarget = Message<"carillon.v1.HttpTarget"> & {
    * @generated from field: google.protobuf.Duration heartbeat_timeout = 9;
    */
   heartbeatTimeout?: Duration | undefined;
+
+  /**
+   * Further request headers whose values are secrets, up to 16: the name of the
+   * header, and that of a secret of the job's namespace, of kind TEXT
+   * (AdminService.PutSecret), whose value is sent as it is, without
+   * placeholders. Names are as in headers; one that is there too, in whatever
+   * case, is refused, and so are Content-Type and Accept-Encoding. A secret must
+   * exist when the job is stored. An attempt that finds it gone fails without
+   * another, and sends nothing. What a callee repeats of a value is masked in
+   * what is kept of its answer.
+   *
+   * @generated from field: map<string, string> secret_headers = 10;
+   */
+  secretHeaders: { [key: string]: string };
 };
 
 /**
@@ -334,7 +349,8 @@ export declare type GrpcTarget = Message<"carillon.v1.GrpcTarget"> & {
    * characters without a blank at either end, base64 where the name ends in
    * -bin. Names that belong to the protocol (grpc-*, content-type, te,
    * user-agent, host and their like) or to Carillon (carillon-*, webhook-*,
-   * idempotency-key) are refused.
+   * idempotency-key) are refused. Whoever may see the job sees them: what is
+   * secret goes into secret_metadata.
    *
    * @generated from field: map<string, string> metadata = 3;
    */
@@ -348,6 +364,19 @@ export declare type GrpcTarget = Message<"carillon.v1.GrpcTarget"> & {
    * @generated from field: string method = 4;
    */
   method: string;
+
+  /**
+   * Further metadata whose values are secrets, up to 16: the name of the
+   * metadata, and that of a secret of the job's namespace, of kind TEXT
+   * (AdminService.PutSecret), whose value is sent. Names are as in metadata; one
+   * that is there too is refused, and so is one that ends in -bin. A secret must
+   * exist when the job is stored. An attempt that finds it gone fails without
+   * another, and sends nothing. What a callee repeats of a value is masked in
+   * what is kept of its answer.
+   *
+   * @generated from field: map<string, string> secret_metadata = 5;
+   */
+  secretMetadata: { [key: string]: string };
 };
 
 /**

@@ -230,12 +230,17 @@ export function compileTimetable(
   spreadSeed: number,
   path = 'job',
 ): Timetable {
-  return new Timetable(
-    schedules.map(
-      (schedule, i) =>
-        new FireSource(schedule, spreadSeed, `${path === '' ? '' : `${path}.`}schedules[${i}]`),
-    ),
-  );
+  return new Timetable(schedules.map((schedule, i) => compileSchedule(schedule, i, spreadSeed, path)));
+}
+
+/** Compiles the schedule at a place, as a part of a timetable. */
+export function compileSchedule(
+  schedule: Schedule,
+  place: number,
+  spreadSeed: number,
+  path: string,
+): FireSource {
+  return new FireSource(schedule, spreadSeed, `${path === '' ? '' : `${path}.`}schedules[${place}]`);
 }
 
 function clockText(note: ClockNote): string {

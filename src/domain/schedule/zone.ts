@@ -3,11 +3,15 @@
  *
  * The offsets come from the runtime's own zone data (Intl). Asking it is slow,
  * so a zone's changes are found once for each page of 400 days that a search
- * touches: the offset is sampled every day, and where two samples differ the
+ * touches: the offset is sampled every few days, and where two samples differ the
  * change is narrowed down to the second. A search then works on integers only.
  *
- * Two changes within a day that cancel each other would be missed; no zone has
- * had any since 1970.
+ * Two changes between two samples that cancel each other would be missed. How far
+ * samples may be apart was looked up in the data of all zones (2026b): since 1970
+ * no two changes are nearer to each other than 7 days (Hebron, as foreseen for
+ * 2040), and from 2087 on, when Ramadan is foreseen no further, than 100 days. A
+ * page costs 0.5 ms, and 0.2 ms from then on, in place of 1.4 ms: a search that
+ * nobody has made before may touch forty of them.
  */
 import { spellZone } from './zone-names.ts';
 
@@ -28,6 +32,13 @@ const dayMs = 86_400_000;
 
 /** How much time is looked at as a whole. */
 const pageMs = 400 * dayMs;
+
+/** How far samples are apart: before 1970, where zones did what they wanted, from then on, and behind all that is not a rule. */
+const sampleSteps = [
+  { untilMs: 0, stepMs: dayMs },
+  { untilMs: Date.UTC(2090, 0, 1), stepMs: 3 * dayMs },
+  { untilMs: Number.POSITIVE_INFINITY, stepMs: 25 * dayMs },
+];
 
 /** The pages until the year 2200, and how many others are kept; requests can carry instants until the year 9999. */
 const usualPages = Math.ceil(Date.UTC(2200, 0, 1) / pageMs);
@@ -105,8 +116,9 @@ export class Zone {
     const startMs = page * pageMs;
     const endMs = startMs + pageMs;
     const starts = [{ atMs: startMs, offsetMs: this.#sample(startMs) }];
-    for (let beforeMs = startMs; beforeMs < endMs; beforeMs += dayMs) {
-      const afterMs = beforeMs + dayMs;
+    const { stepMs } = sampleSteps.find(({ untilMs }) => startMs < untilMs)!;
+    for (let beforeMs = startMs; beforeMs < endMs; beforeMs += stepMs) {
+      const afterMs = Math.min(beforeMs + stepMs, endMs);
       const offsetMs = this.#sample(afterMs);
       const before = starts.at(-1)!.offsetMs;
       if (offsetMs === before) continue;

@@ -19,17 +19,17 @@ import type { Store } from '../../store/store.ts';
 import type { Caller } from '../operations.ts';
 import { executionNotFound, jobNotFound, namespaceNotFound, permissionDenied } from '../refusals.ts';
 
-/** So many jobs and executions are remembered, the oldest forgotten first. */
-const maxRemembered = 100_000;
-
 export class Tenancy {
   readonly #store: Pick<Store, 'db' | 'tenancy' | 'namespaces'>;
+  readonly #maxRemembered: number;
   readonly #jobs = new Map<number, string>();
   readonly #executions = new Map<number, string>();
   readonly #namespaces = new Set<string>();
 
-  constructor(store: Pick<Store, 'db' | 'tenancy' | 'namespaces'>) {
+  /** So many jobs, executions and namespaces are remembered, the oldest of each forgotten first. */
+  constructor(store: Pick<Store, 'db' | 'tenancy' | 'namespaces'>, maxRemembered = 100_000) {
     this.#store = store;
+    this.#maxRemembered = maxRemembered;
   }
 
   /** Refuses a job that the caller may not do this to; where it is not in sight, as one that does not exist. */
@@ -51,6 +51,7 @@ export class Tenancy {
     if (this.#namespaces.has(namespace)) return;
     if (!(await this.#store.namespaces.find(this.#store.db, namespace))) throw namespaceNotFound(namespace);
     this.#namespaces.add(namespace);
+    forgetOldest(this.#namespaces, this.#maxRemembered);
   }
 
   /** Whether the caller may do this in the namespace of a backfill, which exists. */
@@ -65,7 +66,7 @@ export class Tenancy {
   /** The namespaces of jobs in their order; undefined for one whose id names none. */
   async namespacesOfJobs(refs: readonly JobRef[], caller: Caller): Promise<readonly (string | undefined)[]> {
     const ids = refs.flatMap((ref) => ('id' in ref ? [ref.id] : []));
-    const found = await remembered(this.#jobs, ids, caller, (missing) =>
+    const found = await this.#remembered(this.#jobs, ids, caller, (missing) =>
       this.#store.tenancy.ofJobs(this.#store.db, missing),
     );
     return refs.map((ref) => ('id' in ref ? found.get(ref.id) : ref.key.namespace));
@@ -75,9 +76,32 @@ export class Tenancy {
     executionIds: readonly number[],
     caller: Caller,
   ): Promise<ReadonlyMap<number, string>> {
-    return remembered(this.#executions, executionIds, caller, (missing) =>
+    return this.#remembered(this.#executions, executionIds, caller, (missing) =>
       this.#store.tenancy.ofExecutions(this.#store.db, missing),
     );
+  }
+
+  /** Looks things up, what is remembered only where the caller sees it, and remembers what was found. */
+  async #remembered(
+    known: Map<number, string>,
+    ids: readonly number[],
+    { access }: Caller,
+    look: (ids: readonly number[]) => Promise<ReadonlyMap<number, string>>,
+  ): Promise<ReadonlyMap<number, string>> {
+    const found = new Map<number, string>();
+    const missing: number[] = [];
+    for (const id of ids) {
+      const namespace = known.get(id);
+      if (namespace !== undefined && access.sees(namespace)) found.set(id, namespace);
+      else missing.push(id);
+    }
+    if (missing.length === 0) return found;
+    for (const [id, namespace] of await look(missing)) {
+      found.set(id, namespace);
+      known.set(id, namespace);
+    }
+    forgetOldest(known, this.#maxRemembered);
+    return found;
   }
 }
 
@@ -86,14 +110,15 @@ export const mayEverywhere = ({ access, permission }: Caller): boolean => access
 
 /** Refuses what the caller may not do in a namespace; where it holds no role there, by `missing`. */
 export function admit(caller: Caller, namespace: string | undefined, missing: () => DomainError): void {
-  if (namespace === undefined) throw missing();
-  if (!caller.access.sees(namespace)) throw hiddenAs(missing());
+  const isMissing = namespace === undefined;
+  // The same work in both cases: what an error costs to make can be told by who calls often enough.
+  if (isMissing || !caller.access.sees(namespace)) throw outOfSight(missing(), !isMissing);
   if (!caller.access.allows(caller.permission, namespace)) throw permissionDenied(caller, namespace);
 }
 
 /** The refusal of something that is missing, for something that is out of sight: the same for the caller, not for the audit. */
-const hiddenAs = ({ reason, message, details }: DomainError): DomainError =>
-  new DomainError(reason, message, { ...details, deniedAccess: true });
+const outOfSight = ({ reason, message, details }: DomainError, deniedAccess: boolean): DomainError =>
+  new DomainError(reason, message, { ...details, deniedAccess });
 
 /** Narrows a filter or a selector to the namespaces in which the caller may do this. */
 export function narrow<Choice extends { readonly namespace?: string; readonly within?: readonly string[] }>(
@@ -108,28 +133,9 @@ export function narrow<Choice extends { readonly namespace?: string; readonly wi
   return { ...choice, within };
 }
 
-/** Looks things up, what is remembered only where the caller sees it, and remembers what was found. */
-async function remembered(
-  known: Map<number, string>,
-  ids: readonly number[],
-  { access }: Caller,
-  look: (ids: readonly number[]) => Promise<ReadonlyMap<number, string>>,
-): Promise<ReadonlyMap<number, string>> {
-  const found = new Map<number, string>();
-  const missing: number[] = [];
-  for (const id of ids) {
-    const namespace = known.get(id);
-    if (namespace !== undefined && access.sees(namespace)) found.set(id, namespace);
-    else missing.push(id);
-  }
-  if (missing.length === 0) return found;
-  for (const [id, namespace] of await look(missing)) {
-    found.set(id, namespace);
-    known.set(id, namespace);
-  }
+function forgetOldest<Key>(known: Map<Key, unknown> | Set<Key>, max: number): void {
   for (const oldest of known.keys()) {
-    if (known.size <= maxRemembered) break;
+    if (known.size <= max) return;
     known.delete(oldest);
   }
-  return found;
 }

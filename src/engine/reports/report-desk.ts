@@ -29,6 +29,9 @@
  *   memory as long as it has the attempt, so they wait for a moment and are
  *   refused then. Lines meet the end: they are stored before it or not at all.
  *
+ * What a callee reports is masked as what it answers: a line may repeat what
+ * the attempt was delivered with.
+ *
  * Complete and Heartbeat cost a share of two statements each, whatever their
  * number: what arrives while a batch is under way makes up the next one.
  */
@@ -40,9 +43,11 @@ import type { AttemptEnd, EndedAttempt } from '../../store/attempt-store.ts';
 import type { Notifier } from '../../store/notifier.ts';
 import type { RecordedEnd, ReportedExecution } from '../../store/report-store.ts';
 import type { Store } from '../../store/store.ts';
-import type { JobCache } from '../job-cache.ts';
+import type { CachedJob, JobCache } from '../job-cache.ts';
 import type { JobContinuation } from '../job-continuation.ts';
 import { attemptEnded, attemptNotAccepted, logOffsetTooHigh, tokenRefused } from '../refusals.ts';
+import type { AnswerMask } from '../secrets/answer-mask.ts';
+import type { TargetMasks } from '../secrets/target-masks.ts';
 import { boundedText } from '../targets/http/callee-text.ts';
 import { LogAllowance, maxLogLineBytes } from '../targets/log-allowance.ts';
 import { type AttemptTokens, claimFromToken } from './attempt-tokens.ts';
@@ -52,6 +57,7 @@ export type ReportDeskOptions = {
   readonly store: Pick<Store, 'db' | 'transaction' | 'attempts' | 'reports'>;
   readonly jobs: Pick<JobCache, 'load'>;
   readonly tokens: Pick<AttemptTokens, 'isTrue'>;
+  readonly masks: Pick<TargetMasks, 'find'>;
   readonly continuation: Pick<JobContinuation, 'look'>;
   readonly notifier: Pick<Notifier, 'notify'>;
   readonly clock: Clock;
@@ -99,10 +105,12 @@ export class ReportDesk implements AttemptOperations {
     const shown = await this.#showAccepted(token);
     const { executionId, attempt, namespace } = shown;
     const now = clock.now();
+    const mask = await this.#maskOf(shown, await this.#jobOf(shown), token);
     const bounded = lines.map((line) => ({
       ...line,
       at: line.at ?? now,
-      message: boundedText(line.message, maxLogLineBytes),
+      message: boundedText(mask.text(line.message), maxLogLineBytes),
+      ...(line.data && { data: mask.json(line.data) }),
     }));
     const receipt = await store.transaction(async (tx): Promise<LogReceipt> => {
       const locked = await store.reports.lock(tx, executionId, attempt);
@@ -133,12 +141,13 @@ export class ReportDesk implements AttemptOperations {
   }
 
   async complete(report: EndReport): Promise<{ readonly alreadyEnded: boolean }> {
-    const { store, jobs, notifier, continuation } = this.#options;
+    const { store, notifier, continuation } = this.#options;
     const shown = await this.#show(report.token);
-    const { executionId, attempt, jobId, generation } = shown;
+    const { executionId, attempt } = shown;
     if (shown.underWay?.attempt === attempt) {
-      const job = (await jobs.load(store.db, [{ jobId, generation }])).get(jobId);
-      const end = endFromReport(report, shown, shown.underWay.isCancelRequested);
+      const job = await this.#jobOf(shown);
+      const mask = await this.#maskOf(shown, job, report.token);
+      const end = endFromReport(maskedReport(report, mask), shown, shown.underWay.isCancelRequested);
       const retryAfterMs =
         job && retryWaitMs(job.definition.retry, attempt, { ...report, ...end }, this.#options.random);
       const ended = await this.#ends.add({ ...end, retryAfterMs });
@@ -153,6 +162,16 @@ export class ReportDesk implements AttemptOperations {
     const recorded = await store.reports.findEnd(store.db, executionId, attempt);
     if (!recorded || !isSameEnd(report, recorded)) throw attemptEnded(executionId, attempt);
     return { alreadyEnded: true };
+  }
+
+  /** The job of an attempt, which is cached as a rule; undefined where its row is gone. */
+  async #jobOf({ jobId, generation }: Shown): Promise<CachedJob | undefined> {
+    const { store, jobs } = this.#options;
+    return (await jobs.load(store.db, [{ jobId, generation }])).get(jobId);
+  }
+
+  #maskOf({ namespace }: Shown, job: CachedJob | undefined, token: string): Promise<AnswerMask> {
+    return this.#options.masks.find(job?.definition.target, namespace, token);
   }
 
   /** The attempt that a token is of; refuses what is no token. */
@@ -220,6 +239,12 @@ function underWayOf({ executionId, attempt, underWay }: Shown): NonNullable<Show
 /** What a line costs of the allowance, besides being one. */
 const bytesOf = ({ message, data }: LogLine): number =>
   Buffer.byteLength(message) + (data === undefined ? 0 : Buffer.byteLength(JSON.stringify(data)));
+
+const maskedReport = (report: EndReport, mask: AnswerMask): EndReport => ({
+  ...report,
+  message: mask.text(report.message),
+  ...(report.result && { result: mask.json(report.result) }),
+});
 
 function endFromReport(
   { state, message, result, retryable }: EndReport,

@@ -5,6 +5,7 @@ import {
   type SecretKind,
   secretBytesFromText,
   secretBytesToText,
+  secretHeaderText,
   secretLimits,
 } from '../../domain/secret.ts';
 import type { Clock } from '../../platform/clock.ts';
@@ -29,7 +30,7 @@ type Kept = {
   readonly kind: SecretKind;
   readonly value: Buffer;
   readonly expiresAt?: Date;
-  /** How long the value before goes on signing. */
+  /** How long the value before goes on signing, in milliseconds. */
   readonly keepPreviousMs: number;
   /** The value in words, where it was drawn here. */
   readonly drawn?: string;
@@ -92,9 +93,13 @@ export class SecretDesk implements SecretOperations {
         drawn: given === undefined ? secretBytesToText(value) : undefined,
       };
     }
-    if (given === undefined) throw invalidField('value', 'must be set; a certificate is not generated');
+    const what = kind === 'TEXT' ? 'a text' : 'a certificate';
+    if (given === undefined) throw invalidField('value', `must be set; ${what} is not generated`);
     if (keepPreviousMs !== undefined) {
-      throw invalidField('keep_previous', 'is for secrets that sign; of a certificate none is kept');
+      throw invalidField('keep_previous', `is for secrets that sign; of ${what} none is kept`);
+    }
+    if (kind === 'TEXT') {
+      return { kind, value: Buffer.from(secretHeaderText(given, 'value'), 'latin1'), keepPreviousMs: 0 };
     }
     const certificate = certificateFromText(given, this.#options.clock.now(), 'value');
     return { kind, value: certificate.toBytes(), expiresAt: certificate.expiresAt, keepPreviousMs: 0 };

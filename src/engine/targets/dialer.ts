@@ -48,11 +48,9 @@ type Found = readonly { readonly address: string; readonly family: number }[];
 /** Opens the connections of gRPC and socket targets: the one place where their sockets come from. */
 export class Dialer {
   readonly #options: DialerOptions;
-  readonly #lookup: LookupFunction;
 
   constructor(options: DialerOptions) {
     this.#options = options;
-    this.#lookup = judgedLookup(options.egress, options.lookup);
   }
 
   /**
@@ -61,7 +59,7 @@ export class Dialer {
    * the signal; nothing is left of the socket then.
    */
   dial(place: Place, { timeoutMs, alpn, signal }: DialOptions): Promise<Socket> {
-    const { clock } = this.#options;
+    const { clock, egress, lookup } = this.#options;
     return new Promise((resolve, reject) => {
       let socket: Socket | undefined;
       let isOver = false;
@@ -96,7 +94,10 @@ export class Dialer {
       };
       signal.addEventListener('abort', onAbort);
       if (signal.aborted) onAbort();
-      else this.#lookup(place.host, { all: true }, onFound as Parameters<LookupFunction>[2]);
+      else {
+        const judged = judgedLookup(egress, place.port, lookup);
+        judged(place.host, { all: true }, onFound as Parameters<LookupFunction>[2]);
+      }
     });
   }
 

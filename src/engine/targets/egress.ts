@@ -34,22 +34,33 @@ const words: Readonly<Record<AddressClass, string>> = {
 export class EgressRefusal extends Error {
   readonly code = 'ERR_EGRESS_REFUSED';
 
-  constructor(host: string, address: string) {
-    super(
-      `${host} leads to ${words[addressClassFrom(address)]}, which may not be called; CARILLON_EGRESS_ALLOW opens it`,
-    );
+  constructor(host: string, why: string) {
+    super(`${host} leads to ${why}`);
     this.name = 'EgressRefusal';
   }
 }
 
-/** Why an address may not be called; undefined when it may. */
-export function refusalOf(egress: EgressPolicy, host: string, address = host): EgressRefusal | undefined {
-  return egress.allows(host, address) ? undefined : new EgressRefusal(host, address);
+/** Why an address and port may not be called; undefined when they may. */
+export function refusalOf(
+  egress: EgressPolicy,
+  { host, port, address = host }: { readonly host: string; readonly port: number; readonly address?: string },
+): EgressRefusal | undefined {
+  if (!egress.allows(host, address)) {
+    const what = words[addressClassFrom(address)];
+    return new EgressRefusal(host, `${what}, which may not be called; CARILLON_EGRESS_ALLOW opens it`);
+  }
+  // Only of what is open otherwise, so that it is no way to ask for ports.
+  if (!egress.isOwn(address, port)) return undefined;
+  return new EgressRefusal(host, 'a port of Carillon or its database, which may not be called');
 }
 
-/** A lookup that finds only addresses which may be called, and fails with an EgressRefusal when there are others only. */
+/**
+ * A lookup for connections to a port: it finds only addresses which may be called there, and fails with an
+ * EgressRefusal when there are others only.
+ */
 export function judgedLookup(
   egress: EgressPolicy,
+  port: number,
   lookup: LookupFunction = systemLookup as LookupFunction,
 ): LookupFunction {
   return (host, options, callback) => {
@@ -59,9 +70,10 @@ export function judgedLookup(
         return;
       }
       const found = typeof answer === 'string' ? [{ address: answer, family }] : answer;
-      const allowed = found.filter(({ address }) => egress.allows(host, address));
+      const refusals = found.map(({ address }) => refusalOf(egress, { host, port, address }));
+      const allowed = found.filter((_, i) => refusals[i] === undefined);
       const [first] = allowed;
-      if (!first) callback(found[0] ? new EgressRefusal(host, found[0].address) : notFound(), []);
+      if (!first) callback(refusals[0] ?? notFound(), []);
       else if (options.all) callback(null, allowed);
       else callback(null, first.address, first.family);
     });

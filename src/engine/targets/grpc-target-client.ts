@@ -1,13 +1,16 @@
 import type { GrpcTarget } from '../../domain/job.ts';
 import { type Clock, systemClock } from '../../platform/clock.ts';
+import { maskOf } from '../secrets/answer-mask.ts';
 import type { FindClientCertificate } from '../secrets/client-certificates.ts';
+import type { FindSecretText } from '../secrets/secret-texts.ts';
 import { AttemptsInFlight } from './attempts-in-flight.ts';
 import { anonymous, identityOf, noClientCertificates } from './client-identity.ts';
 import { Dialer, type DialerOptions } from './dialer.ts';
 import { GrpcConnections } from './grpc/grpc-connections.ts';
 import { GrpcExchange, type GrpcExchangeEnvironment } from './grpc/grpc-exchange.ts';
-import { type GrpcRequest, requestFromDelivery } from './grpc/run-request.ts';
+import { type GrpcRequest, requestFromDelivery, withSecretMetadata } from './grpc/run-request.ts';
 import { aborted, failureFromUnusableTarget } from './http/failure.ts';
+import { noSecretTexts, secretHeadersOf } from './secret-headers.ts';
 import type { Delivery, DeliveryContext, DeliveryResult, TargetClient } from './target.ts';
 
 export type GrpcTargetClientOptions = {
@@ -52,6 +55,8 @@ export type GrpcTargetClientOptions = {
   readonly ca?: DialerOptions['ca'];
   /** Finds the certificates that targets name. Default: none, and the attempts of such targets fail. */
   readonly findClientCertificate?: FindClientCertificate;
+  /** Finds the metadata that is secret. Default: none, and the attempts of targets with any fail. */
+  readonly findSecretText?: FindSecretText;
 };
 
 /**
@@ -65,11 +70,13 @@ export class GrpcTargetClient implements TargetClient<GrpcTarget> {
   readonly #attempts: AttemptsInFlight;
   readonly #userAgent: string;
   readonly #findClientCertificate: FindClientCertificate;
+  readonly #findSecretText: FindSecretText;
 
   constructor(options: GrpcTargetClientOptions) {
     const { clock = systemClock, egress, lookup, ca } = options;
     this.#userAgent = `carillon/${options.version}`;
     this.#findClientCertificate = options.findClientCertificate ?? noClientCertificates;
+    this.#findSecretText = options.findSecretText ?? noSecretTexts;
     this.#attempts = new AttemptsInFlight(clock, options.closeGraceMs ?? 1_000);
     this.#environment = {
       clock,
@@ -99,13 +106,22 @@ export class GrpcTargetClient implements TargetClient<GrpcTarget> {
       return failureFromUnusableTarget(error);
     }
     return this.#attempts.run(context, async (signal) => {
-      const secret = target.tls?.clientCertificateSecretName;
+      const certificate = target.tls?.clientCertificateSecretName;
       const found =
-        secret === undefined ? anonymous : await identityOf(secret, delivery, this.#findClientCertificate);
+        certificate === undefined
+          ? anonymous
+          : await identityOf(certificate, delivery, this.#findClientCertificate);
       if ('failure' in found) return found.failure;
+      const secret = await secretHeadersOf(target.secretMetadata, delivery, this.#findSecretText);
+      if ('failure' in secret) return secret.failure;
       if (signal.aborted) return aborted;
       const place = { ...request.place, identity: found.identity };
-      return new GrpcExchange(this.#environment, { ...request, place }, context, signal).run();
+      const whole = withSecretMetadata({ ...request, place }, secret.texts);
+      const mask = maskOf(
+        delivery.attemptToken,
+        secret.texts.flatMap(([, text]) => text.forms),
+      );
+      return new GrpcExchange(this.#environment, whole, context, signal, mask).run();
     });
   }
 

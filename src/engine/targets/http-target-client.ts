@@ -1,13 +1,16 @@
 import type { HttpTarget } from '../../domain/job.ts';
 import { type Clock, systemClock } from '../../platform/clock.ts';
+import { formsOfKey, maskOf } from '../secrets/answer-mask.ts';
+import type { FindSecretText } from '../secrets/secret-texts.ts';
 import type { FindSigningKeys } from '../secrets/signing-keys.ts';
 import { type ConnectOptions, createConnector } from './http/connection.ts';
 import { Connections } from './http/connections.ts';
 import { Exchange, type ExchangeEnvironment } from './http/exchange.ts';
-import { aborted, failed, failureFromUnusableTarget } from './http/failure.ts';
+import { aborted, failureFromUnusableTarget } from './http/failure.ts';
 import { type HttpRequest, requestFromDelivery } from './http/http-request.ts';
-import { failureFromMissingKeys, signatureHeaders } from './http/signature.ts';
+import { signatureHeaders, signingKeysOf } from './http/signature.ts';
 import { maxLogLineBytes } from './log-allowance.ts';
+import { noSecretTexts, secretHeadersOf } from './secret-headers.ts';
 import type { Delivery, DeliveryContext, DeliveryResult, TargetClient } from './target.ts';
 
 export type HttpTargetClientOptions = {
@@ -66,6 +69,8 @@ export type HttpTargetClientOptions = {
   readonly ca?: ConnectOptions['ca'];
   /** Finds what targets with a signing secret are signed with. Default: nothing, and their attempts fail. */
   readonly findSigningKeys?: FindSigningKeys;
+  /** Finds the headers that are secrets. Default: none, and the attempts of targets with any fail. */
+  readonly findSecretText?: FindSecretText;
 };
 
 /** A callee's Keep-Alive header cannot hold an idle connection longer than this. */
@@ -89,6 +94,7 @@ export class HttpTargetClient implements TargetClient<HttpTarget> {
   readonly #userAgent: string;
   readonly #closeGraceMs: number;
   readonly #findSigningKeys: FindSigningKeys;
+  readonly #findSecretText: FindSecretText;
   #closing: Promise<void> | undefined;
 
   constructor(options: HttpTargetClientOptions) {
@@ -96,6 +102,7 @@ export class HttpTargetClient implements TargetClient<HttpTarget> {
     this.#userAgent = `carillon/${options.version}`;
     this.#closeGraceMs = options.closeGraceMs ?? 1_000;
     this.#findSigningKeys = options.findSigningKeys ?? (async () => ({ missing: 'secret' }));
+    this.#findSecretText = options.findSecretText ?? noSecretTexts;
     this.#environment = {
       clock: options.clock ?? systemClock,
       maxHeaders: options.maxHeaders ?? 256,
@@ -131,30 +138,42 @@ export class HttpTargetClient implements TargetClient<HttpTarget> {
     } catch (error) {
       return Promise.resolve(failureFromUnusableTarget(error));
     }
-    if (target.signingSecretName === undefined) {
-      return new Exchange(this.#environment, target, request, context).run();
+    if (target.signingSecretName === undefined && target.secretHeaders === undefined) {
+      const mask = maskOf(delivery.attemptToken);
+      return new Exchange(this.#environment, target, request, context, mask).run();
     }
-    return this.#deliverSigned(target, target.signingSecretName, request, delivery, context);
+    return this.#deliverWithSecrets(target, request, delivery, context);
   }
 
-  async #deliverSigned(
+  async #deliverWithSecrets(
     target: HttpTarget,
-    name: string,
     request: HttpRequest,
-    { jobKey, executionId }: Delivery,
+    delivery: Delivery,
     context: DeliveryContext,
   ): Promise<DeliveryResult> {
     const { clock } = this.#environment;
     const found = await orUndefinedAt(
       context.signal,
-      this.#findSigningKeys({ namespace: jobKey.namespace, name }).catch(() => 'unknown' as const),
+      Promise.all([
+        signingKeysOf(target.signingSecretName, delivery, this.#findSigningKeys),
+        secretHeadersOf(target.secretHeaders, delivery, this.#findSecretText),
+      ]),
     );
     if (found === undefined) return aborted;
-    if (found === 'unknown') return failed('the signing secret could not be read from the database', true);
-    if ('missing' in found) return failureFromMissingKeys(name, found.missing);
-    const signing = { keys: found.keys, id: String(executionId), at: clock.now() };
-    request.headers.push(...signatureHeaders(signing, request.body));
-    return new Exchange(this.#environment, target, request, context).run();
+    const [signing, secret] = found;
+    if ('failure' in signing) return signing.failure;
+    if ('failure' in secret) return secret.failure;
+    for (const [name, text] of secret.texts) request.headers.push(name, text.value);
+    if (signing.keys.length > 0) {
+      const { keys } = signing;
+      const id = String(delivery.executionId);
+      request.headers.push(...signatureHeaders({ keys, id, at: clock.now() }, request.body));
+    }
+    const mask = maskOf(delivery.attemptToken, [
+      ...secret.texts.flatMap(([, text]) => text.forms),
+      ...signing.keys.flatMap(formsOfKey),
+    ]);
+    return new Exchange(this.#environment, target, request, context, mask).run();
   }
 
   /** Refuses new attempts, waits the grace for those in flight, then cuts them off; resolves when all sockets are closed. */

@@ -3,6 +3,7 @@ import { invalidField } from '../../domain/errors.ts';
 import type { SocketTarget } from '../../domain/job.ts';
 import { validateSocketTarget } from '../../domain/socket-target.ts';
 import { type Clock, systemClock } from '../../platform/clock.ts';
+import { type AnswerMask, maskOf } from '../secrets/answer-mask.ts';
 import type { FindClientCertificate } from '../secrets/client-certificates.ts';
 import { AttemptsInFlight } from './attempts-in-flight.ts';
 import { anonymous, identityOf, noClientCertificates } from './client-identity.ts';
@@ -99,7 +100,7 @@ export class SocketTargetClient implements TargetClient<SocketTarget> {
     try {
       if (signal.aborted) return aborted;
       socket.write(`${bodyFromDelivery(delivery, delivery.fireAt.toISOString())}\n`);
-      return await this.#read(socket, target, context, signal);
+      return await this.#read(socket, target, context, signal, maskOf(delivery.attemptToken));
     } finally {
       signal.removeEventListener('abort', onAbort);
       socket.destroy();
@@ -111,8 +112,10 @@ export class SocketTargetClient implements TargetClient<SocketTarget> {
     { idleTimeoutMs }: SocketTarget,
     context: DeliveryContext,
     signal: AbortSignal,
+    mask: AnswerMask,
   ): Promise<DeliveryResult> {
-    const answer = new SocketAnswer({ maxLineBytes: this.#maxLineBytes, maxLogBytes: context.maxLogBytes });
+    const { maxLogBytes } = context;
+    const answer = new SocketAnswer({ maxLineBytes: this.#maxLineBytes, maxLogBytes, mask });
     const chunks = socket[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
     for (;;) {
       // Only while it is listened to: the time that lines take to be stored is not the callee's.

@@ -198,6 +198,7 @@ export const workerStates = enumTable<WorkerState, WorkerStateMessage>({
 export const secretKinds = enumTable<SecretKind, SecretKindMessage>({
   SIGNING: SecretKindMessage.SIGNING,
   CLIENT_CERTIFICATE: SecretKindMessage.CLIENT_CERTIFICATE,
+  TEXT: SecretKindMessage.TEXT,
 });
 
 /** What a call needs its caller to be allowed. */

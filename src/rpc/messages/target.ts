@@ -44,7 +44,7 @@ export function placementFromMessage(placement: pb.Placement | undefined): Place
 
 function httpTargetFromMessage(target: pb.HttpTarget): HttpTarget {
   const { url, method, headers, body, successCodes, timeout, signingSecretName, template } = target;
-  const { heartbeatTimeout } = target;
+  const { heartbeatTimeout, secretHeaders } = target;
   return {
     kind: 'http',
     url,
@@ -57,18 +57,26 @@ function httpTargetFromMessage(target: pb.HttpTarget): HttpTarget {
     signingSecretName: signingSecretName === '' ? undefined : signingSecretName,
     template: template || undefined,
     heartbeatTimeoutMs: msOrDefault(heartbeatTimeout, undefined),
+    secretHeaders: undefinedIfEmpty(secretHeaders),
   };
 }
 
-function grpcTargetFromMessage({ address, tls, metadata, method }: pb.GrpcTarget, path: string): GrpcTarget {
+function grpcTargetFromMessage(target: pb.GrpcTarget, path: string): GrpcTarget {
+  const { address, tls, metadata, method, secretMetadata } = target;
   return {
     kind: 'grpc',
     address,
     tls: tlsFromMessage(tls, `${path}.tls`),
     metadata,
     method: method === '' ? defaultGrpcMethod : method,
+    secretMetadata: undefinedIfEmpty(secretMetadata),
   };
 }
+
+/** So that a target which names none is stored as before there were any. */
+const undefinedIfEmpty = (
+  map: Readonly<Record<string, string>>,
+): Readonly<Record<string, string>> | undefined => (Object.keys(map).length === 0 ? undefined : map);
 
 function socketTargetFromMessage(target: pb.SocketTarget, path: string): SocketTarget {
   const { host, port, tls, connectTimeout, idleTimeout, heartbeatTimeout } = target;
@@ -130,11 +138,20 @@ function httpTargetToMessage(target: HttpTarget): pb.HttpTarget {
     signingSecretName: target.signingSecretName ?? '',
     template: target.template ?? false,
     heartbeatTimeout: optionalDuration(target.heartbeatTimeoutMs),
+    secretHeaders: target.secretHeaders ?? {},
   };
 }
 
-function grpcTargetToMessage({ address, tls, metadata, method }: GrpcTarget): pb.GrpcTarget {
-  return { $typeName: 'carillon.v1.GrpcTarget', address, tls: tlsToMessage(tls), metadata, method };
+function grpcTargetToMessage(target: GrpcTarget): pb.GrpcTarget {
+  const { address, tls, metadata, method, secretMetadata = {} } = target;
+  return {
+    $typeName: 'carillon.v1.GrpcTarget',
+    address,
+    tls: tlsToMessage(tls),
+    metadata,
+    method,
+    secretMetadata,
+  };
 }
 
 function socketTargetToMessage(target: SocketTarget): pb.SocketTarget {

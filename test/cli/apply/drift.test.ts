@@ -28,6 +28,7 @@ beforeAll(async () => {
     calendar: { name: 'holidays', dates: ['2099-12-25'] },
   });
   await client.admin.putSecret({ name: 'hook' });
+  await client.admin.putSecret({ name: 'crm', kind: SecretKind.TEXT, value: 'Bearer x' });
   await client.admin.putSecret({ name: 'cert', kind: SecretKind.CLIENT_CERTIFICATE, value: firstBundle });
 });
 afterAll(() => client?.close());
@@ -101,6 +102,7 @@ const full = {
       success_codes: [204, 200],
       timeout: '1.5s',
       signing_secret_name: 'hook',
+      secret_headers: { Authorization: 'crm', 'X-Key': 'crm' },
       template: true,
       heartbeat_timeout: '2m',
     },
@@ -124,7 +126,13 @@ const full = {
 } as const;
 
 const targets = {
-  grpc: { address: 'callee.example:50051', tls, metadata: { 'x-a': 'b' }, method: 'acme.Jobs/Run' },
+  grpc: {
+    address: 'callee.example:50051',
+    tls,
+    metadata: { 'x-a': 'b' },
+    method: 'acme.Jobs/Run',
+    secret_metadata: { 'x-key': 'crm' },
+  },
   socket: {
     host: '::1',
     port: 9,

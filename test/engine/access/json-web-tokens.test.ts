@@ -230,13 +230,19 @@ describe('keys behind a URL', () => {
     });
   }
 
-  it('are fetched once for 500 tokens with key ids that nobody has', async () => {
+  it('are fetched once for 5,000 tokens with key ids that nobody has', async () => {
     const tokens = await serveKeys();
-    const texts = await Promise.all(
-      Array.from({ length: 500 }, (_, i) => sign(claims(), { kid: `random ${i}` })),
-    );
+    // The key is looked for before the signature is, so that one signature does for all.
+    const [, payload, signature] = (await sign(claims())).split('.');
+    const texts = Array.from({ length: 5_000 }, (_, i) => {
+      const header = { alg: 'ES256', kid: `random ${i}`, typ: 'at+jwt' };
+      return `${Buffer.from(JSON.stringify(header)).toString('base64url')}.${payload}.${signature}`;
+    });
     const found = await Promise.all(texts.map((text) => tokens.find(text)));
     expect(found.every((principal) => principal === undefined)).toBe(true);
+    expect(fetches).toBe(1);
+    // Nor one after the other, as calls come.
+    for (const text of texts.slice(0, 100)) expect(await tokens.find(text)).toBeUndefined();
     expect(fetches).toBe(1);
     expect(await tokens.find(await sign(claims()))).toBeDefined();
     expect(fetches).toBe(1);

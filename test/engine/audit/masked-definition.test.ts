@@ -50,6 +50,7 @@ describe('a target', () => {
         body: 'secret',
         successCodes: [200],
         signingSecretName: 'hook',
+        secretHeaders: { 'X-Key': 'crm' },
       },
       {
         kind: 'http',
@@ -59,6 +60,7 @@ describe('a target', () => {
         body: '6 characters',
         successCodes: [200],
         signingSecretName: 'hook',
+        secretHeaders: { 'X-Key': 'crm' },
       },
     ],
     [

@@ -1,6 +1,8 @@
 /** The lines that callees report, and their signs of life. */
 
+import { createSecretKey } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
+import { SecretText } from '../../../src/engine/secrets/secret-texts.ts';
 import { usedUpBytes } from '../../../src/engine/targets/log-allowance.ts';
 import type { ManualClock } from '../../platform/manual-clock.ts';
 import { awaitThat } from '../../support/await-that.ts';
@@ -63,6 +65,47 @@ describe('lines that a callee reports', () => {
     );
     expect(fed).toEqual({ execution_id: [executionId], event: [0], first_seq: [2], last_seq: [3] });
     await desk.complete(endReport(attempt));
+  });
+
+  it('have what the attempt was delivered with masked: its token, and the secrets of its target', async () => {
+    const key = createSecretKey(Buffer.alloc(32, 1));
+    const { desk } = attempts.parts({
+      findSigningKeys: async () => ({ keys: [key] }),
+      findSecretText: async () => ({ text: new SecretText('Bearer marked-token') }),
+    });
+    const attempt = await attempts.begin({
+      target: {
+        ...{ kind: 'http', url: 'http://127.0.0.1:9/', method: 'POST', headers: {}, successCodes: [] },
+        ...{ signingSecretName: 'hook', secretHeaders: { Authorization: 'crm', 'X-Key': 'crm' } },
+      },
+    });
+    await attempts.handOver(attempt);
+    const { token } = attempt;
+    const told = `Bearer marked-token ${key.export().toString('base64')} ${token}`;
+    const long = `${'x'.repeat(65_530)}marked-token`;
+    const lines = [{ level: 'INFO' as const, message: told, data: { [token]: told } }, ...linesOf(long)];
+    await desk.appendLogs({ token, lines });
+    const stored = await attempts.rows<{ message: string; data: unknown }>(
+      `select message, data from carillon.log_entry where execution_id = ${attempt.executionId} order by seq`,
+    );
+    expect(stored).toEqual([
+      { message: '*** ***= ***', data: { '***': '*** ***= ***' } },
+      { message: `${'x'.repeat(65_530)}***`, data: null },
+    ]);
+    await desk.complete(endReport(attempt, { message: told, result: { told } }));
+    expect(await attempts.ledger(attempt)).toMatchObject({
+      message: '*** ***= ***',
+      result: { told: '*** ***= ***' },
+    });
+  });
+
+  it('have the token masked where the secrets of the target cannot be had', async () => {
+    const { desk } = attempts.parts({ findSigningKeys: async () => ({ missing: 'key' }) });
+    const attempt = await accepted();
+    await desk.appendLogs({ token: attempt.token, lines: linesOf(`got ${attempt.token}`) });
+    expect(await attempts.linesOf(attempt)).toMatchObject([{ message: 'got ***' }]);
+    await desk.complete(endReport(attempt, { state: 'FAILED', retryable: false, message: attempt.token }));
+    expect(await attempts.ledger(attempt)).toMatchObject({ message: '***' });
   });
 
   it('that come in many calls at once get every seq once (I17)', async () => {
@@ -169,6 +212,8 @@ describe('lines that a callee reports', () => {
     const attempt = await attempts.begin();
     const stored = desk.appendLogs({ token: attempt.token, lines: linesOf('early') });
     await passLooks(clock, 3);
+    // Else its look may still be under way, and find the attempt handed over.
+    await awaitThat('the call waits', () => clock.waiting > 0);
     await attempts.handOver(attempt);
     await passLooks(clock, 1);
     expect(await stored).toMatchObject({ stored: 1 });

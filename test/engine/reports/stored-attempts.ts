@@ -5,6 +5,9 @@ import { AttemptTokens } from '../../../src/engine/reports/attempt-tokens.ts';
 import { CalleeSweep } from '../../../src/engine/reports/callee-sweep.ts';
 import { ReportDesk } from '../../../src/engine/reports/report-desk.ts';
 import type { EndReport } from '../../../src/engine/reports/report-messages.ts';
+import type { FindSecretText } from '../../../src/engine/secrets/secret-texts.ts';
+import type { FindSigningKeys } from '../../../src/engine/secrets/signing-keys.ts';
+import { TargetMasks } from '../../../src/engine/secrets/target-masks.ts';
 import { silentLogger } from '../../../src/platform/logger.ts';
 import type { AttemptEnd } from '../../../src/store/attempt-store.ts';
 import type { HandOver } from '../../../src/store/report-store.ts';
@@ -63,7 +66,17 @@ export function useStoredAttempts() {
     },
 
     /** The parts, over a clock that the test drives, and what they told whom. */
-    parts({ maxLogBytes = 1_000_000, cancelGraceMs = 30_000 } = {}) {
+    parts({
+      maxLogBytes = 1_000_000,
+      cancelGraceMs = 30_000,
+      findSigningKeys = async () => ({ missing: 'secret' }),
+      findSecretText = async () => ({ missing: 'secret' }),
+    }: {
+      readonly maxLogBytes?: number;
+      readonly cancelGraceMs?: number;
+      readonly findSigningKeys?: FindSigningKeys;
+      readonly findSecretText?: FindSecretText;
+    } = {}) {
       const { store } = stored;
       const { jobs, topics } = stored.engine();
       const clock = new ManualClock();
@@ -72,7 +85,8 @@ export function useStoredAttempts() {
       const continuation = { look: (ids: Iterable<number>) => void finished.push(...ids) };
       const random = (): number => 0;
       const common = { store, jobs, continuation, notifier, random };
-      const desk = new ReportDesk({ ...common, tokens, clock, maxLogBytes: () => maxLogBytes });
+      const masks = new TargetMasks({ findSigningKeys, findSecretText });
+      const desk = new ReportDesk({ ...common, tokens, masks, clock, maxLogBytes: () => maxLogBytes });
       const sweep = new CalleeSweep({ ...common, logger: silentLogger, cancelGraceMs });
       return {
         desk,

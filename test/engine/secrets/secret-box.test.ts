@@ -22,6 +22,15 @@ it('seals under the first key and opens under every one', () => {
   expect(new SecretBox([key]).open(name, again)).toBeUndefined();
 });
 
+it('tells its keys apart by ids that tell nothing of them, and which one a value is under', () => {
+  const box = new SecretBox([newKey, key]);
+  expect(box.keyIds).toEqual([expect.stringMatching(/^[0-9a-f]{16}$/), ...new SecretBox([key]).keyIds]);
+  expect(new Set(box.keyIds).size).toBe(2);
+  expect(box.find(name, new SecretBox([key]).seal(name, value))).toEqual({ value, key: 1 });
+  expect(box.find(name, box.seal(name, value))).toEqual({ value, key: 0 });
+  expect(box.find(name, new SecretBox([otherKey]).seal(name, value))).toBeUndefined();
+});
+
 it.each<[string, (sealed: Buffer) => Buffer | undefined]>([
   ['under another key', (sealed) => new SecretBox([otherKey]).open(name, sealed)],
   ['without a key', (sealed) => new SecretBox([]).open(name, sealed)],

@@ -2,7 +2,7 @@ import type { LookupFunction } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import type { DeliveryResult } from '../../../src/engine/targets/target.ts';
 import type { EgressPolicy } from '../../../src/platform/egress-policy.ts';
-import { egressTo } from '../../support/egress.ts';
+import { egressOfListener, egressTo } from '../../support/egress.ts';
 import * as grpc from './grpc/attempt.ts';
 import { startGrpcCallee } from './grpc/callee.ts';
 import * as http from './http/attempt.ts';
@@ -140,6 +140,50 @@ describe.each(kindNames)('a %s target', (kind) => {
     const { lookup } = lookupOf(['127.0.0.1']);
     await deliver(host, callee.port, { egress: egressTo(...entries), lookup });
     expect(callee.accepted()).toBeGreaterThan(0);
+  });
+
+  it.each([
+    ['127.0.0.1', '127.0.0.1'],
+    ['[::ffff:127.0.0.1]', '::ffff:7f00:1'],
+    ['0.0.0.0', '0.0.0.0'],
+    ['callee.internal', 'callee.internal'],
+  ])('on %s and a port of Carillon itself is refused, whatever is open', async (host, plain) => {
+    const callee = await startRawCallee((connection) => connection.destroy());
+    const { lookup } = host === 'callee.internal' ? lookupOf(['127.0.0.1']) : { lookup: undefined };
+    const open = ['0.0.0.0/0', '::/0', '127.0.0.1', 'callee.internal'];
+    const { result } = await deliver(host, callee.port, {
+      egress: egressOfListener(callee.port, ...open),
+      ...(lookup && { lookup }),
+    });
+    const named = shown(host.replace(/[[\]]/g, ''), plain);
+    expect(result).toEqual({
+      outcome: 'FAILED',
+      reason: 'TARGET_ERROR',
+      message: `${named} leads to a port of Carillon or its database, which may not be called`,
+      retryable: false,
+    });
+    expect(callee.accepted()).toBe(0);
+    // The neighbouring port on the same address is like any other.
+    await deliver(host, callee.port, {
+      egress: egressOfListener(callee.port === 65_535 ? 1 : callee.port + 1, ...open),
+      ...(lookup && { lookup }),
+    });
+    expect(callee.accepted()).toBeGreaterThan(0);
+  });
+
+  it('on a name that leads to Carillon and elsewhere is called elsewhere', async () => {
+    const callee = await startRawCallee((connection) => connection.destroy());
+    const { lookup } = lookupOf(['127.0.0.1', '127.0.0.2']);
+    const egress = egressOfListener(callee.port, '127.0.0.0/8');
+    const { result } = await deliver('callee.internal', callee.port, { egress, lookup });
+    expect(result).toMatchObject({ message: 'connection refused', retryable: true });
+    expect(callee.accepted()).toBe(0);
+  });
+
+  it('on an address that is not open tells nothing of the ports there', async () => {
+    const callee = await startRawCallee(() => undefined);
+    const { result } = await deliver('127.0.0.1', callee.port, { egress: egressOfListener(callee.port) });
+    expect(result).toEqual(refused('127.0.0.1', 'a loopback address'));
   });
 
   it('whose name has no address fails as one that is not found', async () => {

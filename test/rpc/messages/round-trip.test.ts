@@ -83,6 +83,8 @@ const tls = optional(
   }),
 );
 
+const secrets = optional(fc.dictionary(name, name, { minKeys: 1, maxKeys: 3 }));
+
 const target: fc.Arbitrary<Target> = fc.oneof(
   fc.record({
     kind: fc.constant('http' as const),
@@ -95,8 +97,16 @@ const target: fc.Arbitrary<Target> = fc.oneof(
     signingSecretName: optional(name),
     template: fc.constantFrom(true, undefined),
     heartbeatTimeoutMs: optional(ms),
+    secretHeaders: secrets,
   }),
-  fc.record({ kind: fc.constant('grpc' as const), address: name, tls, metadata: labels, method: name }),
+  fc.record({
+    kind: fc.constant('grpc' as const),
+    address: name,
+    tls,
+    metadata: labels,
+    method: name,
+    secretMetadata: secrets,
+  }),
   fc.record({
     kind: fc.constant('socket' as const),
     host: name,

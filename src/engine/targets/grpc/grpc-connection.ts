@@ -1,4 +1,9 @@
-import { type ClientHttp2Session, type ClientHttp2Stream, connect } from 'node:http2';
+import {
+  type ClientHttp2Session,
+  type ClientHttp2Stream,
+  connect,
+  type OutgoingHttpHeaders,
+} from 'node:http2';
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import type { Clock } from '../../../platform/clock.ts';
@@ -65,7 +70,7 @@ export class GrpcConnection {
   }
 
   /** Begins a call; throws when the connection has been lost. */
-  request(headers: Readonly<Record<string, string>>): ClientHttp2Stream {
+  request(headers: OutgoingHttpHeaders): ClientHttp2Stream {
     if (!this.#session) throw errorWithCode('ECONNRESET');
     return this.#session.request(headers, { endStream: false });
   }

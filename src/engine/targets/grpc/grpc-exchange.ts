@@ -22,6 +22,7 @@
 import type { ClientHttp2Stream } from 'node:http2';
 import type { LogLine } from '../../../domain/execution.ts';
 import type { Clock } from '../../../platform/clock.ts';
+import type { AnswerMask } from '../../secrets/answer-mask.ts';
 import { aborted, failed, failureFromError } from '../http/failure.ts';
 import { LogAllowance, maxLogLineBytes } from '../log-allowance.ts';
 import type { DeliveryContext, DeliveryResult } from '../target.ts';
@@ -55,6 +56,7 @@ export class GrpcExchange {
   readonly #request: GrpcRequest;
   readonly #context: Context;
   readonly #signal: AbortSignal;
+  readonly #mask: AnswerMask;
   readonly #startedMs: number;
 
   constructor(
@@ -62,12 +64,14 @@ export class GrpcExchange {
     request: GrpcRequest,
     context: Context,
     signal: AbortSignal,
+    mask: AnswerMask,
   ) {
     this.#startedMs = environment.clock.monotonicMs();
     this.#environment = environment;
     this.#request = request;
     this.#context = context;
     this.#signal = signal;
+    this.#mask = mask;
   }
 
   /** Runs the exchange; call it once. At the signal it lets go of the connection. */
@@ -114,7 +118,7 @@ export class GrpcExchange {
         const wrong = call.headers && failureFromHeaders(call.headers);
         if (wrong) return wrong;
         if (!value) {
-          const end = await endOf(call, error);
+          const end = await endOf(call, error, this.#mask);
           if (end && error === undefined) call.letEnd(clock, endGraceMs);
           return this.#isTimeOver(call) ? this.#timeout() : end;
         }
@@ -148,7 +152,7 @@ export class GrpcExchange {
     const lines: LogLine[] = [];
     let end: DeliveryResult | undefined;
     for (const message of messages) {
-      const event = eventFromBytes(message, maxLogLineBytes);
+      const event = eventFromBytes(message, maxLogLineBytes, this.#mask);
       const line = event.line && allowance.admit(event.line, message.length);
       if (line) lines.push(line);
       end = event.end;
@@ -160,13 +164,13 @@ export class GrpcExchange {
 }
 
 /** The end of an answer that says nothing more; undefined when the callee has not looked at the call. */
-async function endOf(call: GrpcCall, error: unknown): Promise<DeliveryResult | undefined> {
-  const told = endFromTrailers(call.trailers ?? {});
+async function endOf(call: GrpcCall, error: unknown, mask: AnswerMask): Promise<DeliveryResult | undefined> {
+  const told = endFromTrailers(call.trailers ?? {}, mask);
   if (told) return told;
   if (error === undefined) {
     // The trailers may be told after the end of the data.
     await call.closed;
-    const end = endFromTrailers(call.trailers ?? {});
+    const end = endFromTrailers(call.trailers ?? {}, mask);
     if (end) return end;
   }
   if (call.wasRefused) return undefined;

@@ -9,6 +9,7 @@ import {
   TargetServiceRunResponseSchema,
 } from '../../../../gen/carillon/v1/target_service_pb.js';
 import type { LogLevel, LogLine } from '../../../domain/execution.ts';
+import type { AnswerMask } from '../../secrets/answer-mask.ts';
 import { boundedText, maxJsonDepth, storableJsonObject } from '../http/callee-text.ts';
 import { failed, failureFromCallee } from '../http/failure.ts';
 import type { DeliveryResult } from '../target.ts';
@@ -30,9 +31,9 @@ const levels: ReadonlyMap<LevelMessage, LogLevel> = new Map([
 
 /**
  * Reads a message of an answer, whose words are in target_service.proto. Total:
- * bytes that are no such message end the attempt.
+ * bytes that are no such message end the attempt. What the mask is for is in none.
  */
-export function eventFromBytes(bytes: Buffer, maxLineBytes: number): RunEvent {
+export function eventFromBytes(bytes: Buffer, maxLineBytes: number, mask: AnswerMask): RunEvent {
   // So that a callee that sends millions of them costs little.
   if (bytes.length === 0) return nothing;
   let message: TargetServiceRunResponse;
@@ -44,24 +45,29 @@ export function eventFromBytes(bytes: Buffer, maxLineBytes: number): RunEvent {
   const { case: kind, value } = message.event;
   switch (kind) {
     case 'log':
-      return { line: lineFromLog(value, bytes.length, maxLineBytes) };
+      return { line: lineFromLog(value, bytes.length, maxLineBytes, mask) };
     case 'progress':
-      return { line: lineFromProgress(value, maxLineBytes) };
+      return { line: lineFromProgress(value, maxLineBytes, mask) };
     case 'result':
-      return eventFromResult(value);
+      return eventFromResult(value, mask);
     default:
       return nothing;
   }
 }
 
-function lineFromLog({ level, message, data, time }: TargetLog, bytes: number, max: number): LogLine {
+function lineFromLog(
+  { level, message, data, time }: TargetLog,
+  bytes: number,
+  max: number,
+  mask: AnswerMask,
+): LogLine {
   const at = instantFrom(time);
   const kept = keptData(data, bytes - Buffer.byteLength(message), max);
   return {
     ...(at && { at }),
     level: levels.get(level) ?? 'INFO',
-    message: boundedText(message, max) + (kept.remark ?? ''),
-    ...(kept.data && { data: kept.data }),
+    message: boundedText(mask.text(message), max) + (kept.remark ?? ''),
+    ...(kept.data && { data: mask.json(kept.data) }),
   };
 }
 
@@ -74,13 +80,13 @@ function keptData(data: JsonObject | undefined, bytes: number, max: number) {
 
 const tooDeep = `deeper than ${maxJsonDepth} levels`;
 
-function lineFromProgress(progress: TargetProgress, max: number): LogLine {
+function lineFromProgress(progress: TargetProgress, max: number, mask: AnswerMask): LogLine {
   const fraction = Math.min(Math.max(progress.fraction || 0, 0), 1);
   const text = progress.text === '' ? `progress ${Math.round(fraction * 100)} %` : progress.text;
-  return { level: 'INFO', message: boundedText(text, max), data: { progress: fraction } };
+  return { level: 'INFO', message: boundedText(mask.text(text), max), data: { progress: fraction } };
 }
 
-function eventFromResult(value: TargetResult): RunEvent {
+function eventFromResult(value: TargetResult, mask: AnswerMask): RunEvent {
   const { state, message, result, retryable, retryAfter } = value;
   switch (state) {
     case ExecutionState.UNSPECIFIED:
@@ -88,11 +94,17 @@ function eventFromResult(value: TargetResult): RunEvent {
       const end: DeliveryResult = { outcome: 'SUCCEEDED', message: '', retryable: false };
       if (result === undefined) return { end };
       const storable = storableJsonObject(result);
-      if (storable) return { end: { ...end, result: storable } };
+      if (storable) return { end: { ...end, result: mask.json(storable) } };
       return { end, line: { level: 'WARN', message: `result left out, ${tooDeep}` } };
     }
     case ExecutionState.FAILED:
-      return { end: failureFromCallee(message, retryable ?? true, retryAfter && msFromDuration(retryAfter)) };
+      return {
+        end: failureFromCallee(
+          mask.text(message),
+          retryable ?? true,
+          retryAfter && msFromDuration(retryAfter),
+        ),
+      };
     default:
       return { end: failed('answer has a result that is neither SUCCEEDED nor FAILED', false) };
   }

@@ -1,3 +1,4 @@
+import { type OutgoingHttpHeaders, sensitiveHeaders } from 'node:http2';
 import { toBinary } from '@bufbuild/protobuf';
 import { timestampFromDate } from '@bufbuild/protobuf/wkt';
 import { ExecutionCause } from '../../../../gen/carillon/v1/execution_pb.js';
@@ -10,6 +11,7 @@ import { invalidField } from '../../../domain/errors.ts';
 import type { ExecutionCause as Cause } from '../../../domain/execution.ts';
 import { hostAndPortFrom, validateGrpcTarget } from '../../../domain/grpc-target.ts';
 import type { GrpcTarget, Parameters } from '../../../domain/job.ts';
+import type { SecretText } from '../../secrets/secret-texts.ts';
 import type { Place } from '../dialer.ts';
 import type { Delivery } from '../target.ts';
 
@@ -17,7 +19,7 @@ import type { Delivery } from '../target.ts';
 export type GrpcRequest = {
   /** Whose connections it takes. */
   readonly place: Place;
-  readonly headers: Readonly<Record<string, string>>;
+  readonly headers: OutgoingHttpHeaders;
   /** The message with its prefix. */
   readonly body: Buffer;
 };
@@ -60,6 +62,16 @@ export function requestFromDelivery(
     },
     body: framed(toBinary(TargetServiceRunRequestSchema, messageFromDelivery(delivery))),
   };
+}
+
+/** The request with metadata that is secret, which HTTP/2 then keeps out of the tables that compress headers. */
+export function withSecretMetadata(
+  request: GrpcRequest,
+  texts: readonly (readonly [name: string, text: SecretText])[],
+): GrpcRequest {
+  if (texts.length === 0) return request;
+  const secret = Object.fromEntries(texts.map(([name, { value }]) => [name, value]));
+  return { ...request, headers: { ...request.headers, ...secret, [sensitiveHeaders]: Object.keys(secret) } };
 }
 
 function framed(message: Uint8Array): Buffer {

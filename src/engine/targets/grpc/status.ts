@@ -3,6 +3,7 @@ import type { IncomingHttpHeaders } from 'node:http2';
 import { fromBinary } from '@bufbuild/protobuf';
 import { RetryInfoSchema } from '../../../../gen/google/rpc/error_details_pb.js';
 import { StatusSchema } from '../../../../gen/google/rpc/status_pb.js';
+import type { AnswerMask } from '../../secrets/answer-mask.ts';
 import { neutralText } from '../http/callee-text.ts';
 import { boundedRetryAfterMs, failed, maxQuotedLength } from '../http/failure.ts';
 import type { DeliveryResult } from '../target.ts';
@@ -36,12 +37,12 @@ const meanings: readonly Meaning[] = [
 ];
 
 /** The end that the trailers of an answer mean; undefined when they have no status. */
-export function endFromTrailers(trailers: IncomingHttpHeaders): DeliveryResult | undefined {
+export function endFromTrailers(trailers: IncomingHttpHeaders, mask: AnswerMask): DeliveryResult | undefined {
   const code = single(trailers['grpc-status']);
   if (code === undefined) return undefined;
   if (code === '0') return { outcome: 'SUCCEEDED', message: '', retryable: false };
   const { name, retryable } = (/^\d{1,2}$/.test(code) ? meanings[Number(code)] : undefined) ?? unknown;
-  const quoted = neutralText(decoded(single(trailers['grpc-message']) ?? ''), maxQuotedLength);
+  const quoted = neutralText(mask.text(decoded(single(trailers['grpc-message']) ?? '')), maxQuotedLength);
   const retryAfterMs = retryable ? retryAfterMsFrom(single(trailers['grpc-status-details-bin'])) : undefined;
   return {
     ...failed(quoted ? `gRPC ${name}: ${quoted}` : `gRPC ${name}`, retryable),

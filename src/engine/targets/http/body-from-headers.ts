@@ -1,3 +1,4 @@
+import type { AnswerMask } from '../../secrets/answer-mask.ts';
 import { EncodedBody, PlainBody } from './plain-body.ts';
 import type { BodyLimits, ResponseBody } from './response-body.ts';
 import { StreamBody } from './stream-body.ts';
@@ -10,18 +11,23 @@ export function bodyFromHeaders(
   headers: ResponseHeaders,
   succeeded: boolean,
   limits: BodyLimits,
+  mask: AnswerMask,
 ): ResponseBody {
-  const encoding = first(headers['content-encoding'])?.trim().toLowerCase();
+  // It is told in the log.
+  const encoding = mask
+    .text(first(headers['content-encoding']) ?? '')
+    .trim()
+    .toLowerCase();
   if (encoding && encoding !== 'identity') return new EncodedBody(encoding, limits);
   switch (first(headers['content-type'])?.split(';', 1)[0]?.trim().toLowerCase()) {
     case 'application/x-ndjson':
     case 'application/ndjson':
     case 'application/jsonlines':
-      return new StreamBody({ format: 'ndjson', ...limits });
+      return new StreamBody({ format: 'ndjson', ...limits, mask });
     case 'text/event-stream':
-      return new StreamBody({ format: 'event-stream', ...limits });
+      return new StreamBody({ format: 'event-stream', ...limits, mask });
     default:
-      return new PlainBody(succeeded, limits);
+      return new PlainBody(succeeded, limits, mask);
   }
 }
 

@@ -24,17 +24,21 @@ export type Connector = buildConnector.connector;
  * allow and fails with an EgressRefusal then.
  */
 export function createConnector({ egress, lookup, ca, timeoutMs }: ConnectOptions): Connector {
-  const connect = buildConnector({
-    allowH2: false,
-    timeout: timeoutMs,
-    lookup: judgedLookup(egress, lookup),
-    ...(ca !== undefined && { ca: typeof ca === 'string' ? ca : [...ca] }),
-  } as buildConnector.BuildOptions);
+  const connectorFor = (port: number): Connector =>
+    buildConnector({
+      allowH2: false,
+      timeout: timeoutMs,
+      lookup: judgedLookup(egress, port, lookup),
+      ...(ca !== undefined && { ca: typeof ca === 'string' ? ca : [...ca] }),
+    } as buildConnector.BuildOptions);
+  const connect = connectorFor(0);
   return (target, callback) => {
-    const { hostname } = target;
+    const { hostname, protocol } = target;
+    const port = Number(target.port) || (protocol === 'https:' ? 443 : 80);
     // Of an address the socket asks no lookup. Whatever its notation was, the URL has made it plain.
-    const refusal = isIP(hostname) === 0 ? undefined : refusalOf(egress, hostname);
-    if (!refusal) return connect(target, callback);
+    const refusal = isIP(hostname) === 0 ? undefined : refusalOf(egress, { host: hostname, port });
+    // A lookup is not told the port. It matters for a few ports only, so all others share one connector.
+    if (!refusal) return (egress.isOwnPort(port) ? connectorFor(port) : connect)(target, callback);
     queueMicrotask(() => callback(refusal, null));
   };
 }

@@ -28,6 +28,7 @@ import type { Dispatcher } from 'undici';
 import type { LogLine } from '../../../domain/execution.ts';
 import type { HttpTarget } from '../../../domain/job.ts';
 import type { Clock } from '../../../platform/clock.ts';
+import type { AnswerMask } from '../../secrets/answer-mask.ts';
 import type { DeliveryContext, DeliveryResult } from '../target.ts';
 import { bodyFromHeaders, type ResponseHeaders } from './body-from-headers.ts';
 import { boundedText } from './callee-text.ts';
@@ -62,6 +63,7 @@ export class Exchange implements Dispatcher.DispatchHandler, Borrower {
   readonly #target: HttpTarget;
   readonly #request: HttpRequest;
   readonly #context: DeliveryContext;
+  readonly #mask: AnswerMask;
   #state: State = 'waiting';
   #resolve!: (result: DeliveryResult) => void;
   #reject!: (error: unknown) => void;
@@ -82,11 +84,13 @@ export class Exchange implements Dispatcher.DispatchHandler, Borrower {
     target: HttpTarget,
     request: HttpRequest,
     context: DeliveryContext,
+    mask: AnswerMask,
   ) {
     this.#environment = environment;
     this.#target = target;
     this.#request = request;
     this.#context = context;
+    this.#mask = mask;
   }
 
   /** Runs the exchange; call it once. */
@@ -136,7 +140,8 @@ export class Exchange implements Dispatcher.DispatchHandler, Borrower {
     this.#status = status;
     this.#headers = headers;
     const { maxLogBytes } = this.#context;
-    this.#body = bodyFromHeaders(headers, this.#isSuccess(), { ...bodyLimits, maxLogBytes });
+    const limits = { ...bodyLimits, maxLogBytes };
+    this.#body = bodyFromHeaders(headers, this.#isSuccess(), limits, this.#mask);
   }
 
   onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {

@@ -54,6 +54,8 @@ export function requestFromDelivery(target: HttpTarget, delivery: Delivery, user
     'identity',
   ];
   const named = addHeaders(headers, filled.headers);
+  // Whoever sends the request adds these, once they are opened.
+  for (const name of Object.keys(target.secretHeaders ?? {})) named.add(name.toLowerCase());
   if (!named.has('user-agent')) headers.push('User-Agent', userAgent);
   if (!named.has('accept')) headers.push('Accept', accept);
   if (hasBody && !named.has('content-type')) headers.push('Content-Type', 'application/json');
@@ -67,7 +69,7 @@ export function requestFromDelivery(target: HttpTarget, delivery: Delivery, user
 }
 
 /** Adds the user's headers to ours; returns their names in lower case. */
-function addHeaders(headers: string[], added: HttpTarget['headers']): ReadonlySet<string> {
+function addHeaders(headers: string[], added: HttpTarget['headers']): Set<string> {
   const named = new Set<string>();
   for (const name of Object.keys(added)) {
     const lower = name.toLowerCase();

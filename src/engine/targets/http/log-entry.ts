@@ -1,5 +1,6 @@
 import type { LogLevel, LogLine } from '../../../domain/execution.ts';
 import type { Json } from '../../../domain/job.ts';
+import type { AnswerMask } from '../../secrets/answer-mask.ts';
 import { isJsonObject, jsonObjectFrom, storableText } from './callee-text.ts';
 
 /** What one line of a streamed answer says: something to log, the result, or that the attempt failed. */
@@ -23,17 +24,19 @@ const isoInstant =
 /**
  * Reads one line of the line protocol, whose words are at the head of
  * stream-body.ts. Total: every text is an entry, and what has no meaning is a
- * line of its own words.
+ * line of its own words. What the mask is for is in none.
  */
-export function entryFromText(text: string): Entry {
-  const object = jsonObjectFrom(text);
-  if (!object) return { kind: 'line', line: textLine(text) };
+export function entryFromText(text: string, mask: AnswerMask): Entry {
+  const read = jsonObjectFrom(text);
+  if (!read) return { kind: 'line', line: textLine(mask.text(text)) };
+  const object = mask.jsonFrom(read, text);
   const keys = Object.keys(object);
   if (keys.length === 1) {
     if (isJsonObject(object.result)) return { kind: 'result', result: object.result };
     if (typeof object.error === 'string') return { kind: 'error', message: object.error };
   }
-  return { kind: 'line', line: lineFromObject(object, text) };
+  const asText = (): string => (object === read ? mask.text(text) : JSON.stringify(object));
+  return { kind: 'line', line: lineFromObject(object, asText) };
 }
 
 /** A line that says the text as it is. */
@@ -45,14 +48,14 @@ export function textLine(text: string, level: LogLevel = 'INFO'): LogLine {
  * Members that are understood become level, time, message and data; all others
  * go into data, and one that clashes with a member of `data` gives way to it.
  */
-function lineFromObject(object: { [key: string]: Json }, text: string): LogLine {
+function lineFromObject(object: { [key: string]: Json }, asText: () => string): LogLine {
   const messageKey = keyOf(object, ['message', 'msg'], (value) => typeof value === 'string');
   const timeKey = keyOf(object, ['time', 'timestamp'], (value) => instantFrom(value) !== undefined);
   const level = typeof object.level === 'string' ? levels.get(object.level.toLowerCase()) : undefined;
   const at = timeKey === undefined ? undefined : instantFrom(object[timeKey]);
   const stamp = { ...(at && { at }), level: level ?? ('INFO' as const) };
   // Without a message the line speaks for itself, and its members are in it.
-  if (messageKey === undefined) return { ...stamp, message: storableText(text) };
+  if (messageKey === undefined) return { ...stamp, message: storableText(asText()) };
 
   const data = isJsonObject(object.data) ? object.data : undefined;
   const understood = new Set([messageKey, timeKey, level && 'level', data && 'data']);

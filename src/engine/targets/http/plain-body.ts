@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import type { LogLine } from '../../../domain/execution.ts';
 import type { Json } from '../../../domain/job.ts';
+import type { AnswerMask } from '../../secrets/answer-mask.ts';
 import { cutMarker, cutUtf8, jsonObjectFrom } from './callee-text.ts';
 import { textLine } from './log-entry.ts';
 import type { BodyLimits, ResponseBody } from './response-body.ts';
@@ -22,12 +23,14 @@ export class PlainBody implements ResponseBody {
   full = false;
   readonly #succeeded: boolean;
   readonly #limits: BodyLimits;
+  readonly #mask: AnswerMask;
   #kept: Buffer = Buffer.alloc(0);
   #length = 0;
 
-  constructor(succeeded: boolean, limits: BodyLimits) {
+  constructor(succeeded: boolean, limits: BodyLimits, mask: AnswerMask) {
     this.#succeeded = succeeded;
     this.#limits = limits;
+    this.#mask = mask;
   }
 
   push(chunk: Buffer): readonly LogLine[] {
@@ -55,7 +58,7 @@ export class PlainBody implements ResponseBody {
     const body = this.#kept.subarray(0, this.#length);
     if (!this.#succeeded) {
       const beginning = cutUtf8(body, failureTextBytes);
-      this.text = isUtf8(beginning) ? beginning.toString() : '';
+      if (isUtf8(beginning)) this.text = this.#masked(beginning, beginning.length < body.length || this.full);
       return [];
     }
     const whole = this.full ? cutUtf8(body, maxBodyBytes - 1) : body;
@@ -63,11 +66,18 @@ export class PlainBody implements ResponseBody {
       return [textLine(`response body is not text (${this.full ? 'over ' : ''}${body.length} bytes)`)];
     }
     const text = whole.toString();
-    if (!this.full) this.result = jsonObjectFrom(text);
-    if (this.result || text.trim() === '') return [];
-    if (body.length <= maxLineBytes && !this.full) return [textLine(text.trimEnd())];
+    const result = this.full ? undefined : jsonObjectFrom(text);
+    this.result = result && this.#mask.jsonFrom(result, text);
+    if (result || text.trim() === '') return [];
+    if (body.length <= maxLineBytes && !this.full) return [textLine(this.#mask.text(text.trimEnd()))];
     const marker = this.full ? `… (cut, over ${maxBodyBytes} bytes)` : cutMarker(body.length);
-    return [textLine(cutUtf8(whole, maxLineBytes).toString() + marker)];
+    const shown = cutUtf8(Buffer.from(this.#masked(whole, this.full)), maxLineBytes).toString();
+    return [textLine(shown + marker)];
+  }
+
+  #masked(bytes: Buffer, isCut: boolean): string {
+    const text = bytes.toString();
+    return isCut ? this.#mask.cutText(text) : this.#mask.text(text);
   }
 }
 

@@ -1,6 +1,7 @@
 import { createHmac, type KeyObject } from 'node:crypto';
-import type { DeliveryResult } from '../target.ts';
-import { failureFromMissingSecret } from './failure.ts';
+import type { FindSigningKeys } from '../../secrets/signing-keys.ts';
+import type { Delivery, DeliveryResult } from '../target.ts';
+import { failed, failureFromMissingSecret } from './failure.ts';
 
 /** What a request is signed with. */
 export type Signing = {
@@ -28,6 +29,18 @@ export function signatureHeaders({ keys, id, at }: Signing, body: string | null)
   return ['Webhook-Id', id, 'Webhook-Timestamp', timestamp, 'Webhook-Signature', signatures.join(' ')];
 }
 
-/** The end of an attempt that could not be signed. */
-export const failureFromMissingKeys = (name: string, missing: 'secret' | 'key'): DeliveryResult =>
-  failureFromMissingSecret('signing secret', name, missing);
+/** The keys of a target's secret, none where it names none; or how the attempt ends that cannot be signed. */
+export async function signingKeysOf(
+  name: string | undefined,
+  { jobKey: { namespace } }: Delivery,
+  find: FindSigningKeys,
+): Promise<{ readonly keys: readonly KeyObject[] } | { readonly failure: DeliveryResult }> {
+  if (name === undefined) return { keys: [] };
+  const found = await find({ namespace, name }).catch(() => 'unknown' as const);
+  if (found === 'unknown') {
+    return { failure: failed('the signing secret could not be read from the database', true) };
+  }
+  return 'missing' in found
+    ? { failure: failureFromMissingSecret('signing secret', name, found.missing) }
+    : found;
+}

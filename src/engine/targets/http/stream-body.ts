@@ -41,6 +41,7 @@
  */
 import type { LogLine } from '../../../domain/execution.ts';
 import type { Json } from '../../../domain/job.ts';
+import type { AnswerMask } from '../../secrets/answer-mask.ts';
 import { usedUpBytes } from '../log-allowance.ts';
 import { cutMarker, cutUtf8, jsonObjectFrom } from './callee-text.ts';
 import { LineReader } from './line-reader.ts';
@@ -53,6 +54,8 @@ export type StreamBodyOptions = {
   readonly format: StreamFormat;
   readonly maxLineBytes: number;
   readonly maxLogBytes: number;
+  /** For what the attempt was delivered with. */
+  readonly mask: AnswerMask;
 };
 
 const heardEvents: ReadonlySet<string> = new Set(['', 'log', 'message', 'result', 'error']);
@@ -148,15 +151,15 @@ export class StreamBody implements ResponseBody {
   }
 
   #onText(event: string, text: string, bytes: number): void {
-    const { maxLineBytes } = this.#options;
+    const { maxLineBytes, mask } = this.#options;
     if (bytes > maxLineBytes) {
-      const cut = cutUtf8(Buffer.from(text), maxLineBytes).toString() + cutMarker(bytes);
+      const cut = cutUtf8(Buffer.from(mask.cutText(text)), maxLineBytes).toString() + cutMarker(bytes);
       if (event === 'error') this.#onError(cut, bytes);
       else this.#log(textLine(cut), bytes);
       return;
     }
     if (this.#limitReached && event === '' && !maySettle.test(text)) return;
-    const entry = entryFromEvent(event, text);
+    const entry = entryFromEvent(event, text, mask);
     if (entry?.kind === 'line') this.#log(entry.line, bytes);
     else if (entry?.kind === 'result') this.result = entry.result;
     else if (entry?.kind === 'error') this.#onError(entry.message, bytes);
@@ -180,16 +183,18 @@ export class StreamBody implements ResponseBody {
   }
 }
 
-function entryFromEvent(event: string, text: string): Entry | undefined {
+function entryFromEvent(event: string, text: string, mask: AnswerMask): Entry | undefined {
   switch (event) {
     case 'result': {
       const result = jsonObjectFrom(text);
-      return result ? { kind: 'result', result } : { kind: 'line', line: textLine(text) };
+      return result
+        ? { kind: 'result', result: mask.jsonFrom(result, text) }
+        : { kind: 'line', line: textLine(mask.text(text)) };
     }
     case 'error':
-      return { kind: 'error', message: errorMessage(text) };
+      return { kind: 'error', message: mask.text(errorMessage(text)) };
     default:
-      return text.trim() === '' ? undefined : entryFromText(text);
+      return text.trim() === '' ? undefined : entryFromText(text, mask);
   }
 }
 

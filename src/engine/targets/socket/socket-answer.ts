@@ -1,5 +1,6 @@
 import type { LogLine } from '../../../domain/execution.ts';
 import type { Json } from '../../../domain/job.ts';
+import type { AnswerMask } from '../../secrets/answer-mask.ts';
 import { boundedText, isJsonObject, jsonObjectFrom } from '../http/callee-text.ts';
 import { accepted, failed, failureFromCallee } from '../http/failure.ts';
 import { LineReader } from '../http/line-reader.ts';
@@ -12,6 +13,8 @@ export type SocketAnswerOptions = {
   readonly maxLineBytes: number;
   /** The most bytes of all lines that are logged. */
   readonly maxLogBytes: number;
+  /** For what the attempt was delivered with. */
+  readonly mask: AnswerMask;
 };
 
 /**
@@ -64,13 +67,16 @@ export class SocketAnswer {
       return;
     }
     if (text.trim() === '') return;
+    const { mask } = this.#options;
     const object = jsonObjectFrom(text);
-    const stated = isAcceptance(object) ? accepted(this.#allowance.usedBytes) : endFromState(object);
+    const stated = isAcceptance(object)
+      ? accepted(this.#allowance.usedBytes)
+      : endFromState(object && mask.jsonFrom(object, text));
     if (stated) {
       this.end = stated;
       return;
     }
-    const entry = entryFromText(text);
+    const entry = entryFromText(text, mask);
     switch (entry.kind) {
       case 'result':
         this.end = succeeded(entry.result);
@@ -80,7 +86,7 @@ export class SocketAnswer {
         return;
       case 'line':
         this.#log(
-          bytes <= maxLogLineBytes ? entry.line : textLine(boundedText(text, maxLogLineBytes)),
+          bytes <= maxLogLineBytes ? entry.line : textLine(boundedText(mask.text(text), maxLogLineBytes)),
           bytes,
         );
     }

@@ -1,12 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { LogLine } from '../../../../src/domain/execution.ts';
+import { noMask } from '../../../../src/engine/secrets/answer-mask.ts';
 import { StreamBody, type StreamFormat } from '../../../../src/engine/targets/http/stream-body.ts';
 import { chunked } from './chunked.ts';
 import { retainedMemory } from './retained-memory.ts';
 
 function read(format: StreamFormat, chunks: readonly Buffer[], maxLineBytes = 1_000, maxLogBytes = 100_000) {
-  const body = new StreamBody({ format, maxLineBytes, maxLogBytes });
+  const body = new StreamBody({ format, maxLineBytes, maxLogBytes, mask: noMask });
   const lines: LogLine[] = [];
   for (const chunk of chunks) lines.push(...body.push(chunk));
   lines.push(...body.end());
@@ -172,7 +173,12 @@ describe('event stream', () => {
   });
 
   it('keeps no more of an endless event than the bound', () => {
-    const body = new StreamBody({ format: 'event-stream', maxLineBytes: 1_000, maxLogBytes: 100_000 });
+    const body = new StreamBody({
+      format: 'event-stream',
+      maxLineBytes: 1_000,
+      maxLogBytes: 100_000,
+      mask: noMask,
+    });
     const chunk = Buffer.from('data: 123456789\n'.repeat(4_096));
     const before = retainedMemory();
     for (let i = 0; i < 160; i++) expect(body.push(chunk)).toEqual([]);

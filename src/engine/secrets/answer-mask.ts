@@ -1,0 +1,167 @@
+/**
+ * Keeps secrets out of what is kept of a callee's answer.
+ *
+ * Callees log their requests, headers and all, and their errors quote what they
+ * were sent; so an attempt's log, result and message would show a secret to
+ * whoever may see the job. Each value that the attempt was delivered with is
+ * looked for, as it is and as JSON writes it, and replaced by the mark that the
+ * audit uses. A callee that wants to tell a secret can: what it writes in
+ * another form is not recognised.
+ *
+ * Cost. One search for each value in each text, 64 characters of the value at
+ * most, so that no value and no answer can be made that take long; what follows
+ * them is compared where they were found. An object that was read from a text
+ * is gone through only where the text may hold something.
+ *
+ * Cuts. Texts are masked before they are cut. Where only a beginning was kept,
+ * a value that it ends within is masked as far as it is there.
+ */
+import type { KeyObject } from 'node:crypto';
+import type { Json } from '../../domain/job.ts';
+import { mask } from '../audit/masked-definition.ts';
+
+/** Shorter values are not masked: they would be found in words and numbers that have nothing to do with them. */
+const minLength = 8;
+
+/** How much of a value is searched for. */
+const headLength = 64;
+
+// What encoders of JSON escape, be it for HTML.
+const escapable = /["'\\/<>&+=`]/;
+
+type Value = { readonly text: string; readonly head: string };
+
+type Span = readonly [start: number, end: number];
+
+/** Masks the values of one attempt in texts and JSON. */
+export class AnswerMask {
+  readonly #values: readonly Value[];
+  readonly #isEscapable: boolean;
+
+  /** `values` in every form that is looked for; see `formsOf`. */
+  constructor(values: readonly string[]) {
+    this.#values = values
+      .filter((text) => text.length >= minLength)
+      .map((text) => ({ text, head: text.slice(0, headLength) }));
+    this.#isEscapable = values.some((text) => escapable.test(text));
+  }
+
+  /** The text without the values. */
+  text(text: string): string {
+    return this.#masked(text, false);
+  }
+
+  /** The beginning of a text that was cut, without the values, also without one that the cut goes through. */
+  cutText(text: string): string {
+    return this.#masked(text, true);
+  }
+
+  /** A JSON value without the values in its texts, numbers and names; itself where there are none. */
+  json<T extends Json>(value: T): T {
+    return this.#values.length === 0 ? value : (this.#json(value) as T);
+  }
+
+  /** The same of an object that was read from this text. */
+  jsonFrom<T extends Json>(value: T, text: string): T {
+    const mayHold =
+      this.#values.some(({ head }) => text.includes(head)) || (this.#isEscapable && text.includes('\\'));
+    return mayHold ? this.json(value) : value;
+  }
+
+  #masked(text: string, isCut: boolean): string {
+    const spans: Span[] = [];
+    for (const value of this.#values) {
+      for (let at = text.indexOf(value.head); at !== -1; ) {
+        const end = endOf(text, at, value);
+        spans.push([at, end]);
+        at = text.indexOf(value.head, end);
+      }
+      const start = isCut ? startOfCut(text, value) : undefined;
+      if (start !== undefined) spans.push([start, text.length]);
+    }
+    return spans.length === 0 ? text : withMarks(text, spans);
+  }
+
+  #json(value: Json): Json {
+    if (typeof value === 'string') return this.text(value);
+    if (typeof value === 'number') {
+      const text = String(value);
+      const masked = this.text(text);
+      return masked === text ? value : masked;
+    }
+    if (typeof value !== 'object' || value === null) return value;
+    let isSame = true;
+    const walk = (member: Json): Json => {
+      const masked = this.#json(member);
+      if (masked !== member) isSame = false;
+      return masked;
+    };
+    const walked = Array.isArray(value)
+      ? value.map(walk)
+      : // fromEntries defines members, so that one named __proto__ stays a member.
+        Object.fromEntries(
+          Object.entries(value).map(([name, member]) => [walk(name) as string, walk(member)]),
+        );
+    return isSame ? value : walked;
+  }
+}
+
+/** For attempts that were delivered with nothing that is secret. */
+export const noMask = new AnswerMask([]);
+
+/** The mask of an attempt with this token, where it has one, and these values in all their forms. */
+export function maskOf(attemptToken: string, forms: readonly string[] = []): AnswerMask {
+  if (attemptToken === '') return forms.length === 0 ? noMask : new AnswerMask(forms);
+  return new AnswerMask([attemptToken, ...forms]);
+}
+
+/**
+ * What is looked for of the value of a header: itself, what follows a scheme as
+ * in `Bearer …` and `Basic …`, and both as JSON writes them, with `/` escaped
+ * or not.
+ */
+export function formsOf(value: string): readonly string[] {
+  const credential = /^[A-Za-z][\w-]{0,31} +(\S+)$/.exec(value)?.[1];
+  const plain = credential === undefined ? [value] : [value, credential];
+  const written = plain.map((text) => JSON.stringify(text).slice(1, -1));
+  return [...new Set([...plain, ...written, ...written.map((text) => text.replaceAll('/', '\\/'))])];
+}
+
+// Opened secrets are kept for some seconds, and each attempt of theirs asks.
+const knownForms = new WeakMap<KeyObject, readonly string[]>();
+
+/** What is looked for of a signing secret: its base64, which stands in its `whsec_` text, too. */
+export function formsOfKey(key: KeyObject): readonly string[] {
+  let forms = knownForms.get(key);
+  if (forms === undefined) {
+    forms = formsOf(key.export().toString('base64').replace(/=+$/, ''));
+    knownForms.set(key, forms);
+  }
+  return forms;
+}
+
+/** Where a value that begins at an index ends, or differs. */
+function endOf(text: string, at: number, { text: value, head }: Value): number {
+  let length = head.length;
+  while (length < value.length && text[at + length] === value[length]) length++;
+  return at + length;
+}
+
+/** Where a value begins that the end of the text cuts; one that has its head in front of it was found. */
+function startOfCut(text: string, { head }: Value): number | undefined {
+  for (let start = Math.max(0, text.length - head.length + 1); start < text.length; start++) {
+    if (head.startsWith(text.slice(start))) return start;
+  }
+  return undefined;
+}
+
+function withMarks(text: string, spans: readonly Span[]): string {
+  let masked = '';
+  let from = 0;
+  for (const [start, end] of spans.toSorted((a, b) => a[0] - b[0])) {
+    // What overlaps or touches is one mark.
+    if (start > from || masked === '') masked += text.slice(from, start) + mask;
+    from = Math.max(from, end);
+  }
+  return masked + text.slice(from);
+}

@@ -1,0 +1,144 @@
+import { createSecretKey } from 'node:crypto';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { AnswerMask, formsOf, formsOfKey, maskOf, noMask } from '../../../src/engine/secrets/answer-mask.ts';
+
+const maskFor = (...values: string[]): AnswerMask => new AnswerMask(values.flatMap(formsOf));
+
+describe('a text', () => {
+  it.each([
+    ['got sk-marked-1 twice: sk-marked-1', 'got *** twice: ***'],
+    ['sk-marked-1', '***'],
+    ['sk-marked-1sk-marked-1', '***'],
+    ['sk-marked-', 'sk-marked-'],
+    ['SK-MARKED-1', 'SK-MARKED-1'],
+    ['', ''],
+  ])('of %j is %j', (text, masked) => {
+    expect(maskFor('sk-marked-1').text(text)).toBe(masked);
+  });
+
+  it.each([
+    ['Bearer marked/token+', 'token marked/token+ expired'],
+    ['Basic dXNlcjpwYXNz', 'as dXNlcjpwYXNz'],
+    ['AWS4-HMAC-SHA256  marked-signature', 'marked-signature'],
+  ])('has not what follows the scheme of %j', (value, text) => {
+    const masked = maskFor(value).text(`${value} or ${text}`);
+    expect(masked).toContain('***');
+    expect(masked).not.toContain(value.split(/ +/)[1]);
+  });
+
+  it.each(['quo"te\\d', 'a/b/c/d+e=', '<&>\'x"y/'])('has not %j as JSON writes it', (value) => {
+    const written = JSON.stringify({ value });
+    for (const text of [written, written.replaceAll('/', '\\/'), JSON.stringify({ nested: written })]) {
+      const isNestedTwice = text.includes('nested') && /["\\]/.test(value);
+      if (!isNestedTwice) expect(maskFor(value).text(text)).toContain('***');
+    }
+  });
+
+  it('has no value of less than eight characters masked, which would be found in anything', () => {
+    expect(maskFor('1234567').text('1234567')).toBe('1234567');
+    expect(maskFor('12345678').text('12345678')).toBe('***');
+    expect(maskFor('Bearer 1234567').text('1234567')).toBe('1234567');
+  });
+
+  it('has one mark for values that overlap', () => {
+    expect(maskFor('abcdefghij', 'ghijklmnop').text('<abcdefghijklmnop>')).toBe('<***>');
+  });
+
+  it('has a long value masked as far as it goes, once 64 characters of it stand there', () => {
+    const value = `${'ab'.repeat(40)}${'c'.repeat(8_000)}`;
+    expect(maskFor(value).text(`<${value}c>`)).toBe('<***c>');
+    expect(maskFor(value).text(`<${value.slice(0, 70)}>`)).toBe('<***>');
+    expect(maskFor(value).text(`<${value.slice(0, 63)}>`)).toBe(`<${value.slice(0, 63)}>`);
+  });
+
+  it('is searched in steps that its length bounds, whatever the value and the text are made of', () => {
+    const text = 'a'.repeat(1_000_000);
+    const mask = maskFor(`b${'a'.repeat(8_000)}`, `${'a'.repeat(8_000)}b`, 'a'.repeat(8_191), 'a'.repeat(8));
+    expect(mask.text(text)).toBe('***');
+  });
+
+  it('is as it was without a value', () => {
+    expect(noMask.text('sk-marked-1')).toBe('sk-marked-1');
+    expect(maskOf('').text('')).toBe('');
+    expect(maskOf('').cutText('a')).toBe('a');
+  });
+});
+
+it('has the base64 of a signing secret masked, with its prefix and without its padding', () => {
+  const key = Buffer.alloc(32, 0xfb);
+  const mask = maskOf('', formsOfKey(createSecretKey(key)));
+  const base64 = key.toString('base64');
+  expect(mask.text(`whsec_${base64} ${base64.replace(/=+$/, '')} ${base64.replaceAll('/', '\\/')}`)).toBe(
+    'whsec_***= *** ***=',
+  );
+});
+
+describe('a text that was cut', () => {
+  it.each([
+    ['<sk-marked-', '<***'],
+    ['<s', '<***'],
+    ['<sk-marked-1', '<***'],
+    ['<sk-marked-1 ', '<*** '],
+    ['<', '<'],
+    ['sk-mark', '***'],
+  ])('%j is %j', (text, masked) => {
+    expect(maskFor('sk-marked-1').cutText(text)).toBe(masked);
+  });
+
+  it('shows nothing of a value wherever it is cut', () => {
+    const value = fc.stringMatching(/^[A-Za-z0-9"\\/+=_ -]{8,300}$/).filter((text) => text.trim() === text);
+    fc.assert(
+      fc.property(
+        value,
+        fc.array(fc.constantFrom('é', '\n', '{', '}'), { maxLength: 20 }),
+        fc.nat(),
+        (secret, noise, at) => {
+          const text = noise.join('') + secret + noise.join('');
+          const cut = text.slice(0, at % (text.length + 1));
+          const masked = maskFor(secret).cutText(cut).replaceAll('***', '');
+          expect(masked).toMatch(/^[é\n{}]*$/);
+        },
+      ),
+    );
+  });
+});
+
+describe('JSON', () => {
+  const value = { a: ['x sk-marked-1', { b: 12_345_678, c: true, d: null, e: 1 }], 'k sk-marked-1': 'v' };
+
+  it('has values masked in texts, numbers and names', () => {
+    expect(maskFor('sk-marked-1', '12345678').json(value)).toEqual({
+      a: ['x ***', { b: '***', c: true, d: null, e: 1 }],
+      'k ***': 'v',
+    });
+  });
+
+  it('stays the same object where there are none', () => {
+    expect(maskFor('sk-other-value').json(value)).toBe(value);
+    expect(noMask.json(value)).toBe(value);
+  });
+
+  it('keeps a member named __proto__', () => {
+    const read = JSON.parse('{"__proto__": {"a": "sk-marked-1"}}');
+    expect(JSON.stringify(maskFor('sk-marked-1').json(read))).toBe('{"__proto__":{"a":"***"}}');
+  });
+
+  it.each(['marked/token', 'marked+token=', "marked'<&>token", 'marked"\\token'])(
+    'that was read from a text has %j masked in whatever way the text escapes it',
+    (secret) => {
+      const escaped = [...secret]
+        .map((each) => (/\w/.test(each) ? each : `\\u${each.charCodeAt(0).toString(16).padStart(4, '0')}`))
+        .join('');
+      const text = `{"a":"${escaped}"}`;
+      expect(JSON.parse(text)).toEqual({ a: secret });
+      expect(maskFor(secret).jsonFrom(JSON.parse(text), text)).toEqual({ a: '***' });
+    },
+  );
+
+  it('that was read from a text is not gone through where the text shows that it holds nothing', () => {
+    const text = '{"a":"b\\nc"}';
+    const read = Object.freeze(JSON.parse(text));
+    expect(maskOf(`cat_${'x'.repeat(60)}`).jsonFrom(read, text)).toBe(read);
+  });
+});
