@@ -1,4 +1,5 @@
 import { Command, CommanderError } from 'commander';
+import { dropEmptyClientVariables } from '../config/env.ts';
 import { declareApply } from './apply-command.ts';
 import { declareAuditCommands } from './audit-commands.ts';
 import { declareCalendarCommands } from './calendar-commands.ts';
@@ -46,6 +47,7 @@ export function createProgram(version: string): Command {
  * or 143 when a signal ended it.
  */
 export async function runProgram(version: string, args: readonly string[]): Promise<void> {
+  dropEmptyClientVariables();
   try {
     await createProgram(version).parseAsync(args, { from: 'user' });
   } catch (error) {

@@ -58,6 +58,11 @@ export type VariableName = (typeof variableNames)[number];
 /** The names of the variables that the command line reads as a client; a service that finds them passes them over. */
 const clientVariableNames = ['CARILLON_ADDRESS', 'CARILLON_TOKEN', 'CARILLON_CA_FILE'] as const;
 
+/** Takes the variables of clients that are set to nothing out of the process: the command line's options read them, too. */
+export function dropEmptyClientVariables(): void {
+  for (const name of clientVariableNames) if (process.env[name]?.trim() === '') delete process.env[name];
+}
+
 /** What the command line reads as a client; a variable that is set to nothing counts as not set. */
 export function readClientEnvironment(
   source: Readonly<Record<string, string | undefined>> = process.env,

@@ -1,3 +1,4 @@
+import { heldBytes } from '../platform/held-bytes.ts';
 import { WeighedMap } from '../platform/weighed-map.ts';
 import type { LabeledJob } from '../store/definitions.ts';
 import type { FeedEvent } from '../store/feed-store.ts';
@@ -44,7 +45,7 @@ export class FeedJobs {
     const missing = [...asked].filter((id) => this.#jobs.get(id)?.readIn !== era);
     if (missing.length === 0) return;
     for (const job of await this.#store.jobs.listLabels(this.#store.db, missing)) {
-      this.#jobs.set(job.id, { job, readIn: era }, jobBytes + JSON.stringify(job.labels).length);
+      this.#jobs.set(job.id, { job, readIn: era }, jobBytes + heldBytes(job.labels));
     }
     for (const id of this.#jobs.keys()) {
       if (this.#jobs.size <= this.#maxJobs && this.#jobs.weight <= this.#maxBytes) break;

@@ -1,5 +1,6 @@
 import type { JobDefinition, JobKey } from '../domain/job.ts';
 import { compileTimetable, type Timetable } from '../domain/schedule/timetable.ts';
+import { heldBytes } from '../platform/held-bytes.ts';
 import { WeighedMap } from '../platform/weighed-map.ts';
 import type { Db } from '../store/database.ts';
 import type { Store } from '../store/store.ts';
@@ -79,6 +80,6 @@ export class JobCache {
   }
 }
 
-/** About what a definition takes in memory with its timetable: its text, once. */
+/** About what a definition takes in memory with its timetable. */
 const bytesOf = (definition: JobDefinition): number =>
-  jobBytes + definition.schedules.length * compiledBytes + JSON.stringify(definition).length;
+  jobBytes + definition.schedules.length * compiledBytes + heldBytes(definition);

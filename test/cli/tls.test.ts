@@ -115,3 +115,9 @@ it.each([
     "option '--address <host:port>' value 'nowhere' from env 'CARILLON_ADDRESS' is invalid",
   );
 });
+
+it('takes variables that are set to nothing for variables that are not set', async () => {
+  const { stderr } = await run(['job', 'list', '--address', '127.0.0.1:1'], { CARILLON_CA_FILE: '' });
+  expect(stderr).toContain('no Carillon answers at 127.0.0.1:1');
+  expect((await run(['job', 'list'], { CARILLON_ADDRESS: ' ' })).stderr).not.toContain('CARILLON_ADDRESS');
+});

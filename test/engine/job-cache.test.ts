@@ -44,6 +44,10 @@ describe('the definitions of jobs', () => {
   it.each<[what: string, definition: Pick<JobDefinition, 'parameters' | 'schedules'>]>([
     ['large parameters', { parameters: { text: 'x'.repeat(1_000_000) }, schedules: [] }],
     [
+      'objects, which take more in memory than written',
+      { parameters: { object: { a: Array.from({ length: 16_000 }, () => ({})) } }, schedules: [] },
+    ],
+    [
       'schedules, which take more compiled than written',
       { parameters: {}, schedules: Array.from({ length: 400 }, () => scheduleOf(cronSpec('0 3 * * *'))) },
     ],

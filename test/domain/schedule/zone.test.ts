@@ -76,3 +76,18 @@ it('answers the same in whatever order instants are asked for', () => {
   const backward = instants.toReversed().map((ms) => zone.spanAt(ms).offsetMs);
   expect(backward.toReversed()).toEqual(inOrder);
 });
+
+// The zones whose changes are nearest to each other: those that suspend summer time for Ramadan.
+it.each(['Africa/Casablanca', 'Africa/El_Aaiun', 'Asia/Gaza', 'Asia/Hebron', 'Africa/Cairo'])(
+  'misses no change between two that are near to each other, as the runtime has them: %s',
+  (name) => {
+    const zone = Zone.find(name)!;
+    const format = new Intl.DateTimeFormat('en-GB', { timeZone: name, timeZoneName: 'longOffset' });
+    const missed: string[] = [];
+    for (let ms = Date.UTC(1970, 0, 1); ms < Date.UTC(2100, 0, 1); ms += 86_400_000) {
+      const shown = format.format(ms).split('GMT')[1] || '+00:00';
+      if (localIso(ms, zone).slice(-6) !== shown) missed.push(new Date(ms).toISOString());
+    }
+    expect(missed).toEqual([]);
+  },
+);
