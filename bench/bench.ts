@@ -12,13 +12,16 @@
  * few rounds counts, because others may use the machine.
  */
 import { cpus } from 'node:os';
+import { measureAccessCost } from './figures/access-cost.ts';
 import { measureDatabaseLimit } from './figures/database-limit.ts';
 import { measureExecutions } from './figures/executions.ts';
 import { measureHerd } from './figures/herd.ts';
 import { measureLateness } from './figures/lateness.ts';
 import { measureLogs } from './figures/logs.ts';
 import { measureMillionJobs } from './figures/million-jobs.ts';
+import { measureNeighbour } from './figures/neighbour.ts';
 import { measureNextFire } from './figures/next-fire.ts';
+import { measureNotFound } from './figures/not-found.ts';
 import { measurePeers } from './figures/peers.ts';
 import { measurePreviews } from './figures/previews.ts';
 import { measureTriggers } from './figures/triggers.ts';
@@ -47,6 +50,9 @@ const measures: Readonly<Record<string, (bench: Bench) => Promise<readonly Figur
   logs: measureLogs,
   'next-fire': measureNextFire,
   previews: measurePreviews,
+  neighbour: measureNeighbour,
+  'not-found': measureNotFound,
+  access: measureAccessCost,
   million: measureMillionJobs,
 };
 

@@ -1,12 +1,14 @@
 /** Calls over native gRPC, by grpc-js. */
 import {
   create,
+  type DescMessage,
   type DescMethodUnary,
   fromBinary,
   type MessageInitShape,
+  type MessageShape,
   toBinary,
 } from '@bufbuild/protobuf';
-import { Client, credentials } from '@grpc/grpc-js';
+import { Client, credentials, Metadata } from '@grpc/grpc-js';
 import { AdminService } from '../../gen/carillon/v1/admin_service_pb.js';
 import type { Job, JobSchema } from '../../gen/carillon/v1/job_pb.js';
 import { JobService } from '../../gen/carillon/v1/job_service_pb.js';
@@ -20,12 +22,35 @@ const same = (bytes: Buffer): Buffer => bytes;
 export const connect = (address: string): Client => new Client(address, credentials.createInsecure());
 
 /** Calls with bytes that are encoded already. */
-export const callRaw = (client: Client, path: string, bytes: Buffer): Promise<Buffer> =>
+export const callRaw = (
+  client: Client,
+  path: string,
+  bytes: Buffer,
+  metadata: Metadata = new Metadata(),
+): Promise<Buffer> =>
   new Promise((resolve, reject) =>
-    client.makeUnaryRequest(path, same, same, bytes, (error, answer) =>
+    client.makeUnaryRequest(path, same, same, bytes, metadata, (error, answer) =>
       error ? reject(error) : resolve(answer!),
     ),
   );
+
+/** What shows a bearer token. */
+export function bearer(token: string): Metadata {
+  const metadata = new Metadata();
+  metadata.set('authorization', `Bearer ${token}`);
+  return metadata;
+}
+
+/** Calls a unary method by its messages. */
+export async function call<I extends DescMessage, O extends DescMessage>(
+  client: Client,
+  method: DescMethodUnary<I, O>,
+  request: MessageInitShape<I>,
+  metadata?: Metadata,
+): Promise<MessageShape<O>> {
+  const bytes = Buffer.from(toBinary(method.input, create(method.input, request)));
+  return fromBinary(method.output, await callRaw(client, pathOf(method), bytes, metadata));
+}
 
 /** The path of a method. */
 export const pathOf = (method: DescMethodUnary): string => `/${method.parent.typeName}/${method.name}`;

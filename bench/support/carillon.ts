@@ -11,11 +11,18 @@ export class CarillonProcess {
   readonly #log: () => string;
   /** Where native gRPC listens. */
   readonly grpc: string;
+  /** The token of an administrator, where this start has made the first one. */
+  readonly firstToken: string;
 
-  private constructor(child: ChildProcess, log: () => string, grpc: string) {
+  private constructor(
+    child: ChildProcess,
+    log: () => string,
+    banner: { readonly grpc: string; readonly firstToken: string },
+  ) {
     this.#child = child;
     this.#log = log;
-    this.grpc = grpc;
+    this.grpc = banner.grpc;
+    this.firstToken = banner.firstToken;
   }
 
   /** Its process id. */
@@ -59,7 +66,9 @@ export class CarillonProcess {
         if (address && stdout.includes('database')) resolve(address);
       });
     });
-    return new CarillonProcess(child, () => stderr, grpc);
+    // It is printed in one write with the rest.
+    const firstToken = /token +(carillon_\S+)/.exec(stdout)?.[1] ?? '';
+    return new CarillonProcess(child, () => stderr, { grpc, firstToken });
   }
 
   /** How late its event loop has been since the last call, in milliseconds; for one that is started with `watchesLoop`. */

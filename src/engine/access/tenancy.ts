@@ -86,14 +86,15 @@ export const mayEverywhere = ({ access, permission }: Caller): boolean => access
 
 /** Refuses what the caller may not do in a namespace; where it holds no role there, by `missing`. */
 export function admit(caller: Caller, namespace: string | undefined, missing: () => DomainError): void {
-  if (namespace === undefined) throw missing();
-  if (!caller.access.sees(namespace)) throw hiddenAs(missing());
+  const isMissing = namespace === undefined;
+  // The same work in both cases: what an error costs to make can be told by who calls often enough.
+  if (isMissing || !caller.access.sees(namespace)) throw outOfSight(missing(), !isMissing);
   if (!caller.access.allows(caller.permission, namespace)) throw permissionDenied(caller, namespace);
 }
 
 /** The refusal of something that is missing, for something that is out of sight: the same for the caller, not for the audit. */
-const hiddenAs = ({ reason, message, details }: DomainError): DomainError =>
-  new DomainError(reason, message, { ...details, deniedAccess: true });
+const outOfSight = ({ reason, message, details }: DomainError, deniedAccess: boolean): DomainError =>
+  new DomainError(reason, message, { ...details, deniedAccess });
 
 /** Narrows a filter or a selector to the namespaces in which the caller may do this. */
 export function narrow<Choice extends { readonly namespace?: string; readonly within?: readonly string[] }>(

@@ -7,6 +7,10 @@
  * instance. Whoever lists events at the same instance waits for those that were
  * noted before, and so finds its own.
  *
+ * - What is noted is gathered for a moment before it is written. A call about
+ *   another tenant's thing is noted and one about a missing thing is not: were it
+ *   written at once, the work would take the time of this reply or the caller's
+ *   next one, and tell the two apart (`npm run bench -- not-found`).
  * - The database is away: a batch is kept and tried again; what comes meanwhile
  *   waits behind it. A row that is written late says by how much.
  * - The reply to an insert is lost: the batch is written again under the ids
@@ -35,6 +39,9 @@ export type RefusedCallsOptions = {
   readonly maxWaiting?: number;
 };
 
+/** How long refusals are gathered, in milliseconds. */
+const gatherMs = 250;
+
 /** A refusal later than this in the audit says so, in milliseconds. */
 const lateMs = 1_000;
 
@@ -44,6 +51,8 @@ export class RefusedCalls implements RefusalRecorder, Service {
   readonly #options: RefusedCallsOptions;
   readonly #batcher: Batcher<Noted, undefined>;
   readonly #stopping = new AbortController();
+  #gathered: Noted[] = [];
+  #cancelGathering: (() => void) | undefined;
   #waiting = 0;
   #leftOut = 0;
   /** Settles when what was noted last is written, or given up. */
@@ -63,6 +72,7 @@ export class RefusedCalls implements RefusalRecorder, Service {
   /** Writes what waits, once more if that fails, and gives up the rest. */
   async stop(): Promise<void> {
     this.#stopping.abort();
+    this.#release();
     await this.#batcher.drain();
   }
 
@@ -73,11 +83,20 @@ export class RefusedCalls implements RefusalRecorder, Service {
       return;
     }
     this.#waiting++;
-    this.#last = this.#batcher.add({ call, notedMs: clock.monotonicMs() });
+    this.#gathered.push({ call, notedMs: clock.monotonicMs() });
+    this.#cancelGathering ??= clock.setTimer(gatherMs, () => this.#release());
+  }
+
+  /** Ends the gathering: what was noted is written. */
+  #release(): void {
+    this.#cancelGathering?.();
+    this.#cancelGathering = undefined;
+    for (const noted of this.#gathered.splice(0)) this.#last = this.#batcher.add(noted);
   }
 
   /** Resolves when what was recorded so far is written, or the database does not take it now. */
   async flush(): Promise<void> {
+    this.#release();
     if (this.#isFailing) return;
     await new Promise<void>((resolve) => {
       this.#whenFailing.add(resolve);
