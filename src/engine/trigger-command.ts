@@ -109,7 +109,10 @@ export class TriggerCommand {
         ? await store.transaction((tx) => this.#write(tx, calls))
         : await this.#insert(store.db, calls, new Map());
       for (const [place, outcome] of made.outcomes) outcomes.set(place, outcome);
-      for (const topic of ['pending', 'feed'] as const) notifier.notify(topic);
+      // Who floods a namespace that is at its limit makes nothing, and must not keep dispatchers busy looking for it.
+      if ([...made.outcomes.values()].some((outcome) => 'reply' in outcome)) {
+        for (const topic of ['pending', 'feed'] as const) notifier.notify(topic);
+      }
       if (made.cancels) notifier.notify('cancel');
       continuation.look(made.waitingJobs);
     }

@@ -103,13 +103,13 @@ export class PgIntakeStore {
        ), booked as (
          update carillon.intake i
             set booked_until = g.booked + g.granted * interval '1 minute' / g.rate
-           from granted g where i.namespace = g.namespace and i.kind = 'EXECUTIONS'
+           from granted g where i.namespace = g.namespace and i.kind = 'EXECUTIONS' and g.granted > 0
          returning i.namespace, i.booked_until
        )
        select g.namespace, g.granted, g.rate as "perMinute",
-              greatest(0, ceil(extract(epoch from b.booked_until + interval '1 minute' / g.rate
+              greatest(0, ceil(extract(epoch from coalesce(b.booked_until, g.booked) + interval '1 minute' / g.rate
                                                 - interval '1 minute' - g.at) * 1000))::float8 as "waitMs"
-         from granted g join booked b using (namespace)`,
+         from granted g left join booked b using (namespace)`,
       values,
     );
     return new Map(rows.map(({ namespace, ...grant }) => [namespace, grant]));

@@ -99,6 +99,17 @@ describe('the executions that calls make in a minute', () => {
     expect(refusal.details.retryAfterMs).toBeLessThanOrEqual(60_000);
   });
 
+  it('wake nobody when they are refused', async () => {
+    await limit({ executionsPerMinute: 1 });
+    const { job } = await addNamed('job');
+    const told: string[] = [];
+    const desk = use.newDesk({ notify: (topic) => void told.push(topic), on: () => () => undefined });
+    await use.trigger(job.id, {}, desk);
+    expect(told).toEqual(['pending', 'feed']);
+    expect((await refusalOf(use.trigger(job.id, {}, desk))).reason).toBe('QUOTA_EXCEEDED');
+    expect(told).toEqual(['pending', 'feed']);
+  });
+
   it('leave the request id of a refused call free, and answer a repeated one of a call that was taken', async () => {
     await limit({ executionsPerMinute: 1 });
     const { job } = await addNamed('job');

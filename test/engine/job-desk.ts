@@ -15,6 +15,7 @@ import { TriggerCommand } from '../../src/engine/trigger-command.ts';
 import { systemClock } from '../../src/platform/clock.ts';
 import { silentLogger } from '../../src/platform/logger.ts';
 import { noMetrics } from '../../src/platform/metrics.ts';
+import type { Notifier } from '../../src/store/notifier.ts';
 import { caller } from '../support/caller.ts';
 import { useStoredJobs } from './stored-jobs.ts';
 
@@ -56,7 +57,7 @@ export async function refusalOf(answer: Promise<unknown>): Promise<DomainError> 
 /** The operations on jobs for the tests of a file, and the leader's tick at an instant of their choice. */
 export function useJobDesk() {
   const stored = useStoredJobs();
-  const notifier = { notify: () => undefined, on: () => () => undefined };
+  const silent: Pick<Notifier, 'notify' | 'on'> = { notify: () => undefined, on: () => () => undefined };
   let session: pg.Client;
   let desk: JobDesk;
   let instanceId: number;
@@ -64,8 +65,8 @@ export function useJobDesk() {
   let engine: ReturnType<typeof stored.engine>;
   let names = 0;
 
-  /** The operations as another instance has them: nothing in common but the database. */
-  const newDesk = (): JobDesk => {
+  /** The operations as another instance has them: nothing in common but the database, and whom it wakes. */
+  const newDesk = (notifier: Pick<Notifier, 'notify' | 'on'> = silent): JobDesk => {
     const { store } = stored;
     const { jobs, planning, continuation } = stored.engine();
     const calendars = new CalendarCache(store);
@@ -163,7 +164,7 @@ export function useJobDesk() {
         store: stored.store,
         planning: engine.planning,
         continuation: engine.continuation,
-        notifier,
+        notifier: silent,
         clock: systemClock,
         logger: silentLogger,
         metrics: noMetrics,
