@@ -2,7 +2,7 @@
  * Measures Carillon end to end, each process in a process of its own, beside
  * what the same Postgres does without it.
  *
- *   npm run bench                      every figure, about eleven minutes, five of them for `million`
+ *   npm run bench                      every figure, about seventeen minutes, five of them for `million`
  *   npm run bench -- triggers herd     some of them
  *   BENCH_NODE_FLAGS=--cpu-prof        reaches the Carillon processes
  *

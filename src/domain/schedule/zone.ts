@@ -7,7 +7,7 @@
  * change is narrowed down to the second. A search then works on integers only.
  *
  * Two changes between two samples that cancel each other would be missed. How far
- * samples may be apart was looked up in the data of all zones (2026b): since 1970
+ * samples may be apart was looked up in the data of all zones (2026c): since 1970
  * no two changes are nearer to each other than 7 days (Hebron, as foreseen for
  * 2040), and from 2087 on, when Ramadan is foreseen no further, than 100 days. A
  * page costs 0.5 ms, and 0.2 ms from then on, in place of 1.4 ms: a search that
