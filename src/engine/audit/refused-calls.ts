@@ -15,8 +15,11 @@
  *   waits behind it. A row that is written late says by how much.
  * - The reply to an insert is lost: the batch is written again under the ids
  *   that were drawn for it, and what is there already stays single.
- * - A flood of refusals: so many wait and no more. Those beyond are counted,
- *   and one row says how many were left out; no reply is held back for them.
+ * - A flood of refusals: of calls that are alike, so many have a row of their own
+ *   while they are gathered, and the last one's row counts the rest: who calls
+ *   without a pause at a limit fills no table. So many wait in all and no more:
+ *   those beyond are counted, and one row says how many were left out. No reply
+ *   is held back for them.
  * - The instance is killed: refusals of its last moments are missing, and no
  *   change is, because changes have their rows in their own transactions. When
  *   it stops in order, what waits is written first.
@@ -42,16 +45,28 @@ export type RefusedCallsOptions = {
 /** How long refusals are gathered, in milliseconds. */
 const gatherMs = 250;
 
+/** How many calls that are alike have a row of their own while they are gathered. */
+const maxAlike = 20;
+
 /** A refusal later than this in the audit says so, in milliseconds. */
 const lateMs = 1_000;
 
-type Noted = { readonly call: RefusedCall; readonly notedMs: number };
+type Noted = {
+  readonly call: RefusedCall;
+  readonly notedMs: number;
+  /** How many calls before it, alike, have no row of their own. */
+  readonly alike?: number;
+};
+
+/** What was noted of calls that are alike since the gathering began. */
+type Alike = { count: number; rest?: Noted };
 
 export class RefusedCalls implements RefusalRecorder, Service {
   readonly #options: RefusedCallsOptions;
   readonly #batcher: Batcher<Noted, undefined>;
   readonly #stopping = new AbortController();
   #gathered: Noted[] = [];
+  readonly #alike = new Map<string, Alike>();
   #cancelGathering: (() => void) | undefined;
   #waiting = 0;
   #leftOut = 0;
@@ -78,12 +93,23 @@ export class RefusedCalls implements RefusalRecorder, Service {
 
   record(call: RefusedCall): void {
     const { clock, maxWaiting = 5_000 } = this.#options;
+    const noted: Noted = { call, notedMs: clock.monotonicMs() };
+    const kind = kindOf(call);
+    const alike = this.#alike.get(kind);
+    if (alike?.rest) {
+      alike.count++;
+      alike.rest = { ...noted, alike: alike.count - maxAlike - 1 };
+      return;
+    }
     if (this.#waiting >= maxWaiting) {
       this.#leftOut++;
       return;
     }
     this.#waiting++;
-    this.#gathered.push({ call, notedMs: clock.monotonicMs() });
+    if (alike) alike.count++;
+    else this.#alike.set(kind, { count: 1 });
+    if (alike && alike.count > maxAlike) alike.rest = noted;
+    else this.#gathered.push(noted);
     this.#cancelGathering ??= clock.setTimer(gatherMs, () => this.#release());
   }
 
@@ -91,7 +117,9 @@ export class RefusedCalls implements RefusalRecorder, Service {
   #release(): void {
     this.#cancelGathering?.();
     this.#cancelGathering = undefined;
-    for (const noted of this.#gathered.splice(0)) this.#last = this.#batcher.add(noted);
+    const rest = [...this.#alike.values()].flatMap((alike) => alike.rest ?? []);
+    this.#alike.clear();
+    for (const noted of [...this.#gathered.splice(0), ...rest]) this.#last = this.#batcher.add(noted);
   }
 
   /** Resolves when what was recorded so far is written, or the database does not take it now. */
@@ -140,10 +168,21 @@ export class RefusedCalls implements RefusalRecorder, Service {
   }
 }
 
-function rowOf({ call, notedMs }: Noted, nowMs: number): AuditRow {
+/** What calls that are alike have in common: who calls from where, what, and why it was refused. */
+function kindOf({ caller, reason, namespace, object }: RefusedCall): string {
+  const { actor, peer, method } = caller;
+  const address = peer.slice(0, Math.max(0, peer.lastIndexOf(':')));
+  return JSON.stringify([actor, address, method, reason, namespace, object]);
+}
+
+function rowOf({ call, notedMs, alike }: Noted, nowMs: number): AuditRow {
   const { caller, reason, namespace, object, details } = call;
   const late = Math.round(nowMs - notedMs);
-  const written = late > lateMs ? { ...details, writtenLateMs: late } : details;
+  const written = {
+    ...details,
+    ...(alike && { refusedAlikeBefore: alike }),
+    ...(late > lateMs && { writtenLateMs: late }),
+  };
   return auditRow(caller, { namespace, object, details: written }, reason);
 }
 

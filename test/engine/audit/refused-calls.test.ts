@@ -128,6 +128,26 @@ it('holds so many and no more, and says in one event how many are left out', asy
   expect(tries()).toBe(2);
 });
 
+it('writes twenty calls that are alike, and counts the rest in the event of the last one', async () => {
+  const { refusals, eventsOf } = recorder();
+  const from = (peer: string, requestId: string): RefusedCall => {
+    const call = refusal('alike');
+    return { ...call, caller: { ...call.caller, peer, requestId } };
+  };
+  for (let n = 1; n <= 100; n++) refusals.record(from(`10.0.0.1:${n}`, `r-${n}`));
+  refusals.record(from('10.0.0.2:1', 'other'));
+  const events = await eventsOf('alike');
+  expect(events.map(({ requestId }) => requestId)).toEqual([
+    'r-100',
+    'other',
+    ...Array.from({ length: 20 }, (_, n) => `r-${20 - n}`),
+  ]);
+  expect(events[0]).toMatchObject({ peer: '10.0.0.1:100', details: { refusedAlikeBefore: 79 } });
+  refusals.record(from('10.0.0.1:1', 'later'));
+  const [later] = await eventsOf('alike');
+  expect([later?.requestId, later?.details]).toEqual(['later', {}]);
+});
+
 it('writes what waits when it stops', async () => {
   const { refusals, eventsOf } = recorder();
   refusals.record(refusal('stopped'));
