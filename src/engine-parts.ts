@@ -241,7 +241,7 @@ export function createEngine(options: EngineOptions): Engine {
         calendars,
         commands: new JobCommands({ store, planning, continuation, notifier, newPauseId }),
         pauses: new PauseCommands({ store, jobs, planning, continuation, notifier, newPauseId }),
-        triggers: new TriggerCommand({ store, jobs, continuation, notifier }),
+        triggers: new TriggerCommand({ store, jobs, continuation, notifier, clock }),
         backfills: new BackfillCommand({ store, jobs, calendars, continuation, notifier }),
       }),
     ),

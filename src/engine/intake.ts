@@ -3,8 +3,9 @@ import { DomainError } from '../domain/errors.ts';
 import { firesInFullestMinute } from '../domain/schedule/fires-per-minute.ts';
 import type { Schedule } from '../domain/schedule/schedule.ts';
 import type { Tx } from '../store/database.ts';
-import type { Grant } from '../store/intake-store.ts';
 import type { Store } from '../store/store.ts';
+import type { SpentIntake } from './spent-intake.ts';
+import { tooManyExecutions } from './too-many-executions.ts';
 
 /** Refuses the job that a transaction has just made beyond the limit of its namespace, for which it holds the lock. */
 export async function refuseSurplusJob(
@@ -64,7 +65,7 @@ export type MeteredCall = { readonly namespace: string; readonly isMetered: bool
 /** Takes the calls of a batch as far as their namespaces have room for them, in their order, and refuses the others. */
 export async function meterCalls<Call extends MeteredCall>(
   tx: Tx,
-  store: Pick<Store, 'intake'>,
+  intake: Pick<SpentIntake, 'bookExecutions'>,
   calls: readonly Call[],
 ): Promise<{ readonly admitted: readonly Call[]; readonly refused: ReadonlyMap<Call, DomainError> }> {
   const counts = new Map<string, number>();
@@ -73,7 +74,7 @@ export async function meterCalls<Call extends MeteredCall>(
   }
   if (counts.size === 0) return { admitted: calls, refused: new Map() };
   const demands = [...counts].map(([namespace, count]) => ({ namespace, count }));
-  const grants = await store.intake.bookExecutions(tx, demands);
+  const grants = await intake.bookExecutions(tx, demands);
   const left = new Map([...grants].map(([namespace, { granted }]) => [namespace, granted]));
   const refused = new Map<Call, DomainError>();
   const admitted = calls.filter((call) => {
@@ -99,19 +100,4 @@ export async function meterAll(
 ): Promise<void> {
   const grant = (await store.intake.bookExecutions(tx, [{ namespace, count }])).get(namespace);
   if (grant && grant.granted < count) throw tooManyExecutions(namespace, grant, count);
-}
-
-/** More than a minute's worth at once is never taken: there is no time to name at which it would be. */
-function tooManyExecutions(namespace: string, { perMinute, waitMs }: Grant, count = 1): DomainError {
-  const description = `at most ${perMinute} executions in a minute`;
-  const canComeLater = count <= perMinute;
-  return new DomainError(
-    'QUOTA_EXCEEDED',
-    `calls may make ${perMinute} executions in a minute in namespace ${namespace}${canComeLater ? '; try later' : ''}`,
-    {
-      metadata: { namespace, limit: String(perMinute) },
-      quota: { subject: `namespace ${namespace}`, description },
-      ...(canComeLater && { retryAfterMs: Math.max(waitMs, Math.ceil((count * 60_000) / perMinute)) }),
-    },
-  );
 }

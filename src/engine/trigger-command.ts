@@ -22,6 +22,7 @@ import type { Execution } from '../domain/execution.ts';
 import type { Occupancy } from '../domain/overlap.ts';
 import { waitsForFinish } from '../domain/schedule/progress.ts';
 import { Batcher } from '../platform/batcher.ts';
+import type { Clock } from '../platform/clock.ts';
 import type { Db, Tx } from '../store/database.ts';
 import type { Notifier } from '../store/notifier.ts';
 import type { RequestUse } from '../store/request-store.ts';
@@ -32,6 +33,7 @@ import type { JobCache } from './job-cache.ts';
 import type { JobContinuation } from './job-continuation.ts';
 import type { Caller, TriggerJob } from './operations.ts';
 import { jobNotFound, requestIdReused } from './refusals.ts';
+import { SpentIntake } from './spent-intake.ts';
 import { refusalOf } from './trigger-refusal.ts';
 import { type TriggerCall as Call, decideAll, executionOf, rowOf } from './trigger-rows.ts';
 
@@ -43,6 +45,7 @@ export type TriggerCommandOptions = {
   readonly jobs: JobCache;
   readonly continuation: Pick<JobContinuation, 'look'>;
   readonly notifier: Pick<Notifier, 'notify'>;
+  readonly clock: Clock;
 };
 
 /** One call: what is asked, and who asks. */
@@ -56,9 +59,11 @@ type Outcome = { readonly reply: Reply } | { readonly replayOf: number } | { rea
 export class TriggerCommand {
   readonly #options: TriggerCommandOptions;
   readonly #batcher: Batcher<Asked, Outcome>;
+  readonly #intake: SpentIntake;
 
   constructor(options: TriggerCommandOptions) {
     this.#options = options;
+    this.#intake = new SpentIntake(options);
     this.#batcher = new Batcher({ flush: (asked) => this.#triggerAll(asked), maxItems: 500, lanes: 2 });
   }
 
@@ -98,6 +103,12 @@ export class TriggerCommand {
         return;
       }
       const { namespace, executionId, isMetered } = target;
+      // One with a request_id may repeat a call that was taken.
+      const spent = isMetered && request.requestId === '' ? this.#intake.refusalOf(namespace) : undefined;
+      if (spent) {
+        outcomes.set(place, { refusal: spent });
+        return;
+      }
       const overlap = request.overlap ?? job.definition.overlap;
       calls.push({ place, request, caller, job, namespace, executionId, overlap, isMetered });
     });
@@ -130,7 +141,7 @@ export class TriggerCommand {
   /** Takes calls as far as their namespaces have room, refuses the others, and those that repeat them in the same batch. */
   async #meter(tx: Tx, calls: readonly Call[], outcomes: Map<number, Outcome>): Promise<readonly Call[]> {
     const { store } = this.#options;
-    const { admitted, refused } = await meterCalls(tx, store, calls);
+    const { admitted, refused } = await meterCalls(tx, this.#intake, calls);
     if (refused.size === 0) return admitted;
     const refusals = new Map([...refused].map(([{ executionId }, refusal]) => [executionId, refusal]));
     for (const [place, outcome] of outcomes) {

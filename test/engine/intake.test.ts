@@ -110,6 +110,15 @@ describe('the executions that calls make in a minute', () => {
     expect(told).toEqual(['pending', 'feed']);
   });
 
+  it('are made again as soon as the limit is lifted, also where a refusal is remembered', async () => {
+    await limit({ executionsPerMinute: 1 });
+    const { job } = await addNamed('job');
+    await use.trigger(job.id);
+    for (let n = 0; n < 3; n++) expect((await refusalOf(use.trigger(job.id))).reason).toBe('QUOTA_EXCEEDED');
+    await limit({});
+    expect((await use.trigger(job.id)).replayed).toBe(false);
+  });
+
   it('leave the request id of a refused call free, and answer a repeated one of a call that was taken', async () => {
     await limit({ executionsPerMinute: 1 });
     const { job } = await addNamed('job');

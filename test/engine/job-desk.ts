@@ -75,7 +75,7 @@ export function useJobDesk() {
       calendars,
       commands: new JobCommands({ store, planning, continuation, notifier, newPauseId }),
       pauses: new PauseCommands({ store, jobs, planning, continuation, notifier, newPauseId }),
-      triggers: new TriggerCommand({ store, jobs, continuation, notifier }),
+      triggers: new TriggerCommand({ store, jobs, continuation, notifier, clock: systemClock }),
       backfills: new BackfillCommand({ store, jobs, calendars, continuation, notifier }),
     });
   };

@@ -4,6 +4,7 @@ import type { OverlapPolicy } from '../../src/domain/job.ts';
 import { JobCache } from '../../src/engine/job-cache.ts';
 import type { TriggerJob } from '../../src/engine/operations.ts';
 import { TriggerCommand } from '../../src/engine/trigger-command.ts';
+import { systemClock } from '../../src/platform/clock.ts';
 import type { Store } from '../../src/store/store.ts';
 import { caller } from '../support/caller.ts';
 import { useStoredJobs } from './stored-jobs.ts';
@@ -24,6 +25,7 @@ async function trigger(jobId: number, meanwhile: () => Promise<unknown>, more: P
     jobs: new JobCache(store),
     continuation: { look: () => undefined },
     notifier: { notify: () => undefined },
+    clock: systemClock,
   });
   const request: TriggerJob = {
     job: { id: jobId },
