@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { awaitThat } from '../support/await-that.ts';
 import { InstanceProcess } from '../support/instance-process.ts';
 import { useTestDatabase } from '../support/postgres.ts';
 import { runHere } from './command-here.ts';
@@ -13,8 +14,10 @@ beforeAll(async () => {
   await run(...add('shop/g/report'));
   await run(...add('shop/g/report'), '--priority', '7', '--replace');
   await run(...add('shop/g/report'));
+  await awaitEvents(3);
   await run('job', 'pause', 'shop/g/report', '--reason', 'holidays');
   await run('job', 'trigger', 'missing');
+  await awaitEvents(5);
   await run('queue', 'limit', 'mail', '--max-running', '3');
 }, 60_000);
 afterAll(async () => {
@@ -23,6 +26,13 @@ afterAll(async () => {
 });
 
 const run = (...args: string[]): Promise<CommandResult> => runHere([...args, '--address', instance.grpc]);
+
+/** Refused calls are written a moment behind their answer, and their place in the list is when they were written. */
+const awaitEvents = (count: number): Promise<unknown> =>
+  awaitThat(`${count} events`, async () => {
+    const { stdout } = await run('audit', 'list', '--json');
+    return stdout.trimEnd().split('\n').length === count;
+  });
 
 /** The lines of a list without their times and peers. */
 async function list(...args: string[]): Promise<string[]> {

@@ -264,6 +264,18 @@ describe.each(ports)('$name', (port) => {
   });
 });
 
+/** What is sent, with more headers, and the code of the refusal. */
+const abusiveMessages: readonly [string, Buffer, readonly (readonly [string, string])[], Code][] = [
+  ['a message of 50 MB', grpcMessage(Buffer.alloc(50_000_000)), [], Code.ResourceExhausted],
+  [
+    'gzip that inflates to 1 GB',
+    grpcMessage(bomb(), true),
+    [['grpc-encoding', 'gzip']],
+    Code.ResourceExhausted,
+  ],
+  ['messages 5,000 deep', grpcMessage(nested(5_000)), [], Code.InvalidArgument],
+];
+
 describe.each(plainPorts)('$name', (port) => {
   it('closes a connection that does not begin', async () => {
     const servers = await startOwn(port, { firstFramesTimeoutMs: 100 });
@@ -354,16 +366,7 @@ describe.each(plainPorts)('$name', (port) => {
     await isServed(servers, port);
   });
 
-  it.each<[string, Buffer, readonly (readonly [string, string])[], Code]>([
-    ['a message of 50 MB', grpcMessage(Buffer.alloc(50_000_000)), [], Code.ResourceExhausted],
-    [
-      'gzip that inflates to 1 GB',
-      grpcMessage(bomb(), true),
-      [['grpc-encoding', 'gzip']],
-      Code.ResourceExhausted,
-    ],
-    ['messages 5,000 deep', grpcMessage(nested(5_000)), [], Code.InvalidArgument],
-  ])('refuses %s', async (_what, message, more, code) => {
+  it.each(abusiveMessages)('refuses %s', async (_what, message, more, code) => {
     const servers = await startOwn(port, {});
     const baseline = process.memoryUsage().rss;
     // The caller's own memory counts what waits to be sent, and takes no answer beyond its limit.

@@ -125,7 +125,8 @@ describe.each(kinds)('$name', ({ name, make }) => {
       await server.stop();
       isOver = true;
       transport.close?.();
-      expect(performance.now() - startedMs).toBeLessThan(1_500);
+      // The grace time is ten seconds.
+      expect(performance.now() - startedMs).toBeLessThan(8_000);
       await Promise.all(callers);
       expect(await isListening(address)).toBe(false);
     }
