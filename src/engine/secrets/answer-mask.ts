@@ -8,41 +8,34 @@
  * audit uses. A callee that wants to tell a secret can: what it writes in
  * another form is not recognised.
  *
- * Cost. One search for each value in each text, 64 characters of the value at
- * most, so that no value and no answer can be made that take long; what follows
- * them is compared where they were found. An object that was read from a text
- * is gone through only where the text may hold something.
+ * Cost. One search for each value in each text, in steps that the text bounds
+ * (value-search.ts). An object that was read from a text is gone through only
+ * where the text may hold something.
  *
  * Cuts. Texts are masked before they are cut. Where only a beginning was kept,
- * a value that it ends within is masked as far as it is there.
+ * a value that it ends within is masked as far as it is there. Elsewhere a value
+ * is masked where all of it stands: another token of the same issuer, which
+ * begins alike, is none, nor is the beginning that a callee itself cut off.
  */
 import type { KeyObject } from 'node:crypto';
 import type { Json } from '../../domain/job.ts';
 import { mask } from '../audit/masked-definition.ts';
+import { type SoughtValue, type Span, soughtValue, spansOf } from './value-search.ts';
 
 /** Shorter values are not masked: they would be found in words and numbers that have nothing to do with them. */
 const minLength = 8;
 
-/** How much of a value is searched for. */
-const headLength = 64;
-
 // What encoders of JSON escape, be it for HTML.
 const escapable = /["'\\/<>&+=`]/;
 
-type Value = { readonly text: string; readonly head: string };
-
-type Span = readonly [start: number, end: number];
-
 /** Masks the values of one attempt in texts and JSON. */
 export class AnswerMask {
-  readonly #values: readonly Value[];
+  readonly #values: readonly SoughtValue[];
   readonly #isEscapable: boolean;
 
   /** `values` in every form that is looked for; see `formsOf`. */
   constructor(values: readonly string[]) {
-    this.#values = values
-      .filter((text) => text.length >= minLength)
-      .map((text) => ({ text, head: text.slice(0, headLength) }));
+    this.#values = values.filter((text) => text.length >= minLength).map(soughtValue);
     this.#isEscapable = values.some((text) => escapable.test(text));
   }
 
@@ -69,16 +62,7 @@ export class AnswerMask {
   }
 
   #masked(text: string, isCut: boolean): string {
-    const spans: Span[] = [];
-    for (const value of this.#values) {
-      for (let at = text.indexOf(value.head); at !== -1; ) {
-        const end = endOf(text, at, value);
-        spans.push([at, end]);
-        at = text.indexOf(value.head, end);
-      }
-      const start = isCut ? startOfCut(text, value) : undefined;
-      if (start !== undefined) spans.push([start, text.length]);
-    }
+    const spans = this.#values.flatMap((value) => spansOf(value, text, isCut));
     return spans.length === 0 ? text : withMarks(text, spans);
   }
 
@@ -138,21 +122,6 @@ export function formsOfKey(key: KeyObject): readonly string[] {
     knownForms.set(key, forms);
   }
   return forms;
-}
-
-/** Where a value that begins at an index ends, or differs. */
-function endOf(text: string, at: number, { text: value, head }: Value): number {
-  let length = head.length;
-  while (length < value.length && text[at + length] === value[length]) length++;
-  return at + length;
-}
-
-/** Where a value begins that the end of the text cuts; one that has its head in front of it was found. */
-function startOfCut(text: string, { head }: Value): number | undefined {
-  for (let start = Math.max(0, text.length - head.length + 1); start < text.length; start++) {
-    if (head.startsWith(text.slice(start))) return start;
-  }
-  return undefined;
 }
 
 function withMarks(text: string, spans: readonly Span[]): string {

@@ -45,17 +45,56 @@ describe('a text', () => {
     expect(maskFor('abcdefghij', 'ghijklmnop').text('<abcdefghijklmnop>')).toBe('<***>');
   });
 
-  it('has a long value masked as far as it goes, once 64 characters of it stand there', () => {
+  it('has a long value masked where all of it stands, and no other one that begins alike', () => {
     const value = `${'ab'.repeat(40)}${'c'.repeat(8_000)}`;
     expect(maskFor(value).text(`<${value}c>`)).toBe('<***c>');
-    expect(maskFor(value).text(`<${value.slice(0, 70)}>`)).toBe('<***>');
-    expect(maskFor(value).text(`<${value.slice(0, 63)}>`)).toBe(`<${value.slice(0, 63)}>`);
+    for (const length of [8_079, 70, 64, 63]) {
+      const alike = `<${value.slice(0, length)}>`;
+      expect(maskFor(value).text(alike)).toBe(alike);
+      expect(maskFor(value).text(alike + value)).toBe(`${alike}***`);
+    }
+  });
+
+  it.each([
+    [
+      'that begins within what is alike',
+      `${'a'.repeat(64)}SECRETTAIL`,
+      (value: string) => `a${value}`,
+      'a***',
+    ],
+    ['twice, the second within the first', 'ab'.repeat(50), (value: string) => `${value}abab`, '***'],
+    [
+      'behind a part of it that is longer than its head',
+      `${'ab'.repeat(40)}c${'ab'.repeat(40)}d`,
+      (value: string) => value.slice(0, -1) + value.slice(81),
+      `${'ab'.repeat(40)}c${'ab'.repeat(40)}${'ab'.repeat(40)}d`,
+    ],
+  ])('has a value masked %s', (_, value, textOf, masked) => {
+    expect(maskFor(value).text(textOf(value))).toBe(masked);
+  });
+
+  it('shows no value, whatever stands before it and behind it, and nothing else is masked', () => {
+    const letters = fc.stringMatching(/^[ab]{0,150}$/);
+    const value = fc.stringMatching(/^[ab]{8,150}$/);
+    fc.assert(
+      fc.property(value, letters, letters, fc.boolean(), (secret, before, behind, twice) => {
+        const text = before + secret + behind + (twice ? secret : '');
+        const isMasked = new Uint8Array(text.length);
+        for (let at = text.indexOf(secret); at !== -1; at = text.indexOf(secret, at + 1)) {
+          isMasked.fill(1, at, at + secret.length);
+        }
+        const expected = [...text].map((each, i) => (isMasked[i] ? '*' : each)).join('');
+        expect(new AnswerMask([secret]).text(text)).toBe(expected.replace(/\*+/g, '***'));
+      }),
+    );
   });
 
   it('is searched in steps that its length bounds, whatever the value and the text are made of', () => {
     const text = 'a'.repeat(1_000_000);
     const mask = maskFor(`b${'a'.repeat(8_000)}`, `${'a'.repeat(8_000)}b`, 'a'.repeat(8_191), 'a'.repeat(8));
     expect(mask.text(text)).toBe('***');
+    expect(maskFor(`${'a'.repeat(8_000)}b`, `b${'a'.repeat(8_000)}`).text(text)).toBe(text);
+    expect(maskFor(`${'a'.repeat(64)}b`, `${'ab'.repeat(4_000)}b`).text(text)).toBe(text);
   });
 
   it('is as it was without a value', () => {
