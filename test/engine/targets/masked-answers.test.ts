@@ -118,6 +118,21 @@ describe('an HTTP callee that repeats what it was sent', () => {
     });
   });
 
+  it('in JSON that is not read as an object has it masked however its encoder escapes it', async () => {
+    const callee = await startCallee(({ path }, response) => {
+      const body = '{"error":"bad Basic dXNl\\u002B3f8\\u002Bd29yZA=="}';
+      response.writeHead(path === '/list' ? 200 : 401, { 'content-type': 'application/json' });
+      response.end(path === '/list' ? `[${body}]` : body);
+    });
+    const secrets = { findSecretText: async () => ({ text: new SecretText('Basic dXNl+3f8+d29yZA==') }) };
+    const target = (path: string) =>
+      httpTarget(callee.origin + path, { secretHeaders: { Authorization: 'crm' } });
+    const failed = await deliverTo(target('/'), secrets);
+    expect(failed.result.message).toBe('HTTP 401 Unauthorized: {"error":"bad ***"}');
+    const { lines } = await deliverTo(target('/list'), secrets);
+    expect(lines).toEqual([{ level: 'INFO', message: '[{"error":"bad ***"}]' }]);
+  });
+
   it('in a failure has it masked in the message, also where the message is cut', async () => {
     const failed = await answered(words, 'text/plain', { status: 401 });
     expect(failed.result.message).toBe(`HTTP 401 Unauthorized: ${maskedWords}`);
