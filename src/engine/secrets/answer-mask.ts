@@ -4,46 +4,47 @@
  * Callees log their requests, headers and all, and their errors quote what they
  * were sent; so an attempt's log, result and message would show a secret to
  * whoever may see the job. Each value that the attempt was delivered with is
- * looked for, as it is and as JSON writes it, and replaced by the mark that the
- * audit uses. A callee that wants to tell a secret can: what it writes in
- * another form is not recognised.
+ * looked for, as it is and as JSON and JSON within JSON write it, and replaced
+ * by the mark that the audit uses. A callee that wants to tell a secret can: what
+ * it writes in another form is not recognised.
  *
- * Cost. One search for each value in each text, 64 characters of the value at
- * most, so that no value and no answer can be made that take long; what follows
- * them is compared where they were found. An object that was read from a text
- * is gone through only where the text may hold something.
+ * Escapes. Encoders differ in what they escape, so they are read back: where a
+ * text holds escapes, a copy without them is searched as well, for the values
+ * that have something to escape, and what is found there is masked in the text.
+ *
+ * Cost. One search for each value in each text and copy, in steps that the text
+ * bounds (value-search.ts). An object that was read from a text is gone through
+ * only where the text holds something.
  *
  * Cuts. Texts are masked before they are cut. Where only a beginning was kept,
- * a value that it ends within is masked as far as it is there.
+ * a value that it ends within is masked as far as it is there. Elsewhere a value
+ * is masked where all of it stands: another token of the same issuer, which
+ * begins alike, is none, nor is the beginning that a callee itself cut off.
  */
 import type { KeyObject } from 'node:crypto';
 import type { Json } from '../../domain/job.ts';
 import { mask } from '../audit/masked-definition.ts';
+import { readBack } from './json-escapes.ts';
+import { type SoughtValue, type Span, soughtValue, spansOf } from './value-search.ts';
 
 /** Shorter values are not masked: they would be found in words and numbers that have nothing to do with them. */
 const minLength = 8;
 
-/** How much of a value is searched for. */
-const headLength = 64;
-
 // What encoders of JSON escape, be it for HTML.
 const escapable = /["'\\/<>&+=`]/;
 
-type Value = { readonly text: string; readonly head: string };
-
-type Span = readonly [start: number, end: number];
+/** How often escapes are read back: JSON that is quoted in JSON has them twice. */
+const maxReadBacks = 2;
 
 /** Masks the values of one attempt in texts and JSON. */
 export class AnswerMask {
-  readonly #values: readonly Value[];
-  readonly #isEscapable: boolean;
+  readonly #values: readonly SoughtValue[];
+  readonly #escapable: readonly SoughtValue[];
 
   /** `values` in every form that is looked for; see `formsOf`. */
   constructor(values: readonly string[]) {
-    this.#values = values
-      .filter((text) => text.length >= minLength)
-      .map((text) => ({ text, head: text.slice(0, headLength) }));
-    this.#isEscapable = values.some((text) => escapable.test(text));
+    this.#values = values.filter((text) => text.length >= minLength).map(soughtValue);
+    this.#escapable = this.#values.filter(({ text }) => escapable.test(text));
   }
 
   /** The text without the values. */
@@ -63,23 +64,31 @@ export class AnswerMask {
 
   /** The same of an object that was read from this text. */
   jsonFrom<T extends Json>(value: T, text: string): T {
-    const mayHold =
-      this.#values.some(({ head }) => text.includes(head)) || (this.#isEscapable && text.includes('\\'));
-    return mayHold ? this.json(value) : value;
+    return this.#spans(text, false).length === 0 ? value : this.json(value);
   }
 
   #masked(text: string, isCut: boolean): string {
-    const spans: Span[] = [];
-    for (const value of this.#values) {
-      for (let at = text.indexOf(value.head); at !== -1; ) {
-        const end = endOf(text, at, value);
-        spans.push([at, end]);
-        at = text.indexOf(value.head, end);
-      }
-      const start = isCut ? startOfCut(text, value) : undefined;
-      if (start !== undefined) spans.push([start, text.length]);
-    }
+    const spans = this.#spans(text, isCut);
     return spans.length === 0 ? text : withMarks(text, spans);
+  }
+
+  #spans(text: string, isCut: boolean): readonly Span[] {
+    const spans = this.#values.flatMap((value) => spansOf(value, text, isCut));
+    if (this.#escapable.length === 0) return spans;
+    let read = text;
+    let placeInText = (place: number): number => place;
+    for (let n = 0; n < maxReadBacks; n++) {
+      const copy = readBack(read, isCut);
+      if (!copy) break;
+      const placeInRead = placeInText;
+      placeInText = (place) => placeInRead(copy.placeBefore(place));
+      read = copy.text;
+      for (const [start, end] of this.#escapable.flatMap((value) => spansOf(value, read, isCut))) {
+        // What the cut has left of an escape is no text, and goes with the value that it is of.
+        spans.push([placeInText(start), isCut && end === read.length ? text.length : placeInText(end)]);
+      }
+    }
+    return spans;
   }
 
   #json(value: Json): Json {
@@ -109,22 +118,16 @@ export class AnswerMask {
 /** For attempts that were delivered with nothing that is secret. */
 export const noMask = new AnswerMask([]);
 
-/** The mask of an attempt with this token, where it has one, and these values in all their forms. */
+/** The mask of an attempt with this token, where it has one, and these values in their forms. */
 export function maskOf(attemptToken: string, forms: readonly string[] = []): AnswerMask {
   if (attemptToken === '') return forms.length === 0 ? noMask : new AnswerMask(forms);
   return new AnswerMask([attemptToken, ...forms]);
 }
 
-/**
- * What is looked for of the value of a header: itself, what follows a scheme as
- * in `Bearer …` and `Basic …`, and both as JSON writes them, with `/` escaped
- * or not.
- */
+/** What is looked for of the value of a header: itself, and what follows a scheme as in `Bearer …` and `Basic …`. */
 export function formsOf(value: string): readonly string[] {
   const credential = /^[A-Za-z][\w-]{0,31} +(\S+)$/.exec(value)?.[1];
-  const plain = credential === undefined ? [value] : [value, credential];
-  const written = plain.map((text) => JSON.stringify(text).slice(1, -1));
-  return [...new Set([...plain, ...written, ...written.map((text) => text.replaceAll('/', '\\/'))])];
+  return credential === undefined ? [value] : [value, credential];
 }
 
 // Opened secrets are kept for some seconds, and each attempt of theirs asks.
@@ -138,21 +141,6 @@ export function formsOfKey(key: KeyObject): readonly string[] {
     knownForms.set(key, forms);
   }
   return forms;
-}
-
-/** Where a value that begins at an index ends, or differs. */
-function endOf(text: string, at: number, { text: value, head }: Value): number {
-  let length = head.length;
-  while (length < value.length && text[at + length] === value[length]) length++;
-  return at + length;
-}
-
-/** Where a value begins that the end of the text cuts; one that has its head in front of it was found. */
-function startOfCut(text: string, { head }: Value): number | undefined {
-  for (let start = Math.max(0, text.length - head.length + 1); start < text.length; start++) {
-    if (head.startsWith(text.slice(start))) return start;
-  }
-  return undefined;
 }
 
 function withMarks(text: string, spans: readonly Span[]): string {

@@ -5,6 +5,17 @@ import { AnswerMask, formsOf, formsOfKey, maskOf, noMask } from '../../../src/en
 
 const maskFor = (...values: string[]): AnswerMask => new AnswerMask(values.flatMap(formsOf));
 
+const escaped = (text: string, what: RegExp, hex: (code: string) => string): string =>
+  text.replace(what, (each) => `\\u${hex(each.charCodeAt(0).toString(16).padStart(4, '0'))}`);
+
+/** What encoders make of a text within JSON. */
+const encoders: Readonly<Record<string, (text: string) => string>> = {
+  'JSON.stringify': (text) => JSON.stringify(text).slice(1, -1),
+  PHP: (text) => JSON.stringify(text).slice(1, -1).replaceAll('/', '\\/'),
+  'ASP.NET': (text) => escaped(text.replaceAll('\\', '\\\\'), /["&'+<>`]/g, (code) => code.toUpperCase()),
+  Gson: (text) => escaped(JSON.stringify(text).slice(1, -1), /[&'<=>]/g, (code) => code),
+};
+
 describe('a text', () => {
   it.each([
     ['got sk-marked-1 twice: sk-marked-1', 'got *** twice: ***'],
@@ -27,11 +38,25 @@ describe('a text', () => {
     expect(masked).not.toContain(value.split(/ +/)[1]);
   });
 
-  it.each(['quo"te\\d', 'a/b/c/d+e=', '<&>\'x"y/'])('has not %j as JSON writes it', (value) => {
-    const written = JSON.stringify({ value });
-    for (const text of [written, written.replaceAll('/', '\\/'), JSON.stringify({ nested: written })]) {
-      const isNestedTwice = text.includes('nested') && /["\\]/.test(value);
-      if (!isNestedTwice) expect(maskFor(value).text(text)).toContain('***');
+  describe.each(Object.entries(encoders))('of %s', (_, encoded) => {
+    it.each(['quo"te\\d', 'a/b/c/d+e=', '<&>\'x"y/', 'Basic dXNl+3f8+d29yZA==', 'Bearer marked-token'])(
+      'has not %j, also where it is cut or holds JSON as text',
+      (value) => {
+        const mask = maskFor(value);
+        const written = encoded(value);
+        expect(mask.text(`["\\u00e9\\\\${written}\\n${written}`)).toBe('["\\u00e9\\\\***\\n***');
+        const nested = JSON.stringify([`{"text":"${written}"}`]);
+        expect(mask.text(nested)).toBe(JSON.stringify(['{"text":"***"}']));
+        expect(mask.jsonFrom(JSON.parse(nested), nested)).toEqual(['{"text":"***"}']);
+      },
+    );
+  });
+
+  it('stays as it is where its escapes are no part of a value', () => {
+    const mask = maskFor('marked+token');
+    for (const text of ['\\', '\\u', '\\u00', 'marked\\u002', '\\u002Bmarked', '\\\\u002b\\x\\u00zz\\']) {
+      expect(mask.text(text)).toBe(text);
+      expect(mask.text(`${text} marked\\u002btoken`)).toBe(`${text} ***`);
     }
   });
 
@@ -45,17 +70,56 @@ describe('a text', () => {
     expect(maskFor('abcdefghij', 'ghijklmnop').text('<abcdefghijklmnop>')).toBe('<***>');
   });
 
-  it('has a long value masked as far as it goes, once 64 characters of it stand there', () => {
+  it('has a long value masked where all of it stands, and no other one that begins alike', () => {
     const value = `${'ab'.repeat(40)}${'c'.repeat(8_000)}`;
     expect(maskFor(value).text(`<${value}c>`)).toBe('<***c>');
-    expect(maskFor(value).text(`<${value.slice(0, 70)}>`)).toBe('<***>');
-    expect(maskFor(value).text(`<${value.slice(0, 63)}>`)).toBe(`<${value.slice(0, 63)}>`);
+    for (const length of [8_079, 70, 64, 63]) {
+      const alike = `<${value.slice(0, length)}>`;
+      expect(maskFor(value).text(alike)).toBe(alike);
+      expect(maskFor(value).text(alike + value)).toBe(`${alike}***`);
+    }
+  });
+
+  it.each([
+    [
+      'that begins within what is alike',
+      `${'a'.repeat(64)}SECRETTAIL`,
+      (value: string) => `a${value}`,
+      'a***',
+    ],
+    ['twice, the second within the first', 'ab'.repeat(50), (value: string) => `${value}abab`, '***'],
+    [
+      'behind a part of it that is longer than its head',
+      `${'ab'.repeat(40)}c${'ab'.repeat(40)}d`,
+      (value: string) => value.slice(0, -1) + value.slice(81),
+      `${'ab'.repeat(40)}c${'ab'.repeat(40)}${'ab'.repeat(40)}d`,
+    ],
+  ])('has a value masked %s', (_, value, textOf, masked) => {
+    expect(maskFor(value).text(textOf(value))).toBe(masked);
+  });
+
+  it('shows no value, whatever stands before it and behind it, and nothing else is masked', () => {
+    const letters = fc.stringMatching(/^[ab]{0,150}$/);
+    const value = fc.stringMatching(/^[ab]{8,150}$/);
+    fc.assert(
+      fc.property(value, letters, letters, fc.boolean(), (secret, before, behind, twice) => {
+        const text = before + secret + behind + (twice ? secret : '');
+        const isMasked = new Uint8Array(text.length);
+        for (let at = text.indexOf(secret); at !== -1; at = text.indexOf(secret, at + 1)) {
+          isMasked.fill(1, at, at + secret.length);
+        }
+        const expected = [...text].map((each, i) => (isMasked[i] ? '*' : each)).join('');
+        expect(new AnswerMask([secret]).text(text)).toBe(expected.replace(/\*+/g, '***'));
+      }),
+    );
   });
 
   it('is searched in steps that its length bounds, whatever the value and the text are made of', () => {
     const text = 'a'.repeat(1_000_000);
     const mask = maskFor(`b${'a'.repeat(8_000)}`, `${'a'.repeat(8_000)}b`, 'a'.repeat(8_191), 'a'.repeat(8));
     expect(mask.text(text)).toBe('***');
+    expect(maskFor(`${'a'.repeat(8_000)}b`, `b${'a'.repeat(8_000)}`).text(text)).toBe(text);
+    expect(maskFor(`${'a'.repeat(64)}b`, `${'ab'.repeat(4_000)}b`).text(text)).toBe(text);
   });
 
   it('is as it was without a value', () => {
@@ -86,18 +150,20 @@ describe('a text that was cut', () => {
     expect(maskFor('sk-marked-1').cutText(text)).toBe(masked);
   });
 
-  it('shows nothing of a value wherever it is cut', () => {
+  it('shows nothing of a value wherever it is cut, and however JSON writes it', () => {
     const value = fc.stringMatching(/^[A-Za-z0-9"\\/+=_ -]{8,300}$/).filter((text) => text.trim() === text);
     fc.assert(
       fc.property(
         value,
         fc.array(fc.constantFrom('é', '\n', '{', '}'), { maxLength: 20 }),
         fc.nat(),
-        (secret, noise, at) => {
-          const text = noise.join('') + secret + noise.join('');
+        fc.constantFrom((text: string) => text, ...Object.values(encoders)),
+        (secret, noise, at, encoded) => {
+          const text = noise.join('') + encoded(secret) + noise.join('');
           const cut = text.slice(0, at % (text.length + 1));
           const masked = maskFor(secret).cutText(cut).replaceAll('***', '');
-          expect(masked).toMatch(/^[é\n{}]*$/);
+          // Of an escape that the cut goes through nothing can be known.
+          expect(masked).toMatch(/^[é\n{}]*(?:\\(?:u\w{0,3})?)?$/);
         },
       ),
     );

@@ -118,6 +118,21 @@ describe('an HTTP callee that repeats what it was sent', () => {
     });
   });
 
+  it('in JSON that is not read as an object has it masked however its encoder escapes it', async () => {
+    const callee = await startCallee(({ path }, response) => {
+      const body = '{"error":"bad Basic dXNl\\u002B3f8\\u002Bd29yZA=="}';
+      response.writeHead(path === '/list' ? 200 : 401, { 'content-type': 'application/json' });
+      response.end(path === '/list' ? `[${body}]` : body);
+    });
+    const secrets = { findSecretText: async () => ({ text: new SecretText('Basic dXNl+3f8+d29yZA==') }) };
+    const target = (path: string) =>
+      httpTarget(callee.origin + path, { secretHeaders: { Authorization: 'crm' } });
+    const failed = await deliverTo(target('/'), secrets);
+    expect(failed.result.message).toBe('HTTP 401 Unauthorized: {"error":"bad ***"}');
+    const { lines } = await deliverTo(target('/list'), secrets);
+    expect(lines).toEqual([{ level: 'INFO', message: '[{"error":"bad ***"}]' }]);
+  });
+
   it('in a failure has it masked in the message, also where the message is cut', async () => {
     const failed = await answered(words, 'text/plain', { status: 401 });
     expect(failed.result.message).toBe(`HTTP 401 Unauthorized: ${maskedWords}`);
@@ -156,6 +171,35 @@ describe('an HTTP callee that repeats what it was sent', () => {
     );
     expectNothingTold(kept);
     expect(kept.lines[0]!.message.replace(/x+/, 'x')).toBe('x***… (cut, over 65536 bytes)');
+  });
+
+  it.each(['application/x-ndjson', 'text/event-stream', 'text/plain'])(
+    'in a line of %s has it masked where the connection breaks in the middle of it',
+    async (type) => {
+      const prefix = type === 'text/event-stream' ? 'data: ' : '';
+      for (const [said, message] of [
+        [`got ${told.header.slice(0, -3)}`, 'got ***'],
+        [`{"got":"${secret.slice(0, 4)}`, '{"got":"***'],
+        [`${'x'.repeat(65_530)}${told.header.slice(0, 12)}`, `${'x'.repeat(65_530)}***`],
+      ] as const) {
+        const callee = await startCallee((_, response) => {
+          response.writeHead(200, { 'content-type': type, 'content-length': 100_000 });
+          response.write(prefix + said, () => response.socket!.destroy());
+        });
+        const target = httpTarget(callee.origin, { secretHeaders: { Authorization: 'crm' } });
+        const kept = await deliverTo(target, { findSecretText });
+        expect(kept.result.outcome).toBe('FAILED');
+        expect(kept.lines.map((line) => line.message.replace(/… .cut.*/, ''))).toEqual([message]);
+      }
+    },
+  );
+
+  it('in an object that is whole when the connection breaks has nothing else masked', async () => {
+    const callee = await startCallee((_, response) => {
+      response.writeHead(200, { 'content-type': 'application/x-ndjson', 'content-length': 1_000 });
+      response.write('{"message":"music"}', () => response.socket!.destroy());
+    });
+    expect((await deliverTo(httpTarget(callee.origin))).lines).toEqual([{ level: 'INFO', message: 'music' }]);
   });
 
   it('in what it answers with a 202 has it masked', async () => {
@@ -280,6 +324,15 @@ describe('a socket callee that repeats the token of its attempt', () => {
     ]);
     expect(result.result).toEqual({ token: '***' });
   });
+
+  it.each(['got ', '{"got":"', 'x'.repeat(65_530)])(
+    'in a line that the end of the connection cuts has it masked',
+    async (before) => {
+      const callee = await startSocketCallee((socket) => socket.end(before + token.slice(0, -1)));
+      const { lines } = await deliverToSocket(socketTarget(callee.port));
+      expect(lines).toEqual([{ level: 'INFO', message: `${before}***` }]);
+    },
+  );
 
   it.each([
     JSON.stringify({ state: 'FAILED', message: `got ${token}` }),

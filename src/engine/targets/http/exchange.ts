@@ -162,7 +162,7 @@ export class Exchange implements Dispatcher.DispatchHandler, Borrower {
       return;
     }
     // What stands of an unfinished line is the last that was heard of the callee.
-    if (this.#body) this.#log(this.#body.end());
+    if (this.#body) this.#log(this.#body.end(true));
     this.#end(failureFromError(error), false);
   }
 

@@ -24,11 +24,12 @@ const isoInstant =
 /**
  * Reads one line of the line protocol, whose words are at the head of
  * stream-body.ts. Total: every text is an entry, and what has no meaning is a
- * line of its own words. What the mask is for is in none.
+ * line of its own words. What the mask is for is in none; of an unfinished line
+ * an object is whole, and other words are what has arrived of them.
  */
-export function entryFromText(text: string, mask: AnswerMask): Entry {
+export function entryFromText(text: string, mask: AnswerMask, isUnfinished = false): Entry {
   const read = jsonObjectFrom(text);
-  if (!read) return { kind: 'line', line: textLine(mask.text(text)) };
+  if (!read) return { kind: 'line', line: textLine(isUnfinished ? mask.cutText(text) : mask.text(text)) };
   const object = mask.jsonFrom(read, text);
   const keys = Object.keys(object);
   if (keys.length === 1) {

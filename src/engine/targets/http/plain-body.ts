@@ -53,12 +53,14 @@ export class PlainBody implements ResponseBody {
     return [];
   }
 
-  end(): readonly LogLine[] {
+  end(isBroken = false): readonly LogLine[] {
     const { maxLineBytes, maxBodyBytes } = this.#limits;
     const body = this.#kept.subarray(0, this.#length);
+    const isCut = this.full || isBroken;
     if (!this.#succeeded) {
       const beginning = cutUtf8(body, failureTextBytes);
-      if (isUtf8(beginning)) this.text = this.#masked(beginning, beginning.length < body.length || this.full);
+      if (isUtf8(beginning))
+        this.text = this.#masked(beginning.toString(), beginning.length < body.length || isCut);
       return [];
     }
     const whole = this.full ? cutUtf8(body, maxBodyBytes - 1) : body;
@@ -69,14 +71,13 @@ export class PlainBody implements ResponseBody {
     const result = this.full ? undefined : jsonObjectFrom(text);
     this.result = result && this.#mask.jsonFrom(result, text);
     if (result || text.trim() === '') return [];
-    if (body.length <= maxLineBytes && !this.full) return [textLine(this.#mask.text(text.trimEnd()))];
+    if (body.length <= maxLineBytes && !this.full) return [textLine(this.#masked(text, isCut).trimEnd())];
     const marker = this.full ? `… (cut, over ${maxBodyBytes} bytes)` : cutMarker(body.length);
-    const shown = cutUtf8(Buffer.from(this.#masked(whole, this.full)), maxLineBytes).toString();
+    const shown = cutUtf8(Buffer.from(this.#masked(text, isCut)), maxLineBytes).toString();
     return [textLine(shown + marker)];
   }
 
-  #masked(bytes: Buffer, isCut: boolean): string {
-    const text = bytes.toString();
+  #masked(text: string, isCut: boolean): string {
     return isCut ? this.#mask.cutText(text) : this.#mask.text(text);
   }
 }

@@ -5,8 +5,11 @@ import type { Json } from '../../../domain/job.ts';
 export type ResponseBody = {
   /** Takes the next bytes; returns the log lines that they complete. */
   push(chunk: Buffer): readonly LogLine[];
-  /** Takes the end of the body; returns the log lines that are left. Called once, when nothing follows. */
-  end(): readonly LogLine[];
+  /**
+   * Takes the end of the body; returns the log lines that are left. Called once,
+   * when nothing follows. Of a broken one the last line is a beginning.
+   */
+  end(isBroken?: boolean): readonly LogLine[];
   /** Nothing that follows will be looked at: the connection can go. */
   readonly full: boolean;
   /** The JSON object that the callee returned; known at the end. */

@@ -79,6 +79,8 @@ export class StreamBody implements ResponseBody {
   #event = '';
   #data: string | undefined;
   #dataBytes = 0;
+  /** Whether what follows is the end of a broken body. */
+  #isBroken = false;
 
   constructor(options: StreamBodyOptions) {
     this.#options = options;
@@ -106,7 +108,8 @@ export class StreamBody implements ResponseBody {
     return this.#takeLines();
   }
 
-  end(): readonly LogLine[] {
+  end(isBroken = false): readonly LogLine[] {
+    this.#isBroken = isBroken;
     this.#reader.end();
     this.#endEvent();
     return this.#takeLines();
@@ -159,7 +162,7 @@ export class StreamBody implements ResponseBody {
       return;
     }
     if (this.#limitReached && event === '' && !maySettle.test(text)) return;
-    const entry = entryFromEvent(event, text, mask);
+    const entry = entryFromEvent(event, text, mask, this.#isBroken);
     if (entry?.kind === 'line') this.#log(entry.line, bytes);
     else if (entry?.kind === 'result') this.result = entry.result;
     else if (entry?.kind === 'error') this.#onError(entry.message, bytes);
@@ -183,18 +186,24 @@ export class StreamBody implements ResponseBody {
   }
 }
 
-function entryFromEvent(event: string, text: string, mask: AnswerMask): Entry | undefined {
+function entryFromEvent(
+  event: string,
+  text: string,
+  mask: AnswerMask,
+  isUnfinished: boolean,
+): Entry | undefined {
+  const masked = (words: string): string => (isUnfinished ? mask.cutText(words) : mask.text(words));
   switch (event) {
     case 'result': {
       const result = jsonObjectFrom(text);
       return result
         ? { kind: 'result', result: mask.jsonFrom(result, text) }
-        : { kind: 'line', line: textLine(mask.text(text)) };
+        : { kind: 'line', line: textLine(masked(text)) };
     }
     case 'error':
-      return { kind: 'error', message: mask.text(errorMessage(text)) };
+      return { kind: 'error', message: masked(errorMessage(text)) };
     default:
-      return text.trim() === '' ? undefined : entryFromText(text, mask);
+      return text.trim() === '' ? undefined : entryFromText(text, mask, isUnfinished);
   }
 }
 

@@ -29,6 +29,7 @@ export class SocketAnswer {
   readonly #reader: LineReader;
   readonly #allowance: LogAllowance;
   #lines: LogLine[] = [];
+  #isClosed = false;
 
   constructor(options: SocketAnswerOptions) {
     this.#options = options;
@@ -48,8 +49,13 @@ export class SocketAnswer {
     return this.#takeLines();
   }
 
-  /** Takes the end of the connection, which ends the last line, too; returns the log lines that are left. */
+  /**
+   * Takes the end of the connection, which ends the last line, too; returns the
+   * log lines that are left. A callee that was killed may have ended it, so
+   * words without a line end are taken for their beginning.
+   */
   close(): readonly LogLine[] {
+    this.#isClosed = true;
     this.#reader.end();
     return this.#takeLines();
   }
@@ -76,7 +82,7 @@ export class SocketAnswer {
       this.end = stated;
       return;
     }
-    const entry = entryFromText(text, mask);
+    const entry = entryFromText(text, mask, this.#isClosed);
     switch (entry.kind) {
       case 'result':
         this.end = succeeded(entry.result);
@@ -85,11 +91,13 @@ export class SocketAnswer {
         this.end = failureFromCallee(entry.message);
         return;
       case 'line':
-        this.#log(
-          bytes <= maxLogLineBytes ? entry.line : textLine(boundedText(mask.text(text), maxLogLineBytes)),
-          bytes,
-        );
+        this.#log(bytes <= maxLogLineBytes ? entry.line : this.#longLine(text), bytes);
     }
+  }
+
+  #longLine(text: string): LogLine {
+    const { mask } = this.#options;
+    return textLine(boundedText(this.#isClosed ? mask.cutText(text) : mask.text(text), maxLogLineBytes));
   }
 
   #log(line: LogLine, bytes: number): void {
