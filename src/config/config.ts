@@ -8,6 +8,7 @@
  * milliseconds, both as plain whole numbers. All that is wrong is told at once.
  */
 import type { EgressRule } from '../platform/egress-policy.ts';
+import type { JwtAlgorithm } from './jwt-algorithms.ts';
 import type { ListenAddress } from './listen-address.ts';
 
 /** A part of the work that an instance can take on. */
@@ -29,7 +30,10 @@ export type JwtConfig = {
   readonly jwksUrl: URL | undefined;
   /** A file with a JWKS, in place of the URL; read at the start. */
   readonly keysFile: string | undefined;
-  /** The algorithms that are taken. Default RS256,PS256,ES256,EdDSA. Only asymmetric ones exist here. */
+  /**
+   * The algorithms that are taken, of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA and Ed25519.
+   * Default RS256,PS256,ES256,EdDSA. Only asymmetric ones exist here.
+   */
   readonly algorithms: readonly JwtAlgorithm[];
   /** The type in the header. Default at+jwt (RFC 9068). `JWT` for issuers that write no other: then set an audience of Carillon's own. */
   readonly type: string;
@@ -44,23 +48,6 @@ export type JwtConfig = {
    */
   readonly claim: string;
 };
-
-/** The algorithms that JWTs may be signed with. */
-export const jwtAlgorithms = [
-  'RS256',
-  'RS384',
-  'RS512',
-  'PS256',
-  'PS384',
-  'PS512',
-  'ES256',
-  'ES384',
-  'ES512',
-  'EdDSA',
-  'Ed25519',
-] as const;
-
-export type JwtAlgorithm = (typeof jwtAlgorithms)[number];
 
 /** An HTTP API of another scheduler that the HTTP port can speak. */
 export type GatewayName = 'ruoyi' | 'schedulerx' | 'task-api' | 'iuap' | 'dataarts';
@@ -126,8 +113,9 @@ export type Config = {
     readonly clientCaFile: string | undefined;
     /**
      * The revocation lists (CRL) in PEM of these authorities, one of each and of each authority between. Default none:
-     * a certificate is good until it expires. With it a caller is cut off whose certificate is revoked, or whose
-     * authority has no list in the file that holds: renew lists before they expire. Read again like the other files.
+     * a certificate is good until it expires. With it a caller is refused when it connects whose certificate is
+     * revoked, or whose authority has no list in the file that holds: renew lists before they expire. Connections
+     * that are open stay. Read again like the other files.
      */
     readonly clientCrlFile: string | undefined;
   };

@@ -1,5 +1,6 @@
 import { resolve } from 'node:path';
-import { type JwtConfig, jwtAlgorithms } from './config.ts';
+import type { JwtConfig } from './config.ts';
+import { jwtAlgorithms } from './jwt-algorithms.ts';
 import { isLoopbackHost } from './listen-address.ts';
 import type { OptionReader } from './option-reader.ts';
 

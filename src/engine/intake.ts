@@ -27,19 +27,16 @@ export async function refuseSurplusJob(
 }
 
 /**
- * Refuses a schedule that alone would fire more often in a minute than the namespace lets executions be made. What is
- * stored already stays when a limit is set or lowered, until its timing is edited.
+ * Refuses a schedule that alone would fire more often in a minute than the namespace lets executions be made. It is for
+ * new jobs and new timing: what is stored already stays when a limit is set or lowered, until its timing is edited.
  */
-export async function refuseFrequentSchedules(
-  tx: Tx,
-  store: Pick<Store, 'intake'>,
+export function refuseFrequentSchedules(
   namespace: string,
+  limit: number | undefined,
   schedules: readonly Schedule[],
   spreadSeed: number,
   nowMs: number,
-): Promise<void> {
-  if (schedules.length === 0) return;
-  const limit = await store.intake.findExecutionsPerMinute(tx, namespace);
+): void {
   if (limit === undefined) return;
   schedules.forEach((schedule, i) => {
     const fires = firesInFullestMinute(schedule, spreadSeed, nowMs);

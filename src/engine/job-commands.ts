@@ -11,64 +11,35 @@
  * is what storing would have come to, and nobody is told of anything.
  */
 import { DomainError } from '../domain/errors.ts';
-import { definitionOf, type Job, type JobDefinition, type JobKey } from '../domain/job.ts';
-import type { Schedule } from '../domain/schedule/schedule.ts';
+import { definitionOf, type Job, type JobKey } from '../domain/job.ts';
 import type { Tx } from '../store/database.ts';
-import type { Timing } from '../store/job-store.ts';
 import type { Notifier } from '../store/notifier.ts';
 import type { Store } from '../store/store.ts';
-import type { LockedTimer } from '../store/timer-store.ts';
 import { auditedChoice, auditedSave, auditRow } from './audit/audit-rows.ts';
 import { maskedDefinition } from './audit/masked-definition.ts';
 import { lockChosen } from './chosen-jobs.ts';
-import { anchorSchedules, checkDefinition, definitionFromDraft } from './definition-check.ts';
-import type { Fired, FirePlanning, LateFires } from './fire-planning.ts';
-import { refuseFrequentSchedules, refuseSurplusJob } from './intake.ts';
-import type { CachedJob } from './job-cache.ts';
+import { anchorSchedules, definitionFromDraft } from './definition-check.ts';
 import type { JobContinuation } from './job-continuation.ts';
-import { queueIdOf, useCalendars, useSecrets } from './job-references.ts';
-import { firesAlike, settleOwed, timingFrom } from './job-timing.ts';
+import { JobSaving, type JobSavingOptions, type Saved } from './job-saving.ts';
 import type { AddJob, Caller, DeleteChoice, UpdateJob } from './operations.ts';
 import { jobAlreadyExists, jobNotFound, refuseOlder, requestIdReused } from './refusals.ts';
 
-export type JobCommandsOptions = {
+export type JobCommandsOptions = JobSavingOptions & {
   readonly store: Pick<
     Store,
-    | 'db'
-    | 'transaction'
-    | 'rehearse'
-    | 'jobs'
-    | 'intake'
-    | 'audits'
-    | 'timers'
-    | 'leases'
-    | 'ledger'
-    | 'requests'
-    | 'feed'
-    | 'calendars'
-    | 'cancels'
-    | 'pauses'
-    | 'triggers'
-    | 'continuations'
-    | 'queues'
-    | 'secrets'
-    | 'namespaces'
+    'db' | 'transaction' | 'rehearse' | 'audits' | 'ledger' | 'requests' | 'cancels'
   >;
-  readonly planning: FirePlanning;
   readonly continuation: Pick<JobContinuation, 'announce'>;
   readonly notifier: Pick<Notifier, 'notify'>;
-  /** Makes the id of a pause. */
-  readonly newPauseId: () => string;
 };
-
-/** A job that was made or changed, and what was fired on the way. */
-type Saved = { readonly id: number; readonly fired: readonly Fired[] };
 
 export class JobCommands {
   readonly #options: JobCommandsOptions;
+  readonly #saving: JobSaving;
 
   constructor(options: JobCommandsOptions) {
     this.#options = options;
+    this.#saving = new JobSaving(options);
   }
 
   async add(request: AddJob, caller: Caller): Promise<{ job: Job; created: boolean }> {
@@ -87,7 +58,7 @@ export class JobCommands {
       };
       const replayed = await replay();
       if (replayed) return replayed;
-      const inserted = await this.#insert(tx, request, caller);
+      const inserted = await this.#saving.insert(tx, request, caller);
       if (inserted === undefined) {
         // Whoever took the key may have been this very request.
         const repeated = await replay();
@@ -122,7 +93,7 @@ export class JobCommands {
       const before = await this.#get(tx, id);
       refuseOlder(before, request.etag);
       const { clearQueueTimeout, ...changes } = request.changes;
-      const saved = await this.#save(tx, before, (nowMs) => ({
+      const saved = await this.#saving.save(tx, before, (nowMs) => ({
         ...definitionOf(before),
         ...changes,
         ...(clearQueueTimeout && { queueTimeoutMs: undefined }),
@@ -178,36 +149,6 @@ export class JobCommands {
     return { deleted, existed: deleted > 0 };
   }
 
-  async #insert(tx: Tx, request: AddJob, caller: Caller): Promise<Saved | undefined> {
-    const { store, newPauseId } = this.#options;
-    const { key, draft, startPaused } = request;
-    const { now } = await store.feed.readPosition(tx);
-    const nowMs = now.getTime();
-    const definition = definitionFromDraft(draft, anchorSchedules(draft.schedules, [], nowMs));
-    // Drawn first, because `H` is spread by it.
-    const [newId] = await store.triggers.drawIds(tx, 1);
-    const timetable = checkDefinition(definition, 'job', nowMs - definition.misfire.graceMs, newId!);
-    const { timing, late } = timingFrom(timetable, definition, nowMs);
-    // What lies within the grace but is no one-shot does not fire any more.
-    if (definition.schedules.length > 0 && timing.nextFireMs === null && !late)
-      checkDefinition(definition, 'job', nowMs, newId!);
-    await store.namespaces.ensure(tx, key.namespace);
-    await refuseFrequentSchedules(tx, store, key.namespace, definition.schedules, newId!, nowMs);
-    const queueId = await queueIdOf(tx, store, key, definition);
-    await useSecrets(tx, store, key, definition);
-    const maxJobs = await store.intake.lockJobs(tx, key.namespace);
-    const id = await store.jobs.insert(tx, newId!, key, definition, timing, queueId);
-    if (id === undefined) return undefined;
-    await refuseSurplusJob(tx, store, key.namespace, maxJobs);
-    if (startPaused) {
-      await store.pauses.insert(tx, [id], { id: newPauseId(), actor: caller.actor, reason: 'added paused' });
-    }
-    const job: CachedJob = { id, key, generation: 1, definition, timetable: () => timetable };
-    const timer = { jobId: id, generation: 1, nowMs, ...timing };
-    const fired = await this.#settleSaved(tx, job, timer, late, []);
-    return { id, fired: fired ? [fired] : [] };
-  }
-
   /** Locks the job that is to be replaced, and reads it. */
   async #lockBefore(tx: Tx, key: JobKey): Promise<Job> {
     const id = await this.#options.store.jobs.lock(tx, { key });
@@ -220,71 +161,9 @@ export class JobCommands {
   }
 
   #replace(tx: Tx, before: Job, { draft }: AddJob): Promise<Saved> {
-    return this.#save(tx, before, (nowMs) =>
+    return this.#saving.save(tx, before, (nowMs) =>
       definitionFromDraft(draft, anchorSchedules(draft.schedules, before.schedules, nowMs)),
     );
-  }
-
-  /** Saves a new definition of a locked job; its timing too when the edit touches it. */
-  async #save(tx: Tx, before: Job, make: (nowMs: number) => JobDefinition): Promise<Saved> {
-    const { store, planning } = this.#options;
-    const { id, key, schedules } = before;
-    const { now } = await store.feed.readPosition(tx);
-    const definition = make(now.getTime());
-    if (firesAlike(schedules, definition.schedules)) {
-      checkDefinition({ ...definition, schedules: [] }, 'job', now.getTime(), id);
-      await this.#store(tx, before, { ...definition, schedules }, undefined);
-      await this.#letGo(tx, before, definition);
-      return { id, fired: [] };
-    }
-    const timetable = checkDefinition(definition, 'job', now.getTime() - definition.misfire.graceMs, id);
-    await refuseFrequentSchedules(tx, store, key.namespace, definition.schedules, id, now.getTime());
-    const settled = await settleOwed(tx, store, planning, [id]);
-    const timer = settled.timers.get(id)!;
-    const { timing, late } = timingFrom(timetable, definition, timer.nowMs, {
-      schedules,
-      progress: timer.progress,
-    });
-    await this.#store(tx, before, definition, timing);
-    await this.#letGo(tx, before, definition);
-    const generation = before.generation + 1;
-    const job: CachedJob = { id, key, generation, definition, timetable: () => timetable };
-    const fired = await this.#settleSaved(tx, job, { ...timer, generation, ...timing }, late, schedules);
-    return { id, fired: [settled.fired, fired].filter((each) => each !== undefined) };
-  }
-
-  /** With ALLOW nothing waits for another: what is buffered may begin. */
-  async #letGo(tx: Tx, before: Job, { overlap }: JobDefinition): Promise<void> {
-    if (overlap !== 'ALLOW' || before.bufferedCount === 0) return;
-    await this.#options.store.continuations.releaseAll(tx, before.id);
-  }
-
-  /** Stores a definition; what waits of the job waits where the new target says. */
-  async #store(tx: Tx, before: Job, definition: JobDefinition, timing: Timing | undefined): Promise<void> {
-    const { store } = this.#options;
-    const queueId = await queueIdOf(tx, store, before.key, definition);
-    await useSecrets(tx, store, before.key, definition);
-    await store.jobs.saveDefinition(tx, before.id, definition, timing, queueId);
-    const isMoved = JSON.stringify(placeOf(before)) !== JSON.stringify(placeOf(definition));
-    if (isMoved) await store.jobs.moveOpen(tx, before.id);
-  }
-
-  /**
-   * Has a saved job use the calendars that its schedules name, and fires the
-   * one-shots of it that have just passed.
-   */
-  async #settleSaved(
-    tx: Tx,
-    job: CachedJob,
-    timer: LockedTimer,
-    late: Pick<LateFires, 'places' | 'afterMs'> | undefined,
-    before: readonly Schedule[],
-  ): Promise<Fired | undefined> {
-    const { store, planning } = this.#options;
-    await useCalendars(tx, store, job, before);
-    if (!late) return undefined;
-    const firings = await planning.planLate(tx, [{ job, timer, progress: timer.progress, ...late }]);
-    return planning.write(tx, firings, await store.leases.lockCurrentTerm(tx));
   }
 
   async #get(tx: Tx, id: number): Promise<Job> {
@@ -293,9 +172,3 @@ export class JobCommands {
     return job;
   }
 }
-
-/** Where the executions of a job wait. */
-const placeOf = ({ target, maxRunning }: Pick<JobDefinition, 'target' | 'maxRunning'>): unknown => [
-  maxRunning > 0,
-  target.kind === 'worker' && [target.queue, Object.entries(target.labels).toSorted()],
-];

@@ -15,26 +15,14 @@
  * for one whose authority has no revocation list that holds, once there is a file of
  * them: nobody knows then whether it is revoked.
  */
-import { createHash, createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
-import { createSecureContext, type SecureContextOptions, type TLSSocket, type TlsOptions } from 'node:tls';
+import type { X509Certificate } from 'node:crypto';
+import type { SecureContextOptions, TLSSocket, TlsOptions } from 'node:tls';
 import type { Clock } from '../platform/clock.ts';
 import type { Logger } from '../platform/logger.ts';
 import { Loop } from '../platform/loop.ts';
 import type { Service } from '../platform/service.ts';
-import { type RevocationList, revocationListsFrom } from './revocation-lists.ts';
-
-/** Where the material is, all of it PEM. */
-export type TlsFiles = {
-  /** The certificate of the listeners, and those of the authorities between it and one that callers trust. */
-  readonly certFile: string;
-  /** Its private key, without a passphrase. */
-  readonly keyFile: string;
-  /** The authorities whose client certificates are accepted. Without it callers are not asked for one. */
-  readonly clientCaFile?: string | undefined;
-  /** The revocation lists of these authorities, one of each. Without it no certificate counts as revoked. */
-  readonly clientCrlFile?: string | undefined;
-};
+import type { RevocationList } from './revocation-lists.ts';
+import { type Look, lookAt, type Material, type TlsFiles } from './tls-files.ts';
 
 /** What the material is made with. */
 export type TlsMaterialOptions = {
@@ -48,15 +36,8 @@ export type TlsMaterialOptions = {
 /** How long a TLS handshake may take, in milliseconds; until then a connection costs memory for nothing. */
 const handshakeTimeoutMs = 10_000;
 
-/** What was read at one time and fits together. */
-type Material = {
-  readonly context: SecureContextOptions;
-  readonly certificate: X509Certificate;
-  readonly lists: readonly RevocationList[];
-};
-
-/** What one look at the files gave: the material, or why there is none. The digest tells looks apart. */
-type Look = { readonly digest: string } & ({ readonly material: Material } | { readonly fault: Error });
+/** A set of files that is not used: why, and what it holds where that could be read. */
+type Refused = { readonly digest: string; readonly fault: Error; readonly material?: Material };
 
 export class TlsMaterial implements Service {
   readonly #options: TlsMaterialOptions;
@@ -64,10 +45,11 @@ export class TlsMaterial implements Service {
   readonly #listeners = new Set<(context: SecureContextOptions) => void>();
   #current: Material | undefined;
   #currentDigest: string | undefined;
-  #badDigest: string | undefined;
-  #isBadLogged = false;
+  #refused: Refused | undefined;
+  #isRefusalLogged = false;
   #hasWarned = false;
-  #hasToldOfLists = false;
+  /** The fingerprints of the lists in use of which the log says that they refuse callers. */
+  readonly #toldLists = new Set<string>();
   #starting: Promise<void> | undefined;
 
   constructor(options: TlsMaterialOptions) {
@@ -132,28 +114,62 @@ export class TlsMaterial implements Service {
   /** Looks at the files once: one tick of the loop. */
   async reread(): Promise<void> {
     const look = await lookAt(this.#options.files);
-    if (look.digest === this.#currentDigest) {
-      this.#badDigest = undefined;
-    } else {
-      const fault =
-        'fault' in look
-          ? look.fault
-          : (this.#faultOfTime(look.material.certificate) ?? this.#faultOfLists(look.material.lists));
-      if (fault !== undefined) this.#noteFault(look.digest, fault);
-      else if ('material' in look) this.#take(look.digest, look.material);
-    }
+    if (look.digest === this.#currentDigest) this.#refused = undefined;
+    else if (look.digest !== this.#refused?.digest) this.#judge(look);
+    else this.#judgeAgain(this.#refused);
     this.#warnOfExpiry();
     this.#tellOfLists();
   }
 
   async #start(): Promise<void> {
     const look = await lookAt(this.#options.files);
-    if ('fault' in look) throw look.fault;
-    this.#take(look.digest, look.material);
+    this.#take(look.digest, look.materialOf());
     await this.#loop.start();
   }
 
-  /** The one in use may be out of date, because nothing is better; a new one that is out of date is a mistake. */
+  /** Takes files other than those in use, or notes why not. */
+  #judge({ digest, materialOf }: Look): void {
+    this.#isRefusalLogged = false;
+    let material: Material;
+    try {
+      material = materialOf();
+    } catch (error) {
+      this.#refused = { digest, fault: error as Error };
+      return;
+    }
+    const fault = this.#faultOfNew(material);
+    if (fault === undefined) this.#take(digest, material);
+    else this.#refused = { digest, fault, material };
+  }
+
+  /** The same files as at the look before. What is in them may be good by now, as when it was too new. */
+  #judgeAgain({ digest, fault: earlier, material }: Refused): void {
+    const fault = material ? this.#faultOfNew(material) : earlier;
+    if (material && fault === undefined) {
+      this.#take(digest, material);
+    } else if (!this.#isRefusalLogged) {
+      this.#isRefusalLogged = true;
+      this.#options.logger.error({ error: fault }, 'new tls files cannot be used, the ones before go on');
+    }
+  }
+
+  /**
+   * What in the files is out of date. What is in use already may be so, because nothing is better, and is no reason
+   * to refuse what comes with it; what is new and out of date is a mistake.
+   */
+  #faultOfNew({ certificate, lists }: Material): Error | undefined {
+    const { certificate: used, lists: usedLists = [] } = this.#current ?? {};
+    if (certificate.fingerprint256 !== used?.fingerprint256) {
+      const fault = this.#faultOfTime(certificate);
+      if (fault !== undefined) return fault;
+    }
+    const known = new Set(usedLists.map(({ fingerprint }) => fingerprint));
+    return lists
+      .filter(({ fingerprint }) => !known.has(fingerprint))
+      .map((list) => this.#faultOfList(list))
+      .find((fault) => fault !== undefined);
+  }
+
   #faultOfTime({ validFromDate, validToDate }: X509Certificate): Error | undefined {
     const now = this.#options.clock.now();
     if (validToDate <= now) return new Error(`the certificate has expired at ${validToDate.toISOString()}`);
@@ -162,34 +178,22 @@ export class TlsMaterial implements Service {
     return undefined;
   }
 
-  /** Why all certificates of an authority are refused; a new list that holds no longer is a mistake like a certificate. */
-  #faultOfLists(lists: readonly RevocationList[]): Error | undefined {
+  /** Why all certificates of the list's authority are refused. */
+  #faultOfList({ issuer, issuedAt, expiresAt }: RevocationList): Error | undefined {
     const now = this.#options.clock.now();
-    for (const { issuedAt, expiresAt } of lists) {
-      if (expiresAt !== undefined && expiresAt <= now)
-        return new Error(`a revocation list has expired at ${expiresAt.toISOString()}`);
-      if (issuedAt > now)
-        return new Error(`a revocation list does not hold before ${issuedAt.toISOString()}`);
-    }
+    const list = `the revocation list of ${issuer}`;
+    if (expiresAt !== undefined && expiresAt <= now)
+      return new Error(`${list} has expired at ${expiresAt.toISOString()}`);
+    if (issuedAt > now) return new Error(`${list} does not hold before ${issuedAt.toISOString()}`);
     return undefined;
-  }
-
-  #noteFault(digest: string, fault: Error): void {
-    if (digest !== this.#badDigest) {
-      this.#badDigest = digest;
-      this.#isBadLogged = false;
-    } else if (!this.#isBadLogged) {
-      this.#isBadLogged = true;
-      this.#options.logger.error({ error: fault }, 'new tls files cannot be used, the ones before go on');
-    }
   }
 
   #take(digest: string, material: Material): void {
     this.#current = material;
     this.#currentDigest = digest;
-    this.#badDigest = undefined;
+    this.#refused = undefined;
     this.#hasWarned = false;
-    this.#hasToldOfLists = false;
+    this.#toldLists.clear();
     const { subject, validTo, fingerprint256 } = material.certificate;
     this.#options.logger.info({ subject, validTo, fingerprint256 }, 'tls certificate in use');
     const fault = this.#faultOfTime(material.certificate);
@@ -200,12 +204,18 @@ export class TlsMaterial implements Service {
     for (const listener of this.#listeners) listener(material.context);
   }
 
-  /** Says once that the lists in use refuse callers: theirs run out, because nobody has put new ones. */
+  /** Says once of each list in use that it refuses callers: it ran out, and nobody has put another. */
   #tellOfLists(): void {
-    const fault = this.#hasToldOfLists ? undefined : this.#faultOfLists(this.#current?.lists ?? []);
-    if (fault === undefined) return;
-    this.#hasToldOfLists = true;
-    this.#options.logger.error({ error: fault }, 'callers with a certificate are refused');
+    for (const list of this.#current?.lists ?? []) {
+      const fault = this.#toldLists.has(list.fingerprint) ? undefined : this.#faultOfList(list);
+      if (fault === undefined) continue;
+      this.#toldLists.add(list.fingerprint);
+      const { issuer } = list;
+      this.#options.logger.error(
+        { error: fault, issuer },
+        'callers with a certificate of this issuer are refused',
+      );
+    }
   }
 
   /** Says once of each certificate that nine tenths of its time are over. */
@@ -216,84 +226,5 @@ export class TlsMaterial implements Service {
     if (leftMs * 10 > validToDate.getTime() - validFromDate.getTime()) return;
     this.#hasWarned = true;
     this.#options.logger.warn({ validTo }, 'the tls certificate expires soon');
-  }
-}
-
-async function lookAt({ certFile, keyFile, clientCaFile, clientCrlFile }: TlsFiles): Promise<Look> {
-  const digest = createHash('sha256');
-  const read = async (path: string, what: string): Promise<string> => {
-    try {
-      const text = await readFile(path, 'utf8');
-      digest.update(`${text.length}:${text}`);
-      return text;
-    } catch (error) {
-      const fault = new Error(`the ${what} cannot be read: ${(error as Error).message}`, { cause: error });
-      digest.update(fault.message);
-      throw fault;
-    }
-  };
-  try {
-    const cert = await read(certFile, 'certificate file of TLS');
-    const key = await read(keyFile, 'key file of TLS');
-    const ca = clientCaFile === undefined ? undefined : await read(clientCaFile, 'client CA file of TLS');
-    const crl = clientCrlFile === undefined ? undefined : await read(clientCrlFile, 'client CRL file of TLS');
-    const certificate = certificateOf(cert, certFile);
-    const privateKey = privateKeyOf(key, keyFile);
-    if (!certificate.checkPrivateKey(privateKey)) {
-      throw new Error(`the key in ${keyFile} is not that of the first certificate in ${certFile}`);
-    }
-    if (ca !== undefined) checkAuthorities(ca, clientCaFile ?? '');
-    const lists = crl === undefined ? [] : revocationListsFrom(crl, clientCrlFile ?? '');
-    const context: SecureContextOptions = {
-      cert,
-      key,
-      ...(ca === undefined ? {} : { ca }),
-      ...(lists.length === 0 ? {} : { crl: lists.map(({ pem }) => pem) }),
-      minVersion: 'TLSv1.2',
-    };
-    checkContext(context);
-    return { digest: digest.digest('hex'), material: { context, certificate, lists } };
-  } catch (error) {
-    return { digest: digest.digest('hex'), fault: error as Error };
-  }
-}
-
-function certificateOf(pem: string, path: string): X509Certificate {
-  try {
-    return new X509Certificate(pem);
-  } catch (error) {
-    throw new Error(`there is no certificate in PEM in ${path}`, { cause: error });
-  }
-}
-
-function privateKeyOf(pem: string, path: string): KeyObject {
-  try {
-    return createPrivateKey(pem);
-  } catch (error) {
-    // The error of an encrypted key asks for its passphrase, and nobody could answer at a reload.
-    throw new Error(`there is no private key in PEM without a passphrase in ${path}`, { cause: error });
-  }
-}
-
-/** OpenSSL passes over what it cannot read, and would then trust nobody. */
-function checkAuthorities(pem: string, path: string): void {
-  const blocks = pem.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? [];
-  if (blocks.length === 0) throw new Error(`there is no certificate in PEM in ${path}`);
-  for (const [i, block] of blocks.entries()) {
-    try {
-      new X509Certificate(block);
-    } catch (error) {
-      throw new Error(`the certificate number ${i + 1} in ${path} cannot be read`, { cause: error });
-    }
-  }
-}
-
-function checkContext(context: SecureContextOptions): void {
-  try {
-    createSecureContext(context);
-  } catch (error) {
-    throw new Error(`TLS does not take the certificate and its key: ${(error as Error).message}`, {
-      cause: error,
-    });
   }
 }

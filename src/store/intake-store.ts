@@ -1,5 +1,11 @@
 import { type Db, numberArray, run, type Tx } from './database.ts';
 
+/** What may be made in a namespace; undefined is without a limit. */
+export type Limits = {
+  readonly maxJobs: number | undefined;
+  readonly executionsPerMinute: number | undefined;
+};
+
 /** How many executions calls are to make in a namespace. */
 export type Demand = { readonly namespace: string; readonly count: number };
 
@@ -18,22 +24,26 @@ export type Grant = {
  * fails has made nothing and booked nothing.
  */
 export class PgIntakeStore {
-  /** How many jobs a namespace may have, with its row locked; undefined without a limit, and then nothing is locked. */
-  async lockJobs(tx: Tx, namespace: string): Promise<number | undefined> {
-    const [row] = await run<{ maxJobs: number }>(
+  /** What may be made in a namespace. Where jobs are limited their count is locked; else nothing is. */
+  async lockLimits(tx: Tx, namespace: string): Promise<Limits> {
+    const [row] = await run<{ maxJobs: number | null; executionsPerMinute: number | null }>(
       tx,
       `/* lock_job_intake */
-       with limited as (
-         select max_jobs from carillon.namespace where name = $1 and max_jobs is not null
+       with limits as (
+         select max_jobs, executions_per_minute from carillon.namespace where name = $1
        ), locked as (
-         insert into carillon.intake (namespace, kind) select $1, 'JOBS' from limited
+         insert into carillon.intake (namespace, kind) select $1, 'JOBS' from limits where max_jobs is not null
          on conflict (namespace, kind) do update set booked_until = excluded.booked_until
          returning 1
        )
-       select max_jobs as "maxJobs" from limited, locked`,
+       select max_jobs as "maxJobs", executions_per_minute as "executionsPerMinute"
+         from limits left join locked on true`,
       [namespace],
     );
-    return row?.maxJobs;
+    return {
+      maxJobs: row?.maxJobs ?? undefined,
+      executionsPerMinute: row?.executionsPerMinute ?? undefined,
+    };
   }
 
   /** How many executions a namespace lets be made in a minute, by one statement that locks nothing; undefined without a limit. */

@@ -269,4 +269,28 @@ describe('carillon apply', () => {
     expect((await apply(path)).stdout).toMatch(/\n\d+ created, 0 changed, 0 pruned, \d+ unchanged\n$/);
     expect((await instance().jobs.list({ filter: { group: 'stopped' } })).totalSize).toBe(300n);
   });
+
+  it('changes a job that fires more often than a limit that was lowered, as long as its timing stays', async () => {
+    const often = (description: string, every: string) =>
+      manifest({
+        jobs: [
+          {
+            key: keyOf('often', 'lowered'),
+            description,
+            schedules: [{ interval: { every } }],
+            target: worker,
+          },
+        ],
+      });
+    await apply(await often('first', '1s'));
+    const limit = ['namespace', 'limit', 'lowered', '--executions-per-minute', '5'];
+    expect(await runHere([...limit, '--address', instance().grpc])).toMatchObject({ exitCode: 0 });
+    expect(await apply(await often('second', '1s'))).toMatchObject({ exitCode: 0, stderr: '' });
+    expect(await stored('often', 'lowered')).toMatchObject({ description: 'second' });
+    const faster = await apply(await often('second', '2s'));
+    expect([faster.exitCode === 0, faster.stderr]).toEqual([
+      false,
+      expect.stringContaining('30 times in a minute'),
+    ]);
+  });
 });

@@ -206,6 +206,30 @@ describe('a schedule', () => {
   });
 });
 
+describe('a job that fires more often than a limit that was lowered', () => {
+  const often = [{ ...hourly, spec: { ...hourly.spec, everyMs: 1_000 } as never }];
+  const add = (more: object, draft: object = {}) =>
+    use.add({ schedules: often, ...draft }, { key: { namespace, group: 'g', name: 'early' }, ...more });
+
+  beforeEach(async () => {
+    await limit({});
+    await add({});
+    await limit({ executionsPerMinute: 20 });
+  });
+
+  it('is replaced by one that fires alike, also when that is only asked for', async () => {
+    const { job } = await add({ replace: true }, { description: 'another' });
+    expect(job).toMatchObject({ description: 'another', generation: 2 });
+    const asked = await add({ replace: true, validateOnly: true }, { description: 'asked' });
+    expect([asked.created, asked.job.description]).toEqual([false, 'asked']);
+  });
+
+  it('has its name: another of that name is one too many by its name', async () => {
+    expect((await refusalOf(add({}))).reason).toBe('JOB_ALREADY_EXISTS');
+    expect((await refusalOf(add({ validateOnly: true }))).reason).toBe('JOB_ALREADY_EXISTS');
+  });
+});
+
 describe('a backfill', () => {
   it('has at most 10,000 fire times, and of more makes none', async () => {
     await limit({});

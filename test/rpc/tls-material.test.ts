@@ -1,4 +1,7 @@
-import { afterEach, describe, expect, it } from 'vitest';
+import crypto from 'node:crypto';
+import { syncBuiltinESMExports } from 'node:module';
+import tls from 'node:tls';
+import { afterEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { systemClock } from '../../src/platform/clock.ts';
 import { TlsMaterial } from '../../src/rpc/tls-material.ts';
 import { type LogLine, memoryLogger } from '../conformance/servers.ts';
@@ -8,6 +11,7 @@ import { callerAuthority, firstListener, secondListener } from '../support/ident
 import {
   emptyRevocationList,
   expiredRevocationList,
+  otherRevocationList,
   revocationList,
   revokingAuthority,
 } from '../support/revoked-identities.ts';
@@ -93,6 +97,11 @@ describe('the TLS files at the start', () => {
       },
       'the revocation list number 2 in',
     ],
+    [
+      'authorities of which one is cut off',
+      { ...firstListener, ca: `${callerAuthority}${revokingAuthority.slice(0, 300)}` },
+      'of 2 blocks CERTIFICATE in',
+    ],
   ])('are refused for %s', async (_what, content, reason) => {
     const { material } = materialOf(await mountTls(content));
     await expect(material.start()).rejects.toThrow(reason);
@@ -119,13 +128,101 @@ it('the TLS files at the start may hold a revocation list that has expired, whic
   expect(severe(logged)).toMatchObject([
     {
       level: 'error',
-      message: 'callers with a certificate are refused',
-      error: { message: 'a revocation list has expired at 2020-02-01T00:00:00.000Z' },
+      message: 'callers with a certificate of this issuer are refused',
+      issuer: 'CN=revoking authority',
+      error: {
+        message: 'the revocation list of CN=revoking authority has expired at 2020-02-01T00:00:00.000Z',
+      },
     },
   ]);
 });
 
+it('of several revocation lists the one that has run out is named, and only that', async () => {
+  const content = {
+    ...firstListener,
+    ca: revokingAuthority,
+    crl: `${otherRevocationList}${expiredRevocationList}`,
+  };
+  const { material, logged } = materialOf(await mountTls(content));
+  await material.start();
+  await material.reread();
+  expect(severe(logged)).toMatchObject([{ issuer: 'CN=revoking authority' }]);
+});
+
+describe('what is out of date and in use already', () => {
+  const ca = revokingAuthority;
+
+  it('lets a new certificate be taken, when it is a revocation list', async () => {
+    const { files, material, taken } = await start({ ...firstListener, ca, crl: expiredRevocationList });
+    await files.swap({ ...secondListener, ca, crl: expiredRevocationList.replaceAll('\n', '\r\n') });
+    await material.reread();
+    expect(taken).toEqual([secondListener.cert]);
+  });
+
+  it('lets new authorities and lists be taken, when it is the certificate', async () => {
+    const old = { cert: expiredCertificate, key: testKey };
+    const { files, material, taken } = await start({ ...old, ca, crl: revocationList });
+    await files.swap({ ...old, ca: `${ca}${callerAuthority}`, crl: revocationList });
+    await material.reread();
+    await files.swap({ ...old, ca: `${ca}${callerAuthority}`, crl: emptyRevocationList });
+    await material.reread();
+    expect(taken).toHaveLength(2);
+    expect(material.context).toMatchObject({
+      ca: `${ca}${callerAuthority}`,
+      crl: [emptyRevocationList.trim()],
+    });
+  });
+
+  it('lets the list of another authority be taken, when it is a list', async () => {
+    const { files, material } = await start({ ...firstListener, ca, crl: expiredRevocationList });
+    const both = `${expiredRevocationList}${otherRevocationList}`;
+    await files.swap({ ...firstListener, ca, crl: both });
+    await material.reread();
+    expect(material.context.crl).toHaveLength(2);
+  });
+});
+
 describe('the TLS files later on', () => {
+  it('are taken when their time has come, though nobody writes them again', async () => {
+    let now = new Date('2026-01-01T00:00:00Z');
+    const files = await mountTls({ cert: expiredCertificate, key: testKey });
+    const clock = { ...systemClock, now: () => now };
+    const material = new TlsMaterial({ files, clock, logger: memoryLogger([]), rereadMs: 3_600_000 });
+    started.push(material);
+    await material.start();
+    await files.swap(firstListener);
+    for (let i = 0; i < 3; i++) await material.reread();
+    expect(material.context.cert).toBe(expiredCertificate);
+    now = new Date('2027-01-01T00:00:00Z');
+    await material.reread();
+    expect(material.context.cert).toBe(firstListener.cert);
+  });
+
+  it('are not read anew as long as they hold the same, be it good or bad', async () => {
+    const content = { ...firstListener, ca: revokingAuthority, crl: revocationList };
+    const { files, material } = await start(content);
+    const made = vi.spyOn(tls, 'createSecureContext');
+    const parsed = vi.spyOn(crypto, 'createPrivateKey');
+    syncBuiltinESMExports();
+    onTestFinished(() => {
+      vi.restoreAllMocks();
+      syncBuiltinESMExports();
+    });
+    const readBy = async (): Promise<readonly number[]> => {
+      for (let i = 0; i < 3; i++) await material.reread();
+      const calls = [made.mock.calls.length, parsed.mock.calls.length];
+      vi.clearAllMocks();
+      return calls;
+    };
+    expect(await readBy()).toEqual([0, 0]);
+    await files.swap({ ...content, crl: emptyRevocationList });
+    expect(await readBy()).toEqual([1, 1]);
+    await files.swap({ ...content, crl: expiredRevocationList });
+    expect(await readBy()).toEqual([1, 1]);
+    await files.swap({ ...content, crl: 'none' });
+    expect(await readBy()).toEqual([0, 1]);
+  });
+
   it('are taken when they hold something else, and only then', async () => {
     const { files, material, taken, logged } = await start(firstListener);
     await files.swap(firstListener);
@@ -174,7 +271,26 @@ describe('the TLS files later on', () => {
   it.each([
     ['is none', 'none', 'there is no revocation list in PEM in'],
     ['is cut off', revocationList.replace(/-----\n.*\n/, '-----\n'), 'the revocation list number 1 in'],
-    ['has expired', expiredRevocationList, 'a revocation list has expired at 2020-02-01T00:00:00.000Z'],
+    [
+      'has expired',
+      expiredRevocationList,
+      'the revocation list of CN=revoking authority has expired at 2020-02-01T00:00:00.000Z',
+    ],
+    [
+      'is written to its half, behind a whole one',
+      `${otherRevocationList}${revocationList.slice(0, 200)}`,
+      'of 2 blocks X509 CRL in',
+    ],
+    [
+      'has only begun, behind a whole one',
+      `${otherRevocationList}${revocationList.slice(0, 9)}`,
+      'of 2 blocks X509 CRL in',
+    ],
+    [
+      'is written to its half, before a whole one',
+      `${revocationList.slice(0, 200)}\n${otherRevocationList}`,
+      'of 2 blocks X509 CRL in',
+    ],
   ])(
     'leave the revocation lists of before when a new one %s, which is logged once',
     async (_what, crl, why) => {

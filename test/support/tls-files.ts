@@ -2,7 +2,7 @@ import { mkdtemp, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll } from 'vitest';
-import type { TlsFiles } from '../../src/rpc/tls-material.ts';
+import type { TlsFiles } from '../../src/rpc/tls-files.ts';
 import type { Identity } from './identities.ts';
 
 /** What the files of a listener hold. */
