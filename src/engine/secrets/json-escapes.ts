@@ -6,61 +6,62 @@
  * or cut, or no JSON as a whole, a value stands in it as its encoder wrote it.
  */
 
-/** A text with its escapes read back, and where in the one before a place of it is. */
-export type ReadBack = { readonly text: string; readonly placeBefore: (place: number) => number };
+/** A text with its escapes read back, and where in the one before each place of it is. */
+export type ReadBack = { readonly text: string; readonly placesBefore: Uint32Array };
 
-const plain: Readonly<Record<string, string>> = {
-  ...{ '"': '"', '\\': '\\', '/': '/' },
-  ...{ b: '\b', f: '\f', n: '\n', r: '\r', t: '\t' },
-};
+const backslash = 0x5c;
+const unit = 0x75;
 
-const unit = /[0-9a-fA-F]{4}/y;
+/** What the letters behind a backslash stand for. */
+const plain: ReadonlyMap<number, number> = new Map(
+  Object.entries({ '"': '"', '\\': '\\', '/': '/', b: '\b', f: '\f', n: '\n', r: '\r', t: '\t' }).map(
+    ([letter, read]) => [letter.charCodeAt(0), read.charCodeAt(0)],
+  ),
+);
 
 /**
  * The text without its escapes; undefined where it has none. Of one that was
  * cut an escape that is not whole is no text.
  */
 export function readBack(text: string, isCut: boolean): ReadBack | undefined {
-  let read = '';
-  let from = 0;
-  // The places of characters that were escapes, and how much shorter the text is behind each.
-  const places: number[] = [];
-  const shorter: number[] = [];
-  for (let at = text.indexOf('\\'); at !== -1; ) {
-    const escaped = plain[text[at + 1] ?? ''] ?? unitAt(text, at);
+  if (!text.includes('\\')) return undefined;
+  const codes = new Uint16Array(text.length);
+  const placesBefore = new Uint32Array(text.length + 1);
+  let length = 0;
+  for (let at = 0; at < text.length; length++) {
+    placesBefore[length] = at;
+    let code = text.charCodeAt(at);
     let next = at + 1;
-    if (escaped !== undefined) {
-      next = at + (text[at + 1] === 'u' ? 6 : 2);
-      read += text.slice(from, at) + escaped;
-      from = next;
-      places.push(read.length - 1);
-      shorter.push(next - read.length);
-    } else if (isCut && /^\\(?:u[0-9a-fA-F]{0,3})?$/.test(text.slice(at, at + 6))) {
-      read += text.slice(from, at);
-      from = text.length;
-      break;
-    }
-    at = text.indexOf('\\', next);
-  }
-  if (from === 0) return undefined;
-  read += text.slice(from);
-  return {
-    text: read,
-    placeBefore: (place) => {
-      // Of the escapes in front of the place the last.
-      let [low, high] = [0, places.length];
-      while (low < high) {
-        const middle = (low + high) >>> 1;
-        if (places[middle]! < place) low = middle + 1;
-        else high = middle;
+    if (code === backslash) {
+      if (isCut && at + 6 > text.length && /^\\(?:u[0-9a-fA-F]{0,3})?$/.test(text.slice(at, at + 6))) break;
+      const letter = text.charCodeAt(next);
+      const escaped = letter === unit ? unitAt(text, next + 1) : plain.get(letter);
+      if (escaped !== undefined) {
+        code = escaped;
+        next += letter === unit ? 5 : 1;
       }
-      return place + (low === 0 ? 0 : shorter[low - 1]!);
-    },
-  };
+    }
+    codes[length] = code;
+    at = next;
+    placesBefore[length + 1] = at;
+  }
+  return length === text.length
+    ? undefined
+    : { text: Buffer.from(codes.buffer, 0, 2 * length).toString('utf16le'), placesBefore };
 }
 
-function unitAt(text: string, at: number): string | undefined {
-  if (text[at + 1] !== 'u') return undefined;
-  unit.lastIndex = at + 2;
-  return unit.test(text) ? String.fromCharCode(Number.parseInt(text.slice(at + 2, at + 6), 16)) : undefined;
+function unitAt(text: string, at: number): number | undefined {
+  let code = 0;
+  for (let i = at; i < at + 4; i++) {
+    const digit = hexDigitOf(text.charCodeAt(i));
+    if (digit === undefined) return undefined;
+    code = 16 * code + digit;
+  }
+  return code;
+}
+
+function hexDigitOf(code: number): number | undefined {
+  if (code >= 0x30 && code <= 0x39) return code - 0x30;
+  const lower = code | 0x20;
+  return lower >= 0x61 && lower <= 0x66 ? lower - 0x57 : undefined;
 }

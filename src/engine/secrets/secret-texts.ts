@@ -1,11 +1,11 @@
-import { formsOf } from './answer-mask.ts';
+import { formsOf, type MaskedValue } from './answer-mask.ts';
 import { type MissingSecret, OpenedSecrets, type OpenedSecretsOptions } from './opened-secrets.ts';
 import type { SecretName } from './secret-box.ts';
 
 /** The value of a header that is a secret. It is kept so that no log shows it. */
 export class SecretText {
   readonly #value: string;
-  readonly #forms: readonly string[];
+  readonly #forms: readonly MaskedValue[];
 
   constructor(value: string) {
     this.#value = value;
@@ -17,8 +17,8 @@ export class SecretText {
     return this.#value;
   }
 
-  /** In what forms it is masked in answers. */
-  get forms(): readonly string[] {
+  /** What is masked of it in answers. */
+  get forms(): readonly MaskedValue[] {
     return this.#forms;
   }
 }

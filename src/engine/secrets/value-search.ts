@@ -6,8 +6,8 @@
  * the value stand; of a longer needle V8 compares all at every place of a text
  * of one character. From there on the value is compared in the manner of Knuth,
  * Morris and Pratt: after a difference, or an occurrence, the longest beginning
- * of the value that still ends there is known from the value alone, and no
- * character is compared with more than two.
+ * of the value that still ends there is known from the value alone, so that the
+ * text is gone over once.
  */
 
 /** A part of a text, without its end. */
@@ -15,6 +15,9 @@ export type Span = readonly [start: number, end: number];
 
 /** What is searched for, with what `indexOf` is given of it. */
 export type SoughtValue = { readonly text: string; readonly head: string };
+
+const nowhere: readonly Span[] = [];
+const nothing = { codes: new Uint16Array(0), borders: new Uint16Array(0) };
 
 /** How much of a value `indexOf` is given. */
 const headLength = 64;
@@ -26,42 +29,54 @@ export const soughtValue = (text: string): SoughtValue => ({ text, head: text.sl
  * The occurrences of a value, also those that overlap, which make one span. Of
  * a text that was cut also the beginning of the value that it ends with.
  */
-export function spansOf({ text: value, head }: SoughtValue, text: string, isCut: boolean): Span[] {
+export function spansOf({ text: value, head }: SoughtValue, text: string, isCut: boolean): readonly Span[] {
+  if (!isCut && text.length < value.length) return nowhere;
+  const first = text.indexOf(head);
+  if (first === -1 && !isCut) return nowhere;
   const spans: [number, number][] = [];
-  const borders = [0, 0];
-  // `known` characters of the value stand at `at`.
-  for (let at = 0, known = 0; ; ) {
-    if (known === 0) {
-      at = text.indexOf(head, at);
-      if (at === -1) break;
-      known = head.length;
+  const add = (start: number, end: number): void => {
+    const last = spans.at(-1);
+    if (last && start <= last[1]) last[1] = end;
+    else spans.push([start, end]);
+  };
+  const { codes, borders } = first === -1 ? nothing : bordersOf(value);
+  for (let at = first; at !== -1; ) {
+    // In front of `end` stand the first `known` characters of the value.
+    let known = head.length;
+    let end = at + known;
+    while (end < text.length) {
+      if (known === codes.length) {
+        add(end - known, end);
+        known = borders[known]!;
+      }
+      const code = text.charCodeAt(end);
+      while (known > 0 && codes[known] !== code) known = borders[known]!;
+      if (codes[known] !== code) break;
+      known++;
+      end++;
     }
-    while (known < value.length && text.charCodeAt(at + known) === value.charCodeAt(known)) known++;
-    const end = at + known;
-    if (known === value.length || (isCut && end === text.length)) {
-      const last = spans.at(-1);
-      if (last && at <= last[1]) last[1] = end;
-      else spans.push([at, end]);
+    if (end === text.length) {
+      if (known === codes.length || (isCut && known > 0)) add(end - known, end);
+      return spans;
     }
-    if (end === text.length) return spans;
-    const border = borderOf(value, known, borders);
-    at = end - border;
-    known = border;
+    at = text.indexOf(head, end + 1);
   }
   const start = isCut ? startOfCut(text, head) : undefined;
-  if (start !== undefined) spans.push([start, text.length]);
+  if (start !== undefined) add(start, text.length);
   return spans;
 }
 
-/** The longest beginning of the value's first `length` characters that they end with, too; those before are kept. */
-function borderOf(value: string, length: number, borders: number[]): number {
-  for (let i = borders.length; i <= length; i++) {
-    const last = value.charCodeAt(i - 1);
-    let border = borders[i - 1]!;
-    while (border > 0 && value.charCodeAt(border) !== last) border = borders[border]!;
-    borders.push(value.charCodeAt(border) === last ? border + 1 : 0);
+/** The value, and for each beginning of it the longest shorter one that it ends with. */
+function bordersOf(value: string): { readonly codes: Uint16Array; readonly borders: Uint16Array } {
+  const codes = new Uint16Array(value.length);
+  const borders = new Uint16Array(value.length + 1);
+  for (let i = 0; i < value.length; i++) codes[i] = value.charCodeAt(i);
+  for (let i = 1, border = 0; i < value.length; i++) {
+    while (border > 0 && codes[border] !== codes[i]) border = borders[border]!;
+    if (codes[border] === codes[i]) border++;
+    borders[i + 1] = border;
   }
-  return borders[length]!;
+  return { codes, borders };
 }
 
 /** Where a value begins that the end of the text cuts before its head is over. */

@@ -109,7 +109,7 @@ describe('a text', () => {
           isMasked.fill(1, at, at + secret.length);
         }
         const expected = [...text].map((each, i) => (isMasked[i] ? '*' : each)).join('');
-        expect(new AnswerMask([secret]).text(text)).toBe(expected.replace(/\*+/g, '***'));
+        expect(maskFor(secret).text(text)).toBe(expected.replace(/\*+/g, '***'));
       }),
     );
   });
@@ -120,6 +120,11 @@ describe('a text', () => {
     expect(mask.text(text)).toBe('***');
     expect(maskFor(`${'a'.repeat(8_000)}b`, `b${'a'.repeat(8_000)}`).text(text)).toBe(text);
     expect(maskFor(`${'a'.repeat(64)}b`, `${'ab'.repeat(4_000)}b`).text(text)).toBe(text);
+  });
+
+  it('has a value masked as often as it stands there', () => {
+    expect(maskFor('abcdefgh').text('abcdefgh '.repeat(200_000))).toBe('*** '.repeat(200_000));
+    expect(maskFor('a/cdefgh').text('a\\/cdefgh '.repeat(200_000))).toBe('*** '.repeat(200_000));
   });
 
   it('is as it was without a value', () => {
@@ -202,9 +207,31 @@ describe('JSON', () => {
     },
   );
 
-  it('that was read from a text is not gone through where the text shows that it holds nothing', () => {
-    const text = '{"a":"b\\nc"}';
-    const read = Object.freeze(JSON.parse(text));
-    expect(maskOf(`cat_${'x'.repeat(60)}`).jsonFrom(read, text)).toBe(read);
+  it.each([
+    ['a', '{"a":"b\\nc"}', [`cat_${'x'.repeat(60)}`]],
+    [
+      'escapes that are no part of a value',
+      '{"a":"\\u002b\\/\\"marked\\/tokens"}',
+      ['marked/token+', 'm"/+=&<>'],
+    ],
+    ['the head of a value', `{"a":"\\n${'x/'.repeat(40)}"}`, [`${'x/'.repeat(40)}y`]],
+  ])('that was read from a text is not gone through where that holds %s', (_, text, values) => {
+    const read = {
+      get a(): never {
+        throw new Error('it was gone through');
+      },
+    };
+    expect(maskFor(...values).jsonFrom(read, text)).toBe(read);
+  });
+
+  it.each<[string, number]>([
+    ['12345678', 12_345_678],
+    ['-1234567', -1_234_567],
+    ['1.234567', 81.234567],
+    ['1.5e+300', 1.5e300],
+    ['12345678', -0.12345678],
+  ])('has %s masked in the number %d', (secret, number) => {
+    const text = String(number).replace(secret, '***');
+    expect(maskFor(secret).json([number, 1_234_567, 0.5])).toEqual([text, 1_234_567, 0.5]);
   });
 });
