@@ -118,7 +118,7 @@ export class App implements Service {
       poolSize: config.database.poolSize,
       clock,
       logger,
-      onConnected: (address, port) => this.#ownPorts.addDatabase(address, port),
+      onAddress: (address, port) => this.#ownPorts.addDatabase(address, port),
       // Shorter than the lease: a leader that is stopped in a transaction must not outlast it.
       idleInTransactionMs: Math.floor(leaseTtlMs / 2),
       lockTimeoutMs: Math.floor(leaseTtlMs / 2),

@@ -3,10 +3,11 @@
  * may call, whatever an operator has opened. Who may add a job must not thereby
  * speak to the database, or to Carillon in the name of this machine.
  *
- * The addresses are those of sockets: bound ones of listeners, connected ones of
- * the database, so that a name which moves (failover) is followed with the next
- * connection. A listener on every address is asked for the machine's addresses
- * at the time of the question, which comes only for a port that is kept here.
+ * The addresses are the bound ones of listeners, and of the database all that
+ * its name leads to when a connection is made, so that a name which moves
+ * (failover) is followed with the next connection; what was kept stays. A
+ * listener on every address is asked for the machine's addresses at the time of
+ * the question, which comes only for a port that is kept here.
  *
  * Not known, so not kept: addresses that lead here from outside (a balancer, a
  * published port), other instances, and what else serves the same database.

@@ -11,7 +11,7 @@
  * pg_stat_activity shows the name as well. All other statements are planned
  * each time, which suits queries whose shape varies.
  */
-import type { Socket } from 'node:net';
+import { Socket } from 'node:net';
 import { CompiledQuery, Kysely, PostgresDialect, type Transaction } from 'kysely';
 import pg from 'pg';
 import type { Clock } from '../platform/clock.ts';
@@ -25,8 +25,11 @@ export type DatabaseOptions = {
   readonly poolSize: number;
   readonly clock: Clock;
   readonly logger: Logger;
-  /** Is told where each connection of the pool leads; not of those over a socket in the file system. */
-  readonly onConnected?: (address: string, port: number) => void;
+  /**
+   * Is told at each connection of the pool where the database is: the address that the connection leads to, all others
+   * of its host's name, and loopback where it leads over a socket in the file system.
+   */
+  readonly onAddress?: (address: string, port: number) => void;
   /** Ends a session that idles inside a transaction. Shorter than the leader's lease. Default 2,000. */
   readonly idleInTransactionMs?: number;
   /** The longest wait for a lock. Default 2,000. */
@@ -104,11 +107,19 @@ export class Database {
 
   constructor(options: DatabaseOptions) {
     this.#options = options;
-    this.#pool = new pg.Pool({ ...sessionOptions(options), max: options.poolSize, Client: NamingClient });
+    const found = new Set<string>();
+    this.#pool = new pg.Pool({
+      ...sessionOptions(options),
+      max: options.poolSize,
+      Client: NamingClient,
+      // A socket tells of each address that it finds, before it tries one.
+      stream: () => new Socket().on('lookup', (error, address) => error ?? found.add(address)),
+    });
     this.#pool.on('connect', (client) => {
-      const { remoteAddress, remotePort } = streamOf(client);
-      if (remoteAddress !== undefined && remotePort !== undefined)
-        options.onConnected?.(remoteAddress, remotePort);
+      const { host, port } = client;
+      const leadsTo = host.startsWith('/') ? '127.0.0.1' : streamOf(client).remoteAddress;
+      if (leadsTo !== undefined) options.onAddress?.(leadsTo, port);
+      for (const address of found) options.onAddress?.(address, port);
     });
     // An idle connection that breaks is dropped by the pool; the event must not fail the process.
     this.#pool.on('error', (error) => options.logger.debug({ error }, 'idle database connection broke'));

@@ -15,7 +15,7 @@ export type ConnectOptions = {
   readonly timeoutMs: number;
 };
 
-/** Opens the sockets of every connection; one for all, since it keeps the TLS sessions. */
+/** Opens the sockets of every connection; one for all, since it keeps the TLS sessions, by port where that is an own one. */
 export type Connector = buildConnector.connector;
 
 /**
@@ -32,13 +32,19 @@ export function createConnector({ egress, lookup, ca, timeoutMs }: ConnectOption
       ...(ca !== undefined && { ca: typeof ca === 'string' ? ca : [...ca] }),
     } as buildConnector.BuildOptions);
   const connect = connectorFor(0);
+  const ownConnectors = new Map<number, Connector>();
+  const connectorOfOwn = (port: number): Connector => {
+    const connector = ownConnectors.get(port) ?? connectorFor(port);
+    ownConnectors.set(port, connector);
+    return connector;
+  };
   return (target, callback) => {
     const { hostname, protocol } = target;
     const port = Number(target.port) || (protocol === 'https:' ? 443 : 80);
     // Of an address the socket asks no lookup. Whatever its notation was, the URL has made it plain.
     const refusal = isIP(hostname) === 0 ? undefined : refusalOf(egress, { host: hostname, port });
-    // A lookup is not told the port. It matters for a few ports only, so all others share one connector.
-    if (!refusal) return (egress.isOwnPort(port) ? connectorFor(port) : connect)(target, callback);
+    // A lookup is not told the port. It matters for the few own ports only, so all others share one connector.
+    if (!refusal) return (egress.isOwnPort(port) ? connectorOfOwn(port) : connect)(target, callback);
     queueMicrotask(() => callback(refusal, null));
   };
 }
