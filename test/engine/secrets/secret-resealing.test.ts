@@ -1,5 +1,5 @@
 /** Secrets that change over to another key in the background, on a real database. */
-import { beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { SecretBox } from '../../../src/engine/secrets/secret-box.ts';
 import { SecretDesk } from '../../../src/engine/secrets/secret-desk.ts';
 import { SecretResealing } from '../../../src/engine/secrets/secret-resealing.ts';
@@ -249,8 +249,11 @@ describe('an instance that has not the first key', () => {
   ])('and %s keeps its secrets until it is gone, and is told once', async (_, secretKeys) => {
     await put([oldKey], many(3));
     const id = await join('older', secretKeys);
-    const { tick, lines } = leader([newKey, oldKey]);
-    for (let n = 0; n < 3; n++) await tick();
+    const { tick, lines, clock } = leader([newKey, oldKey]);
+    for (let n = 0; n < 3; n++) {
+      await tick();
+      await clock.advance(5_000);
+    }
     expect(await opened(oldKey)).toEqual(many(3));
     expect(lines).toMatchObject([
       {
@@ -265,6 +268,27 @@ describe('an instance that has not the first key', () => {
     );
     await tick();
     expect(await opened(newKey)).toEqual(many(3));
+  });
+
+  it('costs no more than a look at who lives every five seconds: no secret is read, and none was sealed', async () => {
+    await put([oldKey], many(60));
+    const id = await join('older', idsOf(oldKey));
+    let reads = 0;
+    const listStored: SecretStore['listStored'] = (...args) => {
+      reads++;
+      return jobs.store.secrets.listStored(...args);
+    };
+    const seal = vi.spyOn(SecretBox.prototype, 'seal');
+    onTestFinished(() => seal.mockRestore());
+    const { tick, clock } = leader([newKey, oldKey], { listStored });
+    for (let n = 0; n < 10; n++) {
+      await tick();
+      await clock.advance(1_000);
+    }
+    expect([reads, seal.mock.calls.length]).toEqual([1, 0]);
+    await jobs.rows('delete from carillon.instance where id = $1', [id]);
+    await tick();
+    expect(await opened(newKey)).toEqual(many(60));
   });
 
   it('holds nothing up when it has no key at all, or the first one in another place', async () => {
