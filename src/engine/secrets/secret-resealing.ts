@@ -15,7 +15,12 @@
  * Nothing is sealed under a key that an instance which lives has not got: it
  * would be locked out of its secrets. Each instance says in its row which keys
  * it has; while one lacks the first of these, nothing is done, and the log says
- * which.
+ * which. That may last as long as a restart of all instances takes, so nothing
+ * is sealed before this is asked, and while one lacks it no secret is read: who
+ * does is asked again every five seconds.
+ *
+ * Opening and sealing a batch of 50 holds up the event loop for some
+ * milliseconds; between two of them the database is asked.
  *
  * A value that no key opens is left alone: its key may come back. It is told in
  * the log once.
@@ -36,15 +41,31 @@ export type SecretResealingOptions = {
   readonly leadership: () => { readonly term: number } | undefined;
   /** How often it looks whether it leads, in milliseconds. */
   readonly intervalMs: number;
-  /** The most secrets of one statement. Default 500. */
+  /** The most secrets of one statement. Default 50. More hold up the event loop for as much longer. */
   readonly batchSize?: number;
 };
 
 /** How long after a pass the next one begins. */
 const passEveryMs = 600_000;
 
+/** How long after an instance was found to lack the first key it is looked for again. */
+const lackingWaitMs = 5_000;
+
 /** Secrets that no key opens are named in the log up to this many. */
 const maxNamed = 20;
+
+type Opened = NonNullable<ReturnType<SecretBox['find']>>;
+
+/** A secret that is not under the first key, opened. */
+type DueSecret = {
+  readonly before: StoredSecret;
+  readonly value: Opened;
+  /** The value before, while it signs; one that no key opens signs nothing any more, and goes by itself. */
+  readonly kept: Buffer | null;
+  readonly previous: Opened | undefined;
+  /** The last of the keys that it is under, by its place from 0. */
+  readonly key: number;
+};
 
 /** What a pass has come to. */
 type Pass = {
@@ -59,6 +80,8 @@ export class SecretResealing implements Service {
   readonly #loop: Loop;
   /** The term in which a pass has come to its end, and when the next one is due. */
   #done: { readonly term: number; readonly untilMs: number } | undefined;
+  /** While an instance lacks the first key: when that is asked again. */
+  #lackingUntilMs: number | undefined;
   /** What the log was told, so that it is told once. */
   #toldLeft = '';
   #toldLacking = '';
@@ -91,6 +114,9 @@ export class SecretResealing implements Service {
     if (!leadership || !box.canSeal) return intervalMs;
     const done = this.#done;
     if (done?.term === leadership.term && clock.monotonicMs() < done.untilMs) return intervalMs;
+    if (this.#lackingUntilMs !== undefined) {
+      if (clock.monotonicMs() < this.#lackingUntilMs || (await this.#isLacking())) return intervalMs;
+    }
     const pass = await this.#pass();
     if (!pass) return intervalMs;
     this.#tell(pass);
@@ -103,53 +129,52 @@ export class SecretResealing implements Service {
 
   /** Goes over all secrets; undefined where an instance lacks the key. */
   async #pass(): Promise<Pass | undefined> {
-    const { store, batchSize = 500 } = this.#options;
+    const { store, batchSize = 50 } = this.#options;
     const pass: Pass = { sealed: 0, left: new Map(), unopened: [] };
     for (let afterId = 0; ; ) {
       const stored = await store.secrets.listStored(store.db, afterId, batchSize);
       if (stored.length === 0) return pass;
-      const due = stored.flatMap((secret) => this.#resealed(secret, pass) ?? []);
+      const due = stored.flatMap((secret) => this.#dueOf(secret, pass) ?? []);
       if (due.length > 0) {
         if (await this.#isLacking()) return undefined;
         const written = await store.secrets.reseal(
           store.db,
-          due.map(({ resealed }) => resealed),
+          due.map((secret) => this.#resealed(secret)),
         );
         pass.sealed += written.size;
-        for (const { resealed, key } of due) {
-          if (!written.has(resealed.before.id)) pass.left.set(key + 1, (pass.left.get(key + 1) ?? 0) + 1);
+        for (const { before, key } of due) {
+          if (!written.has(before.id)) pass.left.set(key + 1, (pass.left.get(key + 1) ?? 0) + 1);
         }
       }
       afterId = stored.at(-1)!.id;
     }
   }
 
-  /** A secret under the first key, and which one it was under; undefined where there is nothing to do, or nothing can be done. */
-  #resealed(
-    before: StoredSecret,
-    pass: Pass,
-  ): { readonly resealed: ResealedSecret; readonly key: number } | undefined {
+  /** A secret with what is to be sealed anew; undefined where there is nothing to do, or nothing can be done. */
+  #dueOf(before: StoredSecret, pass: Pass): DueSecret | undefined {
     const { box } = this.#options;
     const value = box.find(before, before.value);
     if (!value) {
       pass.unopened.push(`${before.namespace}/${before.name}`);
       return undefined;
     }
-    // One that no key opens signs nothing any more, and goes by itself.
     const kept = before.previousSigns ? before.previousValue : null;
     const previous = kept ? box.find(before, kept) : undefined;
     const key = Math.max(value.key, previous?.key ?? 0);
-    if (key === 0) return undefined;
-    const resealed = {
+    return key === 0 ? undefined : { before, value, kept, previous, key };
+  }
+
+  #resealed({ before, value, kept, previous }: DueSecret): ResealedSecret {
+    const { box } = this.#options;
+    return {
       before,
       value: value.key === 0 ? before.value : box.seal(before, value.value),
       previousValue: previous && previous.key > 0 ? box.seal(before, previous.value) : kept,
     };
-    return { resealed, key };
   }
 
   async #isLacking(): Promise<boolean> {
-    const { store, box, logger } = this.#options;
+    const { store, box, clock, logger } = this.#options;
     const lacking = await store.instances.listWithoutSecretKey(store.db, box.keyIds[0]!);
     const told = lacking.join();
     if (told !== this.#toldLacking && lacking.length > 0) {
@@ -159,6 +184,7 @@ export class SecretResealing implements Service {
       );
     }
     this.#toldLacking = told;
+    this.#lackingUntilMs = lacking.length > 0 ? clock.monotonicMs() + lackingWaitMs : undefined;
     return lacking.length > 0;
   }
 

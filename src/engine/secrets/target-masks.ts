@@ -10,8 +10,8 @@ export type TargetMasksOptions = {
 
 /**
  * The masks of attempts that report later, on whatever instance. What the
- * delivery had in hand is found again, which costs nothing while it is among
- * the opened secrets. A secret that was changed since, or that this instance
+ * delivery had in hand is found again, which costs nothing while it, or that
+ * there is no key for it, is among the opened secrets. A secret that was changed since, or that this instance
  * has no key for, is not masked as it was.
  */
 export class TargetMasks {

@@ -1,22 +1,13 @@
-/** The lines that callees report, and their signs of life. */
-
-import { createSecretKey } from 'node:crypto';
+/** The lines that callees report. */
 import { describe, expect, it } from 'vitest';
-import { SecretText } from '../../../src/engine/secrets/secret-texts.ts';
 import { usedUpBytes } from '../../../src/engine/targets/log-allowance.ts';
 import type { ManualClock } from '../../platform/manual-clock.ts';
 import { awaitThat } from '../../support/await-that.ts';
-import { type BegunAttempt, endReport, linesOf, useStoredAttempts } from './stored-attempts.ts';
+import { endReport, linesOf, useStoredAttempts } from './stored-attempts.ts';
 
 const attempts = useStoredAttempts();
+const { accepted } = attempts;
 const ended = { reason: 'ATTEMPT_ENDED' };
-
-/** An attempt that is with its callee. */
-async function accepted(more: Parameters<typeof attempts.handOver>[1] = {}): Promise<BegunAttempt> {
-  const attempt = await attempts.begin();
-  await attempts.handOver(attempt, more);
-  return attempt;
-}
 
 /** Lets a call that waits for the hand-over look again, so many times. */
 async function passLooks(clock: ManualClock, looks: number): Promise<void> {
@@ -65,47 +56,6 @@ describe('lines that a callee reports', () => {
     );
     expect(fed).toEqual({ execution_id: [executionId], event: [0], first_seq: [2], last_seq: [3] });
     await desk.complete(endReport(attempt));
-  });
-
-  it('have what the attempt was delivered with masked: its token, and the secrets of its target', async () => {
-    const key = createSecretKey(Buffer.alloc(32, 1));
-    const { desk } = attempts.parts({
-      findSigningKeys: async () => ({ keys: [key] }),
-      findSecretText: async () => ({ text: new SecretText('Bearer marked-token') }),
-    });
-    const attempt = await attempts.begin({
-      target: {
-        ...{ kind: 'http', url: 'http://127.0.0.1:9/', method: 'POST', headers: {}, successCodes: [] },
-        ...{ signingSecretName: 'hook', secretHeaders: { Authorization: 'crm', 'X-Key': 'crm' } },
-      },
-    });
-    await attempts.handOver(attempt);
-    const { token } = attempt;
-    const told = `Bearer marked-token ${key.export().toString('base64')} ${token}`;
-    const long = `${'x'.repeat(65_530)}marked-token`;
-    const lines = [{ level: 'INFO' as const, message: told, data: { [token]: told } }, ...linesOf(long)];
-    await desk.appendLogs({ token, lines });
-    const stored = await attempts.rows<{ message: string; data: unknown }>(
-      `select message, data from carillon.log_entry where execution_id = ${attempt.executionId} order by seq`,
-    );
-    expect(stored).toEqual([
-      { message: '*** ***= ***', data: { '***': '*** ***= ***' } },
-      { message: `${'x'.repeat(65_530)}***`, data: null },
-    ]);
-    await desk.complete(endReport(attempt, { message: told, result: { told } }));
-    expect(await attempts.ledger(attempt)).toMatchObject({
-      message: '*** ***= ***',
-      result: { told: '*** ***= ***' },
-    });
-  });
-
-  it('have the token masked where the secrets of the target cannot be had', async () => {
-    const { desk } = attempts.parts({ findSigningKeys: async () => ({ missing: 'key' }) });
-    const attempt = await accepted();
-    await desk.appendLogs({ token: attempt.token, lines: linesOf(`got ${attempt.token}`) });
-    expect(await attempts.linesOf(attempt)).toMatchObject([{ message: 'got ***' }]);
-    await desk.complete(endReport(attempt, { state: 'FAILED', retryable: false, message: attempt.token }));
-    expect(await attempts.ledger(attempt)).toMatchObject({ message: '***' });
   });
 
   it('that come in many calls at once get every seq once (I17)', async () => {
@@ -262,41 +212,5 @@ describe('lines that a callee reports', () => {
       // Lines (0) never behind SUCCEEDED (3).
       expect(fed[0]!.events.at(-1)).toBe(3);
     }
-  });
-});
-
-describe('a heartbeat', () => {
-  it('says when the time is over, also before the 202 has been read', async () => {
-    const { desk } = attempts.parts();
-    const attempt = await attempts.begin({ attemptTimeoutMs: 50_000 });
-    const { startedAt } = (await attempts.ledger(attempt)).attempts![0]!;
-    const reportBy = new Date(startedAt.getTime() + 50_000);
-    expect(await desk.heartbeat(attempt.token)).toEqual({ isCancelRequested: false, reportBy });
-    await attempts.handOver(attempt, { timeoutMs: 50_000 });
-    expect(await desk.heartbeat(attempt.token)).toEqual({ isCancelRequested: false, reportBy });
-    await desk.complete(endReport(attempt));
-  });
-
-  it.each(['a heartbeat', 'lines'])(
-    'and the time that a callee may be silent: %s lets it begin again',
-    async (what) => {
-      const { desk } = attempts.parts();
-      const attempt = await accepted({ heartbeatTimeoutMs: 60_000 });
-      await attempts.expire(attempt, 'heartbeat_by');
-      const before = (await attempts.openRow(attempt))!;
-      if (what === 'lines') await desk.appendLogs({ token: attempt.token, lines: linesOf('a') });
-      else await desk.heartbeat(attempt.token);
-      const after = (await attempts.openRow(attempt))!;
-      expect(after.heartbeatBy!.getTime() - before.heartbeatBy!.getTime()).toBeGreaterThanOrEqual(60_000);
-      expect(after.reportBy).toEqual(before.reportBy);
-      await desk.complete(endReport(attempt));
-    },
-  );
-
-  it('of an attempt that is over is refused', async () => {
-    const { desk } = attempts.parts();
-    const attempt = await accepted();
-    await desk.complete(endReport(attempt));
-    await expect(desk.heartbeat(attempt.token)).rejects.toMatchObject(ended);
   });
 });

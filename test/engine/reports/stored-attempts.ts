@@ -55,9 +55,36 @@ export function useStoredAttempts() {
     return { executionId, attempt, jobId, token: tokens.create(claimed!) };
   }
 
+  /** An execution that an instance has just begun. */
+  async function begin(definition: Partial<JobDefinition> = {}): Promise<BegunAttempt> {
+    const jobId = await stored.addJob({ definition: { retry, ...definition } });
+    await stored.addExecution(jobId, { fireMs: 0, state: 'PENDING' });
+    return claim();
+  }
+
+  /** Hands an attempt to its callee; whether that changed anything. */
+  async function handOver(
+    { executionId, attempt }: BegunAttempt,
+    more: Partial<HandOver> = {},
+  ): Promise<boolean> {
+    const { store } = stored;
+    const given = { executionId, attempt, timeoutMs: 300_000, loggedBytes: 0, ...more };
+    return (await store.reports.handOver(store.db, instanceId, [given])).length > 0;
+  }
+
+  /** An attempt that is with its callee. */
+  async function accepted(more: Partial<HandOver> = {}): Promise<BegunAttempt> {
+    const attempt = await begin();
+    await handOver(attempt, more);
+    return attempt;
+  }
+
   return {
     rows,
     claim,
+    begin,
+    handOver,
+    accepted,
     get store() {
       return stored.store;
     },
@@ -95,20 +122,6 @@ export function useStoredAttempts() {
         finished,
         sweep: (leaderTerm = term) => sweep.sweep({ instanceId, term: leaderTerm }),
       };
-    },
-
-    /** An execution that an instance has just begun. */
-    async begin(definition: Partial<JobDefinition> = {}): Promise<BegunAttempt> {
-      const jobId = await stored.addJob({ definition: { retry, ...definition } });
-      await stored.addExecution(jobId, { fireMs: 0, state: 'PENDING' });
-      return claim();
-    },
-
-    /** Hands an attempt to its callee; whether that changed anything. */
-    async handOver({ executionId, attempt }: BegunAttempt, more: Partial<HandOver> = {}): Promise<boolean> {
-      const { store } = stored;
-      const given = { executionId, attempt, timeoutMs: 300_000, loggedBytes: 0, ...more };
-      return (await store.reports.handOver(store.db, instanceId, [given])).length > 0;
     },
 
     /** Ends an attempt as its instance does; whether that changed anything. */

@@ -200,6 +200,27 @@ describe('the keys that sign', () => {
     expect(await instance(newKey).find(name)).toEqual({ missing: 'key' });
     expect(await instance().find(name)).toEqual({ missing: 'key' });
   });
+
+  it('are asked for once in some seconds where they are missing under another key, and new at once when put', async () => {
+    const name = freshName();
+    await instance(key).put(name, textOf(1));
+    const { find, put, loads, clock } = instance(newKey);
+    for (let n = 0; n < 3; n++) expect(await find(name)).toEqual({ missing: 'key' });
+    expect(loads()).toBe(1);
+    clock.ms = 5_000;
+    await find(name);
+    expect(loads()).toBe(2);
+    await put(name, textOf(2));
+    expect(await find(name)).toEqual({ keys: [bytesOf(2)] });
+  });
+
+  it('are asked for each time where there is no secret, which may be put elsewhere any moment', async () => {
+    const name = freshName();
+    const { find } = instance(key);
+    expect(await find(name)).toEqual({ missing: 'secret' });
+    await instance(key).put(name, textOf(1));
+    expect(await find(name)).toEqual({ keys: [bytesOf(1)] });
+  });
 });
 
 describe('a job', () => {

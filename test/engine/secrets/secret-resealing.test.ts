@@ -1,84 +1,12 @@
-/** Secrets that change over to another key in the background, on a real database. */
-import { beforeEach, describe, expect, it } from 'vitest';
+/** Secrets that are sealed anew in the background, on a real database. */
+import { describe, expect, it } from 'vitest';
 import { SecretBox } from '../../../src/engine/secrets/secret-box.ts';
 import { SecretDesk } from '../../../src/engine/secrets/secret-desk.ts';
-import { SecretResealing } from '../../../src/engine/secrets/secret-resealing.ts';
 import { systemClock } from '../../../src/platform/clock.ts';
-import { createLogger } from '../../../src/platform/logger.ts';
-import type { SecretStore } from '../../../src/store/secret-store.ts';
-import { ManualClock } from '../../platform/manual-clock.ts';
-import { caller, hour, useJobDesk } from '../job-desk.ts';
+import { caller } from '../job-desk.ts';
+import { lostKey, many, newKey, oldKey, useSealedSecrets } from './sealed-secrets.ts';
 
-const jobs = useJobDesk();
-const [oldKey, newKey, lostKey] = [1, 2, 3].map((byte) => Buffer.alloc(32, byte)) as [Buffer, Buffer, Buffer];
-const idsOf = (...keys: Buffer[]): readonly string[] => new SecretBox(keys).keyIds;
-
-type Line = { readonly level: string; readonly msg: string } & Readonly<Record<string, unknown>>;
-
-/** The secrets of the tests before are gone, and so are the instances. */
-beforeEach(async () => {
-  await jobs.rows('delete from carillon.secret');
-  await jobs.rows(`delete from carillon.instance where name <> 'test'`);
-  await jobs.rows(`update carillon.instance set secret_keys = '{}'`);
-});
-
-/** An instance with these keys that leads; `secrets` stands in for parts of its store. */
-function leader(keys: readonly Buffer[], secrets: Partial<SecretStore> = {}, batchSize?: number) {
-  const { store } = jobs;
-  const lines: Line[] = [];
-  const clock = new ManualClock();
-  let term: number | undefined = 1;
-  const resealing = new SecretResealing({
-    store: { ...store, secrets: Object.assign(Object.create(store.secrets), secrets) },
-    box: new SecretBox(keys),
-    clock,
-    logger: createLogger({
-      level: 'info',
-      destination: { write: (line) => void lines.push(JSON.parse(line)) },
-    }),
-    leadership: () => (term === undefined ? undefined : { term }),
-    intervalMs: 1_000,
-    batchSize,
-  });
-  return {
-    resealing,
-    clock,
-    lines,
-    tick: () => resealing.tick(),
-    lead: (next: number | undefined) => {
-      term = next;
-    },
-  };
-}
-
-/** Puts secrets as an instance with these keys does. */
-async function put(keys: readonly Buffer[], values: Readonly<Record<string, string>>): Promise<void> {
-  const desk = new SecretDesk({
-    store: jobs.store,
-    box: new SecretBox(keys),
-    clock: systemClock,
-    onChange: () => undefined,
-  });
-  for (const [name, value] of Object.entries(values)) {
-    await desk.put({ namespace: 'default', name, kind: 'TEXT', value }, caller);
-  }
-}
-
-/** What an instance with these keys opens; undefined where none of them fits. */
-async function opened(...keys: Buffer[]): Promise<Record<string, string | undefined>> {
-  const box = new SecretBox(keys);
-  const rows = await jobs.rows<{ namespace: string; name: string; value: Buffer }>(
-    'select namespace, name, value from carillon.secret order by id',
-  );
-  return Object.fromEntries(rows.map((row) => [row.name, box.open(row, row.value)?.toString()]));
-}
-
-const many = (count: number): Record<string, string> =>
-  Object.fromEntries(Array.from({ length: count }, (_, i) => [`secret ${i}`, `value ${i}`]));
-
-/** Another instance that lives. */
-const join = (name: string, secretKeys?: readonly string[]): Promise<number> =>
-  jobs.store.instances.register(jobs.store.db, { name, roles: '', version: '0', secretKeys }, hour);
+const { jobs, leader, put, opened } = useSealedSecrets();
 
 describe('secrets under an older key', () => {
   it('are sealed anew under the first, so that the older one can go', async () => {
@@ -240,68 +168,4 @@ describe('a secret that no key opens', () => {
     }
     expect(lines).toMatchObject([{ level: 'warn', secrets: ['default/lost'] }]);
   });
-});
-
-describe('an instance that has not the first key', () => {
-  it.each<[string, readonly string[] | undefined]>([
-    ['has another one only', idsOf(oldKey)],
-    ['is of a build that does not say', undefined],
-  ])('and %s keeps its secrets until it is gone, and is told once', async (_, secretKeys) => {
-    await put([oldKey], many(3));
-    const id = await join('older', secretKeys);
-    const { tick, lines } = leader([newKey, oldKey]);
-    for (let n = 0; n < 3; n++) await tick();
-    expect(await opened(oldKey)).toEqual(many(3));
-    expect(lines).toMatchObject([
-      {
-        level: 'warn',
-        instances: ['older'],
-        msg: 'secrets not sealed anew: an instance has not the first key of CARILLON_SECRET_KEY',
-      },
-    ]);
-    await jobs.rows(
-      `update carillon.instance set lease_expires_at = now() - interval '1 second' where id = $1`,
-      [id],
-    );
-    await tick();
-    expect(await opened(newKey)).toEqual(many(3));
-  });
-
-  it('holds nothing up when it has no key at all, or the first one in another place', async () => {
-    await put([oldKey], many(3));
-    await join('none', []);
-    await join('not restarted yet', idsOf(oldKey, newKey));
-    await leader([newKey, oldKey]).tick();
-    expect(await opened(newKey)).toEqual(many(3));
-  });
-});
-
-it('changes keys over without a moment in which an instance cannot open a secret', async () => {
-  const stages: readonly (readonly Buffer[])[] = [[oldKey], [oldKey, newKey], [newKey, oldKey], [newKey]];
-  const instances: { keys: readonly Buffer[]; id: number }[] = [];
-  const start = async (keys: readonly Buffer[]) => ({ keys, id: await join('one', idsOf(...keys)) });
-  for (let n = 0; n < 3; n++) instances.push(await start([oldKey]));
-  await put([oldKey], many(4));
-  let term = 0;
-  const passOfEach = async (): Promise<void> => {
-    for (const { keys } of instances) {
-      const { tick, lead } = leader(keys);
-      lead(++term);
-      await tick();
-      for (const other of instances) expect(await opened(...other.keys)).toMatchObject(many(4));
-    }
-  };
-  for (const keys of stages.slice(1)) {
-    for (let n = 0; n < instances.length; n++) {
-      // Whoever leads meanwhile, and whoever puts a secret.
-      await passOfEach();
-      await put(instances[n]!.keys, { 'secret 0': 'value 0', [`put ${n}`]: 'x' });
-      await jobs.rows('delete from carillon.instance where id = $1', [instances[n]!.id]);
-      instances[n] = await start(keys);
-    }
-    // The last one that is restarted leaves a leader behind that goes over all of them.
-    const { tick } = leader(keys);
-    await tick();
-  }
-  expect(await opened(newKey)).toMatchObject(many(4));
 });
