@@ -1,12 +1,13 @@
 import fc from 'fast-check';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { FeedPosition } from '../../src/domain/feed-position.ts';
+import { boundsOfPosition, type FeedPosition } from '../../src/domain/feed-position.ts';
 import { systemClock } from '../../src/platform/clock.ts';
 import { silentLogger } from '../../src/platform/logger.ts';
 import { Database, run } from '../../src/store/database.ts';
 import type { FeedEvent } from '../../src/store/feed-store.ts';
 import { createStore, type Store } from '../../src/store/store.ts';
+import { awaitThat } from '../support/await-that.ts';
 import { useTestDatabase } from '../support/postgres.ts';
 
 const testDatabase = useTestDatabase();
@@ -26,13 +27,15 @@ afterAll(async () => {
   await database.close();
 });
 
-/** Writes a feed row with one event of an execution with this id. */
-const insertEvent = (session: pg.Client, id: number): Promise<unknown> =>
-  session.query(
+/** Writes a feed row with one event of an execution with this id; returns the number of its transaction. */
+async function insertEvent(session: pg.Client, id: number): Promise<bigint> {
+  const { rows } = await session.query<{ xid: string }>(
     `insert into carillon.feed (execution_id, job_id, event, attempt, first_seq, last_seq)
-     values (array[$1::bigint], array[1], array[1], array[0], array[0], array[0])`,
+     values (array[$1::bigint], array[1], array[1], array[0], array[0], array[0]) returning xid::text`,
     [id],
   );
+  return BigInt(rows[0]!.xid);
+}
 
 const idsOf = (events: readonly FeedEvent[]): number[] => events.map((event) => event.executionId);
 
@@ -43,6 +46,19 @@ async function readBetween(since: FeedPosition, until: FeedPosition): Promise<nu
 }
 
 const present = async (): Promise<FeedPosition> => (await store.feed.readPosition(store.db)).position;
+
+/**
+ * The present, when no transaction is under way that began before this one, but for `own`. Those of other databases
+ * count as well: positions are of the cluster.
+ */
+const presentBehind = (xid: bigint, ...own: readonly bigint[]): Promise<FeedPosition> =>
+  awaitThat('older transactions have ended', async () => {
+    const position = await present();
+    const older = boundsOfPosition(position)
+      .xip.map(BigInt)
+      .filter((other) => other <= xid);
+    return older.every((other) => own.includes(other)) && position;
+  });
 
 type Step = { readonly what: 'insert' | 'commit' | 'abort' | 'read'; readonly writer: number };
 
@@ -124,8 +140,7 @@ describe('the feed', () => {
 
   it('keeps the positions behind what was cleaned away, and those before it expire', async () => {
     const { epoch, position: before } = await store.feed.readPosition(store.db);
-    await insertEvent(writers[0]!, ++lastId);
-    const between = await present();
+    const between = await presentBehind(await insertEvent(writers[0]!, ++lastId));
     expect(await store.feed.isKept(store.db, before, epoch)).toBe(true);
     expect(await store.feed.clean(store.db, 3_600_000)).toBe(0);
     expect(await store.feed.isKept(store.db, before, epoch)).toBe(true);
@@ -139,9 +154,8 @@ describe('the feed', () => {
     const [old, young] = [writers[0]!, writers[1]!];
     const { epoch } = await store.feed.readPosition(store.db);
     await old.query('begin');
-    await insertEvent(old, ++lastId);
-    await insertEvent(young, ++lastId);
-    const position = await present();
+    const oldXid = await insertEvent(old, ++lastId);
+    const position = await presentBehind(await insertEvent(young, ++lastId), oldXid);
     await store.feed.clean(store.db, -1_000);
     expect(await store.feed.isKept(store.db, position, epoch)).toBe(true);
     await old.query('commit');
