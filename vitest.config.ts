@@ -8,7 +8,7 @@ const shared = {
   hookTimeout: 60_000,
 } as const;
 
-/** Files whose figures are those of leaders that are killed or leave: two of them at once, and nothing else. */
+/** Files whose figures are those of leaders that are killed or leave: nothing else runs beside them. */
 const alone = [
   'test/chaos/{database-crash,leader-crash,timing-crash}.test.ts',
   'test/e2e/two-instances.test.ts',
@@ -73,7 +73,8 @@ export default defineConfig({
           name: 'alone',
           include: alone,
           exclude: longChaos,
-          maxWorkers: 2,
+          // They wait more than they work; the run of all chaos tests has them one by one.
+          maxWorkers: process.env.TEST_CHAOS ? 1 : 2,
           // After all others, so that nothing else takes the cores.
           sequence: { groupOrder: 1 },
         },
