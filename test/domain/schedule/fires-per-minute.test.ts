@@ -1,27 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { firesInFullestMinute } from '../../../src/domain/schedule/fires-per-minute.ts';
-import type { CronSchedule, Schedule } from '../../../src/domain/schedule/schedule.ts';
+import type { Schedule } from '../../../src/domain/schedule/schedule.ts';
 import { compileTimetable } from '../../../src/domain/schedule/timetable.ts';
+import { cronSpec, scheduleOf } from './schedules.ts';
 
 const afterMs = Date.parse('2026-11-21T09:59:50.500Z');
-
-const of = (spec: Schedule['spec'], more: Partial<Schedule> = {}): Schedule => ({
-  name: 's',
-  repeatCount: 0,
-  spec,
-  ...more,
-});
-
-const cron = (expression: string, more: Partial<CronSchedule> = {}): Schedule['spec'] => ({
-  kind: 'cron',
-  expression,
-  dialect: 'UNIX',
-  timeZone: 'UTC',
-  gap: 'RUN_AT_GAP_END',
-  ambiguous: 'FIRST',
-  ...more,
-});
 
 const every = (everyMs: number, mode: 'FIXED_RATE' | 'FIXED_DELAY' = 'FIXED_RATE'): Schedule['spec'] => ({
   kind: 'interval',
@@ -32,34 +16,46 @@ const every = (everyMs: number, mode: 'FIXED_RATE' | 'FIXED_DELAY' = 'FIXED_RATE
 
 describe('the fullest minute of a schedule', () => {
   it.each<[string, Schedule, number]>([
-    ['of each second', of(cron('* * * * * *')), 60],
-    ['of each minute', of(cron('* * * * *')), 1],
-    ['of every tenth second', of(cron('*/10 * * * * *')), 6],
-    ['of each second in an hour that is nearly over', of(cron('* * 9 * * *')), 60],
-    ['of each second in one minute of the year', of(cron('* 0 0 1 1 *')), 60],
-    ['of each second in an hour, Quartz', of(cron('* * 3 ? * 2', { dialect: 'QUARTZ' })), 60],
+    ['of each second', scheduleOf(cronSpec('* * * * * *')), 60],
+    ['of each minute', scheduleOf(cronSpec('* * * * *')), 1],
+    ['of every tenth second', scheduleOf(cronSpec('*/10 * * * * *')), 6],
+    ['of each second in an hour that is nearly over', scheduleOf(cronSpec('* * 9 * * *')), 60],
+    ['of each second in one minute of the year', scheduleOf(cronSpec('* 0 0 1 1 *')), 60],
+    ['of each second in an hour, Quartz', scheduleOf(cronSpec('* * 3 ? * 2', { dialect: 'QUARTZ' })), 60],
     [
       'of each second in a zone with half an hour',
-      of(cron('* 30 3 * * *', { timeZone: 'Asia/Kolkata' })),
+      scheduleOf(cronSpec('* 30 3 * * *', { timeZone: 'Asia/Kolkata' })),
       60,
     ],
-    ['of each second where clocks go back', of(cron('* * * * * *', { timeZone: 'Europe/Berlin' })), 60],
-    ['of a gap whose fire times fall together', of(cron('0,1 30 2 * * *', { timeZone: 'Europe/Berlin' })), 2],
-    ['of an interval', of(every(1_000)), 60],
-    ['of the shortest interval', of(every(10)), 6_000],
-    ['of an interval that does not divide the minute', of(every(7_000)), 9],
-    ['of an interval of more than a minute', of(every(61_000)), 1],
-    ['of a fixed delay, as if nothing took time', of(every(500, 'FIXED_DELAY')), 120],
-    ['of an instant', of({ kind: 'once', atMs: afterMs + 1 }), 1],
-    ['of an instant that has passed', of({ kind: 'once', atMs: afterMs }), 0],
-    ['has no more than the repeat count', of(every(1_000), { repeatCount: 3 }), 3],
+    [
+      'of each second where clocks go back',
+      scheduleOf(cronSpec('* * * * * *', { timeZone: 'Europe/Berlin' })),
+      60,
+    ],
+    [
+      'of a gap whose fire times fall together',
+      scheduleOf(cronSpec('0,1 30 2 * * *', { timeZone: 'Europe/Berlin' })),
+      2,
+    ],
+    ['of an interval', scheduleOf(every(1_000)), 60],
+    ['of the shortest interval', scheduleOf(every(10)), 6_000],
+    ['of an interval that does not divide the minute', scheduleOf(every(7_000)), 9],
+    ['of an interval of more than a minute', scheduleOf(every(61_000)), 1],
+    ['of a fixed delay, as if nothing took time', scheduleOf(every(500, 'FIXED_DELAY')), 120],
+    ['of an instant', scheduleOf({ kind: 'once', atMs: afterMs + 1 }), 1],
+    ['of an instant that has passed', scheduleOf({ kind: 'once', atMs: afterMs }), 0],
+    ['has no more than the repeat count', scheduleOf(every(1_000), { repeatCount: 3 }), 3],
     [
       'has no more than lies between start and end',
-      of(every(1_000), { startMs: afterMs, endMs: afterMs + 9_000 }),
+      scheduleOf(every(1_000), { startMs: afterMs, endMs: afterMs + 9_000 }),
       9,
     ],
-    ['begins at a start that lies ahead', of(cron('* * * * * *'), { startMs: afterMs + 86_430_000 }), 60],
-    ['is not filled by jitter', of(cron('* * * * *'), { jitterMs: 59_000 }), 1],
+    [
+      'begins at a start that lies ahead',
+      scheduleOf(cronSpec('* * * * * *'), { startMs: afterMs + 86_430_000 }),
+      60,
+    ],
+    ['is not filled by jitter', scheduleOf(cronSpec('* * * * *'), { jitterMs: 59_000 }), 1],
   ])('%s', (_what, schedule, expected) => {
     expect(firesInFullestMinute(schedule, 1, afterMs)).toBe(expected);
   });
@@ -75,7 +71,7 @@ describe('the fullest minute of a schedule', () => {
       .map(([seconds, minutes]) => `${seconds} ${minutes} * * * *`);
     fc.assert(
       fc.property(expressions, fc.integer({ min: 0, max: 7_200_000 }), (expression, laterMs) => {
-        const schedule = of(cron(expression, { timeZone: 'Europe/Berlin' }));
+        const schedule = scheduleOf(cronSpec(expression, { timeZone: 'Europe/Berlin' }));
         const timetable = compileTimetable([schedule], 1);
         const fires: number[] = [];
         for (let fire = timetable.next(afterMs + laterMs, []); fire && fires.length < 200; ) {
