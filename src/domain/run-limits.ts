@@ -88,14 +88,17 @@ export class RunBounds {
     this.#bounds = new Map(bounds.map((bound) => [bound.key, bound]));
   }
 
-  /** Whether all of these bounds have room; keys without a bound do not limit. */
-  allows(keys: readonly string[]): boolean {
-    const full = keys.filter((key) => {
+  /** How many more all of these bounds let start; keys without a bound do not limit. Those without room count as refusing. */
+  roomFor(keys: readonly string[]): number {
+    let least = Number.POSITIVE_INFINITY;
+    for (const key of keys) {
       const bound = this.#bounds.get(key);
-      return bound !== undefined && roomIn(bound) <= (this.#taken.get(key) ?? 0);
-    });
-    for (const key of full) this.#refusing.add(key);
-    return full.length === 0;
+      if (bound === undefined) continue;
+      const room = Math.max(0, roomIn(bound) - (this.#taken.get(key) ?? 0));
+      if (room === 0) this.#refusing.add(key);
+      least = Math.min(least, room);
+    }
+    return least;
   }
 
   /** Takes room in these bounds. */

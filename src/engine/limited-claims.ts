@@ -3,10 +3,12 @@
  * and start rate of their queue and namespace.
  *
  * They wait in lanes (lanes.ts), apart from all the others, whose claims know
- * nothing of limits. One pass takes the lock of limits, reads what is first in
- * the lanes and how the limits stand, gives places to the most urgent that all
- * of their limits allow, claims those and books their starts: one transaction,
- * whose number of statements does not depend on how much waits.
+ * nothing of limits. One pass looks which lanes have somebody waiting and room;
+ * when any has, it takes the lock of limits, reads as many of each lane as it
+ * has room for, and how the limits stand now, gives places to the most urgent
+ * that all of their limits allow, claims those and books their starts: one
+ * transaction. Neither the number of statements nor that of the rows read
+ * depends on how much waits, so that a long backlog costs others nothing.
  *
  * Failure cases. Another instance has the lock: the pass takes nothing and is
  * repeated shortly. The process is killed before the commit: nothing was
@@ -15,13 +17,15 @@
  * claimed: its attempts count as running until they are rescued, so a limit is
  * never exceeded by a crash, and never held for longer than the lease. A limit
  * is lowered below what runs: nothing is stopped, and nothing begins until
- * there is room. Somebody's end is heard of late: places stay free until then,
+ * there is room. Limits or rooms change between the look and the lock: the look
+ * decides only how much is read, and what is found full is tried again when it
+ * is said to have room. Somebody's end is heard of late: places stay free until then,
  * at most for the safety interval.
  */
 import { jobBound, namespaceBound, queueBound, RunBounds } from '../domain/run-limits.ts';
 import type { ClaimedAttempt } from '../store/attempt-store.ts';
-import type { Tx } from '../store/database.ts';
-import type { LanedExecution } from '../store/limit-store.ts';
+import type { Db, Tx } from '../store/database.ts';
+import type { Lane, LanedExecution } from '../store/limit-store.ts';
 import type { Store } from '../store/store.ts';
 import { FreePlaces } from './workers/free-places.ts';
 import type { WorkerHub } from './workers/worker-hub.ts';
@@ -36,34 +40,51 @@ export type LimitedClaimsOptions = {
   readonly maxLanes?: number;
 };
 
-/** When to try again for the lock that another instance has: a pass takes a few milliseconds. */
+/** When to try again for the lock that another instance has, and for rows that somebody else has locked. */
 const lockedAgainMs = 5;
 
 /** In place of a queue's id, what instances deliver themselves. */
 const noQueue = 0;
 
+/** At least so many of a lane may be claimed in one pass, however many lanes there are. */
+const leastOfLane = 16;
+
 /** An execution that is to be claimed, and the worker that is to run it. */
 type Chosen = { readonly execution: LanedExecution; readonly workerId: string | null };
 
-/** What one pass has come to. */
-type Pass = {
-  readonly claimed: readonly { readonly attempt: ClaimedAttempt; readonly queueId: number | null }[];
-  /** When a start rate lets go again. */
+/** What is to be read of the lanes that have room, and when a start rate of the others lets go again. */
+type Look = {
+  readonly lanes: readonly (Lane & { readonly count: number })[];
+  /** The queues in which executions wait for certain workers. */
+  readonly placedIn: readonly number[];
   readonly waitMs: number | undefined;
   /** The lane behind which there may be more; null: there are none. */
   readonly lastLane: number | null;
 };
 
+/** What one pass has come to. */
+type Pass = {
+  readonly claimed: readonly { readonly attempt: ClaimedAttempt; readonly queueId: number | null }[];
+  /** When a start rate lets go again, or when to try again. */
+  readonly waitMs: number | undefined;
+  /** Whether more could have been claimed than was asked for. */
+  readonly hasMore: boolean;
+};
+
+const nothing: Pass = { claimed: [], waitMs: undefined, hasMore: false };
+
 type Round = {
   readonly afterLane: number;
-  readonly claimed: number;
+  readonly hasMore: boolean;
   readonly waitMs: number | undefined;
 };
 
+const newRound: Round = { afterLane: 0, hasMore: false, waitMs: undefined };
+
 export class LimitedClaims {
   readonly #options: LimitedClaimsOptions;
-  /** Where the round through all lanes stands, what it has claimed, and when a start rate lets go again. */
-  #round: Round = { afterLane: 0, claimed: 0, waitMs: undefined };
+  /** Where the round through all lanes stands, whether it has left some that could go, and when a start rate lets go again. */
+  #round = newRound;
   /** When to look again by itself, in milliseconds after the last pass; undefined: when somebody says so. */
   waitMs: number | undefined;
 
@@ -77,13 +98,15 @@ export class LimitedClaims {
     this.waitMs = undefined;
     const queueIds = [...workers.openQueues];
     if (freeSlots > 0) queueIds.push(noQueue);
-    if (queueIds.length === 0 || !(await store.limits.hasWaiting(store.db, queueIds))) return [];
-    const pass = await store.transaction((tx) => this.#claimLocked(tx, queueIds, freeSlots));
+    if (queueIds.length === 0) return [];
+    const look = await this.#look(queueIds);
+    const hasRoom = look.lanes.length > 0 || look.placedIn.length > 0;
+    const pass = hasRoom ? await store.transaction((tx) => this.#claimLocked(tx, look, freeSlots)) : nothing;
     if (!pass) {
       this.waitMs = lockedAgainMs;
       return [];
     }
-    this.#look(pass);
+    this.#goOn(look, pass);
     // Only now: a transaction may be repeated, and one that failed has claimed nothing.
     for (const [queueId, own] of Map.groupBy(pass.claimed, ({ queueId }) => queueId)) {
       if (queueId !== null)
@@ -95,28 +118,39 @@ export class LimitedClaims {
     return pass.claimed.map(({ attempt }) => attempt);
   }
 
-  async #claimLocked(tx: Tx, queueIds: readonly number[], freeSlots: number): Promise<Pass | undefined> {
-    const { store, instanceId, batchSize, maxLanes = 1_000 } = this.#options;
+  /** Finds the lanes that have room, without the lock. */
+  async #look(queueIds: readonly number[]): Promise<Look> {
+    const { store, batchSize, maxLanes = 1_000 } = this.#options;
+    const { lanes, hasPlaced, lastLane } = await store.limits.listLanes(store.db, queueIds, {
+      afterLane: this.#round.afterLane,
+      maxLanes,
+    });
+    const placedIn = hasPlaced ? queueIds : [];
+    if (lanes.length === 0) return { lanes: [], placedIn, waitMs: undefined, lastLane };
+    const owners = lanes.map((lane) => ({
+      ...lane,
+      queueId: lane.queueId === noQueue ? null : lane.queueId,
+    }));
+    const bounds = await this.#boundsOf(store.db, owners);
+    const share = Math.max(leastOfLane, Math.floor((4 * batchSize) / lanes.length));
+    const open = lanes.flatMap((lane, n) => {
+      const room = bounds.roomFor(keysOf(owners[n]!));
+      // One more than there is room for shows that the lane goes on, and what it waits for.
+      return room === 0 ? [] : [{ ...lane, count: Math.min(room + 1, share) }];
+    });
+    return { lanes: open, placedIn, waitMs: bounds.waitMs, lastLane };
+  }
+
+  async #claimLocked(tx: Tx, look: Look, freeSlots: number): Promise<Pass | undefined> {
+    const { store, instanceId, batchSize } = this.#options;
     const { limits, attempts } = store;
     if (!(await limits.tryLock(tx))) return undefined;
-    const { afterLane } = this.#round;
-    const { executions, lastLane } = await limits.listLaned(tx, queueIds, {
-      afterLane,
-      maxLanes,
-      limit: batchSize,
-    });
-    const bounds = new RunBounds(
-      executions.length === 0
-        ? []
-        : await limits.listBounds(tx, {
-            jobIds: [...new Set(executions.map(({ jobId }) => jobId))],
-            queueIds: [...new Set(executions.flatMap(({ queueId }) => queueId ?? []))],
-            namespaces: [...new Set(executions.map(({ namespace }) => namespace))],
-          }),
-    );
+    const executions = await limits.listLaned(tx, look.lanes, look.placedIn);
+    if (executions.length === 0) return nothing;
+    const bounds = await this.#boundsOf(tx, executions);
     const picks = this.#pick(executions, bounds, freeSlots);
     const { waitMs } = bounds;
-    if (picks.length === 0) return { claimed: [], waitMs, lastLane };
+    if (picks.length === 0) return { claimed: [], waitMs, hasMore: false };
     const claimed = await attempts.claimPlaced(
       tx,
       instanceId(),
@@ -128,25 +162,40 @@ export class LimitedClaims {
       tx,
       taken.map(({ execution }) => execution),
     );
+    const isShort = claimed.length < picks.length;
     return {
       claimed: taken.map(({ attempt, execution }) => ({ attempt, queueId: execution.queueId })),
-      waitMs,
-      lastLane,
+      waitMs: isShort ? Math.min(waitMs ?? lockedAgainMs, lockedAgainMs) : waitMs,
+      hasMore: picks.length === batchSize || hasReadAll(look.lanes, picks),
     };
   }
 
-  /** Goes on with the lanes behind; a round that has claimed something is followed by another one at once. */
-  #look({ claimed, waitMs, lastLane }: Pass): void {
+  /** How the limits of these stand. */
+  async #boundsOf(
+    db: Db,
+    owners: readonly Pick<LanedExecution, 'jobId' | 'queueId' | 'namespace'>[],
+  ): Promise<RunBounds> {
+    return new RunBounds(
+      await this.#options.store.limits.listBounds(db, {
+        jobIds: [...new Set(owners.map(({ jobId }) => jobId))],
+        queueIds: [...new Set(owners.flatMap(({ queueId }) => queueId ?? []))],
+        namespaces: [...new Set(owners.map(({ namespace }) => namespace))],
+      }),
+    );
+  }
+
+  /** Goes on with the lanes behind; a round that has left some that could go is followed by another one at once. */
+  #goOn({ lastLane, waitMs }: Look, pass: Pass): void {
     const before = this.#round;
-    const waits = [before.waitMs, waitMs].filter((ms) => ms !== undefined);
+    const waits = [before.waitMs, waitMs, pass.waitMs].filter((ms) => ms !== undefined);
     const round = {
       afterLane: lastLane ?? 0,
-      claimed: before.claimed + claimed.length,
+      hasMore: before.hasMore || pass.hasMore,
       waitMs: waits.length === 0 ? undefined : Math.min(...waits),
     };
     const isOver = round.afterLane === 0;
-    this.#round = isOver ? { afterLane: 0, claimed: 0, waitMs: undefined } : round;
-    this.waitMs = isOver && round.claimed === 0 ? round.waitMs : 0;
+    this.#round = isOver ? newRound : round;
+    this.waitMs = isOver && !round.hasMore ? round.waitMs : 0;
   }
 
   /** Chooses the most urgent ones that limits allow and somebody has a place for. */
@@ -157,13 +206,9 @@ export class LimitedClaims {
     let slots = freeSlots;
     for (const execution of executions) {
       if (picks.length === batchSize) break;
-      const { jobId, queueId, namespace, placement } = execution;
-      const keys = [
-        jobBound(jobId),
-        ...(queueId === null ? [] : [queueBound(queueId)]),
-        namespaceBound(namespace),
-      ];
-      if (!bounds.allows(keys)) continue;
+      const { queueId, placement } = execution;
+      const keys = keysOf(execution);
+      if (bounds.roomFor(keys) === 0) continue;
       if (queueId === null && slots === 0) continue;
       const workerId = queueId === null ? null : places.take(queueId, placement);
       if (workerId === undefined) continue;
@@ -187,3 +232,27 @@ export class LimitedClaims {
     );
   }
 }
+
+/** The keys of the bounds that hold for an execution. */
+const keysOf = ({
+  jobId,
+  queueId,
+  namespace,
+}: Pick<LanedExecution, 'jobId' | 'queueId' | 'namespace'>): readonly string[] => [
+  jobBound(jobId),
+  ...(queueId === null ? [] : [queueBound(queueId)]),
+  namespaceBound(namespace),
+];
+
+/** Whether of some lane as many go as were to be read, so that there may be more that could. */
+function hasReadAll(lanes: Look['lanes'], picks: readonly Chosen[]): boolean {
+  const picked = new Map<string, number>();
+  for (const { execution } of picks) {
+    if (execution.placement !== null) continue;
+    const key = laneKey(execution.queueId ?? noQueue, execution.lane);
+    picked.set(key, (picked.get(key) ?? 0) + 1);
+  }
+  return lanes.some(({ queueId, id, count }) => picked.get(laneKey(queueId, id)) === count);
+}
+
+const laneKey = (queueId: number, lane: number): string => `${queueId} ${lane}`;

@@ -31,6 +31,25 @@ export type LanedExecution = {
   readonly queueId: number | null;
   /** Who may take it; null: any worker of its queue. */
   readonly placement: Placement | null;
+  readonly lane: number;
+};
+
+/** A lane in which executions wait. */
+export type Lane = {
+  readonly id: number;
+  /** 0: instances deliver what is in it. */
+  readonly queueId: number;
+  /** Of the job of one of them: all in one lane have the same limits. */
+  readonly jobId: number;
+  readonly namespace: string;
+};
+
+export type WaitingLanes = {
+  readonly lanes: readonly Lane[];
+  /** Whether executions wait for certain workers. */
+  readonly hasPlaced: boolean;
+  /** The lane behind which there may be more; null: there are none. */
+  readonly lastLane: number | null;
 };
 
 /** Whose limits are asked for. */
@@ -40,28 +59,55 @@ export type BoundOwners = {
   readonly namespaces: readonly string[];
 };
 
-/** What a row in a lane is that may be claimed, in queues of $1 (0: none, for instances). */
+/** What a row in a lane is that may be claimed. */
 const waiting = `o.instance_id is null and o.due_at is null and o.buffered_for is null and o.lane is not null`;
-const inQueues = 'coalesce(o.queue_id, 0) = any ($1::bigint[])';
-
-/** At least so many of a lane are looked at, however many lanes there are. */
-const leastOfLane = 16;
 
 /** So many executions for certain workers are looked at in one pass. */
 const maxPlaced = 500;
 
 export class PgLimitStore {
-  /** Whether anything waits in a lane of these queues; 0 stands for none. Uses open_execution_lane_idx. */
-  async hasWaiting(db: Db, queueIds: readonly number[]): Promise<boolean> {
-    const [row] = await run<{ found: boolean }>(
+  /**
+   * The lanes in which executions wait for instances (queue 0) or for workers
+   * of these queues: up to `maxLanes` of each queue behind `afterLane`. A lane
+   * in which all wait for certain workers is not among them; `hasPlaced` says
+   * whether any wait so. Uses open_execution_lane_idx.
+   */
+  async listLanes(
+    db: Db,
+    queueIds: readonly number[],
+    { afterLane, maxLanes }: { readonly afterLane: number; readonly maxLanes: number },
+  ): Promise<WaitingLanes> {
+    const rows = await run<Lane & { readonly isLast: boolean; readonly isPlaced: boolean }>(
       db,
-      `/* lanes_waiting */
-       select exists (select 1 from carillon.open_execution o where ${waiting} and placement is null and ${inQueues})
-           or exists (select 1 from carillon.open_execution o where ${waiting} and placement is not null
-                         and queue_id = any ($1::bigint[])) as found`,
-      [numberArray(queueIds)],
+      `/* lanes */
+       with recursive lane (queue_id, lane, job_id, place) as (
+         select q.id, l.lane, l.job_id, 1 from unnest($1::bigint[]) as q (id)
+          cross join lateral (select o.lane, o.job_id from carillon.open_execution o
+                               where ${waiting} and o.placement is null and coalesce(o.queue_id, 0) = q.id
+                                 and o.lane > $2::bigint order by o.lane limit 1) l
+         union all
+         select w.queue_id, l.lane, l.job_id, w.place + 1 from lane w
+          cross join lateral (select o.lane, o.job_id from carillon.open_execution o
+                               where ${waiting} and o.placement is null and coalesce(o.queue_id, 0) = w.queue_id
+                                 and o.lane > w.lane order by o.lane limit 1) l
+          where w.place < $3::integer
+       )
+       select w.queue_id as "queueId", w.lane as id, w.job_id as "jobId", j.namespace, w.place = $3::integer as "isLast",
+              false as "isPlaced"
+         from lane w join carillon.job j on j.id = w.job_id
+       union all
+       select 0, 0, 0, '', false, true
+        where exists (select 1 from carillon.open_execution o where ${waiting} and o.placement is not null
+                         and o.queue_id = any ($1::bigint[]))`,
+      [numberArray(queueIds), afterLane, maxLanes],
     );
-    return row!.found;
+    const lanes = rows.filter(({ isPlaced }) => !isPlaced);
+    const last = lanes.filter(({ isLast }) => isLast).map(({ id }) => id);
+    return {
+      lanes,
+      hasPlaced: lanes.length < rows.length,
+      lastLane: last.length === 0 ? null : Math.min(...last),
+    };
   }
 
   /** Takes the lock of limits until the transaction ends; false when another claim has it. */
@@ -75,51 +121,41 @@ export class PgLimitStore {
   }
 
   /**
-   * What waits in the lanes of these queues, most urgent first, from up to
-   * `maxLanes` lanes of each queue behind `afterLane`, and what waits in them
-   * for certain workers. Of each lane as many as a claim of `limit` could take
-   * from it when it has its share of the lanes; a lane that has more comes again.
+   * What waits in lanes, so many of each, and what waits in queues for certain
+   * workers: most urgent first.
    */
   async listLaned(
     tx: Tx,
-    queueIds: readonly number[],
-    options: { readonly afterLane: number; readonly maxLanes: number; readonly limit: number },
-  ): Promise<{ readonly executions: readonly LanedExecution[]; readonly lastLane: number | null }> {
-    const rows = await run<LanedExecution & { lastLane: number | null }>(
+    lanes: readonly { readonly queueId: number; readonly id: number; readonly count: number }[],
+    placedIn: readonly number[],
+  ): Promise<readonly LanedExecution[]> {
+    return run<LanedExecution>(
       tx,
       `/* laned */
-       with recursive lane (queue_id, lane, place) as (
-         select q.id, l.lane, 1 from unnest($1::bigint[]) as q (id)
-          cross join lateral (select o.lane from carillon.open_execution o
-                               where ${waiting} and o.placement is null and coalesce(o.queue_id, 0) = q.id
-                                 and o.lane > $2::bigint order by o.lane limit 1) l
-         union all
-         select w.queue_id, l.lane, w.place + 1 from lane w
-          cross join lateral (select o.lane from carillon.open_execution o
-                               where ${waiting} and o.placement is null and coalesce(o.queue_id, 0) = w.queue_id
-                                 and o.lane > w.lane order by o.lane limit 1) l
-          where w.place < $3::integer
-       ), first as (
-         select c.* from lane w
+       with first as (
+         select c.* from unnest($1::bigint[], $2::bigint[], $3::integer[]) as w (queue_id, lane, count)
           cross join lateral (
-            select o.execution_id, o.priority, o.job_id, o.queue_id, o.placement from carillon.open_execution o
+            select o.execution_id, o.priority, o.job_id, o.queue_id, o.placement, o.lane from carillon.open_execution o
              where ${waiting} and o.placement is null and coalesce(o.queue_id, 0) = w.queue_id and o.lane = w.lane
-             order by o.priority desc, o.execution_id
-             limit greatest(${leastOfLane}, 4 * $4::integer / (select count(*) from lane))) c
+             order by o.priority desc, o.execution_id limit w.count) c
          union all
-         select p.* from unnest($1::bigint[]) as q (id)
+         select p.* from unnest($4::bigint[]) as q (id)
           cross join lateral (
-            select o.execution_id, o.priority, o.job_id, o.queue_id, o.placement from carillon.open_execution o
+            select o.execution_id, o.priority, o.job_id, o.queue_id, o.placement, o.lane from carillon.open_execution o
              where ${waiting} and o.placement is not null and o.queue_id = q.id
              order by o.priority desc, o.execution_id limit ${maxPlaced}) p
        )
        select f.execution_id as "executionId", f.priority, f.job_id as "jobId", f.queue_id as "queueId", f.placement,
-              j.namespace, (select min(lane) from lane where place = $3::integer) as "lastLane"
+              f.lane, j.namespace
          from first f join carillon.job j on j.id = f.job_id
         order by f.priority desc, f.execution_id`,
-      [numberArray(queueIds), options.afterLane, options.maxLanes, options.limit],
+      [
+        numberArray(lanes.map(({ queueId }) => queueId)),
+        numberArray(lanes.map(({ id }) => id)),
+        numberArray(lanes.map(({ count }) => count)),
+        numberArray(placedIn),
+      ],
     );
-    return { executions: rows, lastLane: rows[0]?.lastLane ?? null };
   }
 
   /** How the limits of these owners stand; those without limits are left out. Uses open_execution_held_lane_idx. */

@@ -113,7 +113,7 @@ describe('bounds together', () => {
       ['of a full namespace', 'job 10', 'namespace a'],
       ['elsewhere', 'job 11', 'namespace b'],
     ] as const) {
-      if (!bounds.allows(keys)) continue;
+      if (bounds.roomFor(keys) === 0) continue;
       bounds.take(keys);
       taken.push(name);
     }
@@ -126,12 +126,12 @@ describe('bounds together', () => {
     const bounds = new RunBounds([job, rated, both]);
     expect(bounds.waitMs).toBeUndefined();
     bounds.take(['job 7']);
-    expect(bounds.allows(['job 7'])).toBe(false);
+    expect(bounds.roomFor(['job 7'])).toBe(0);
     bounds.take(['queue 2']);
-    expect(bounds.allows(['queue 2'])).toBe(false);
+    expect(bounds.roomFor(['queue 2'])).toBe(0);
     expect(bounds.waitMs).toBeUndefined();
     bounds.take(['namespace r']);
-    expect(bounds.allows(['namespace r'])).toBe(false);
+    expect(bounds.roomFor(['namespace r'])).toBe(0);
     expect(bounds.waitMs).toBe(400);
   });
 });

@@ -72,7 +72,7 @@ function dispatcherOf({
           return Promise.resolve({ promoted: 0, nextMs: null });
         },
       },
-      limits: { hasWaiting: () => Promise.resolve(false) },
+      limits: { listLanes: () => Promise.resolve({ lanes: [], hasPlaced: false, lastLane: null }) },
     },
     logs: { open: () => ({ add: () => Promise.resolve(), flush: () => Promise.resolve() }) },
     target: {
