@@ -1,16 +1,21 @@
 /**
- * Claims executions and runs their attempts (attempt-run.ts has what happens to
- * one of them). Runs on every instance.
+ * Claims executions and begins their attempts (running-attempts.ts). Runs on
+ * every instance.
  *
- * It claims as many as it has free slots for, in batches, whenever executions
- * may wait: at a notification, when slots become free, when a retry falls due,
- * and at the safety interval. Ends of attempts are written in batches too
- * (group commit), so the cost per execution is a share of three statements.
+ * Two loops claim side by side, in batches, whenever executions may wait: at a
+ * notification, when slots become free, when a retry falls due, and at the
+ * safety interval. One claims what no limit concerns and the instance delivers
+ * itself; the other what limits hold back and what workers run, by turns. So
+ * who has no limits does not wait for those who have. Ends of attempts are
+ * written in batches too (group commit), so the cost per execution is a share
+ * of three statements.
  *
  * Failure cases. The reply to a claim is lost: the database says that this
  * instance holds executions which it does not know of; after any failed claim
  * it lists those and begins them. It looks again every few seconds, since a
- * claim whose connection broke may go on in the database and commit later. The
+ * claim whose connection broke may go on in the database and commit later. No
+ * claim is under way while it looks: what one has got and not yet begun would
+ * look as if its reply had been lost, and would be begun twice. The
  * reply to an end is lost: it is written again, and changes nothing when it had
  * been. The database is away: ends are kept and tried again, attempts under way
  * go on, none begins. This instance is given up for lost (cut off, stopped): its
@@ -22,27 +27,20 @@
  * the rescuer.
  */
 import { Loop } from '../platform/loop.ts';
-import type { Metrics } from '../platform/metrics.ts';
 import type { Service } from '../platform/service.ts';
 import type { ClaimedAttempt } from '../store/attempt-store.ts';
 import type { Notifier } from '../store/notifier.ts';
 import type { Store } from '../store/store.ts';
-import type { AttemptEnder } from './attempt-ender.ts';
-import { AttemptRun, type AttemptRunOptions } from './attempt-run.ts';
-import type { CachedJob, JobCache } from './job-cache.ts';
+import { type Claimant, ClaimSlots } from './claim-slots.ts';
 import { LimitedClaims } from './limited-claims.ts';
-import type { HandOvers } from './reports/hand-overs.ts';
+import { RunningAttempts, type RunningAttemptsOptions } from './running-attempts.ts';
 import { WorkerClaims } from './workers/worker-claims.ts';
 import type { WorkerHub } from './workers/worker-hub.ts';
 
-export type DispatcherOptions = AttemptRunOptions & {
+export type DispatcherOptions = RunningAttemptsOptions & {
   readonly store: Pick<Store, 'db' | 'transaction' | 'attempts' | 'limits'>;
-  readonly jobs: JobCache;
   readonly workers: WorkerHub;
-  readonly ender: AttemptEnder;
-  readonly handOvers: Pick<HandOvers, 'add'>;
   readonly notifier: Pick<Notifier, 'on' | 'notify'>;
-  readonly metrics: Metrics;
   readonly instanceId: () => number;
   /** The most attempts at once. */
   readonly maxRunning: number;
@@ -53,33 +51,36 @@ export type DispatcherOptions = AttemptRunOptions & {
   readonly shutdownGraceMs: number;
 };
 
-/** How long ends may take to be written that came at the end of the grace time. */
-const lastWritesMs = 2_000;
+/** Takes up to so many slots; returns how many. */
+type TakeSlots = (wanted: number) => number;
 
 /** How often claims whose reply was lost are looked for: what one that commits late costs. */
 const lookEveryMs = 5_000;
 
 export class Dispatcher implements Service {
   readonly #options: DispatcherOptions;
+  /** Claims what no limit concerns and the instance delivers itself. */
   readonly #loop: Loop;
+  /** Claims what limits hold back, and for workers. */
+  readonly #limitedLoop: Loop;
   readonly #cancelLoop: Loop;
   readonly #claims: WorkerClaims;
   readonly #limited: LimitedClaims;
-  /** Whether those under limits choose first: they take turns with the others, so that neither starves. */
-  #limitedFirst = false;
-  readonly #running = new Map<number, AttemptRun>();
-  /** How many of them the instance delivers itself; workers have bounds of their own. */
-  #direct = 0;
+  /** Whether workers' claims come before those under limits: they take turns, so that neither starves. */
+  #workersFirst = false;
+  readonly #slots: ClaimSlots;
+  readonly #running: RunningAttempts;
   readonly #stopListening: (() => void)[] = [];
-  /** Whether the last claim failed. */
-  #claimFailed = false;
-  /** Whether somebody knows of attempts that are held here and not begun. */
+  /** Whether attempts may be held here that are not begun. */
   #lookNow = false;
-  #failing = false;
   /** When to look for claims whose reply was lost, whether or not one failed. */
   #lookAtMs = 0;
+  /** Resolves when the look under way is over. */
+  #looking: Promise<void> | undefined;
+  /** Resolves when what the pass of the limited loop has claimed is begun. */
+  #limitedPass: Promise<number> | undefined;
+  #failing = false;
   #promoteAtMs = 0;
-  #idle: (() => void) | undefined;
   #stopped: Promise<void> | undefined;
 
   constructor(options: DispatcherOptions) {
@@ -87,14 +88,18 @@ export class Dispatcher implements Service {
     const { clock, logger } = options;
     this.#claims = new WorkerClaims(options);
     this.#limited = new LimitedClaims(options);
-    this.#loop = new Loop({
-      clock,
-      tick: () => this.tick(),
-      onError: (error) => {
-        if (!this.#failing) logger.warn({ error }, 'claim failed, trying again');
-        this.#failing = true;
-      },
+    this.#running = new RunningAttempts(options, {
+      onDelivered: () => this.#slots.release(1),
+      onRetry: (waitMs) => this.expectRetry(waitMs),
     });
+    const onError = (error: unknown): void => {
+      if (!this.#failing) logger.warn({ error }, 'claim failed, trying again');
+      this.#failing = true;
+    };
+    this.#loop = new Loop({ clock, tick: () => this.tick(), onError });
+    this.#limitedLoop = new Loop({ clock, tick: () => this.tickLimited(), onError });
+    const loops = { unlimited: this.#loop, limited: this.#limitedLoop };
+    this.#slots = new ClaimSlots(options.maxRunning, (claimant) => loops[claimant].wake());
     this.#cancelLoop = new Loop({
       clock,
       tick: () => this.#findCancels(),
@@ -105,13 +110,17 @@ export class Dispatcher implements Service {
   async start(): Promise<void> {
     const { notifier } = this.#options;
     this.#stopListening.push(
-      notifier.on('pending', () => this.#loop.wake()),
+      notifier.on('pending', () => {
+        this.#loop.wake();
+        this.#limitedLoop.wake();
+      }),
       // Somebody without a dispatcher of his own lets an execution wait for its retry.
       notifier.on('retry', () => this.expectRetry(0)),
       notifier.on('cancel', () => this.#cancelLoop.wake()),
     );
     await this.#cancelLoop.start();
     await this.#loop.start();
+    await this.#limitedLoop.start();
   }
 
   stop(): Promise<void> {
@@ -121,46 +130,40 @@ export class Dispatcher implements Service {
 
   /** How many attempts run here now. */
   get runningCount(): number {
-    return this.#running.size;
+    return this.#running.count;
   }
 
   /** Aborts everything: the attempts belong to others now. */
   abandon(): void {
-    for (const run of this.#running.values()) run.abort('lost');
+    this.#running.abortAll('lost');
   }
 
-  /** One pass: claims one batch. Returns how long to wait, in milliseconds. */
+  /** One pass over what no limit concerns: claims one batch. Returns how long to wait, in milliseconds. */
   async tick(): Promise<number> {
-    const { store, clock, maxRunning, batchSize, safetyIntervalMs, instanceId, isAlive } = this.#options;
+    const { store, clock, batchSize, safetyIntervalMs, instanceId, isAlive } = this.#options;
     if (!isAlive()) return safetyIntervalMs / 10;
-    if (this.#claimFailed || this.#lookNow || clock.monotonicMs() >= this.#lookAtMs)
-      await this.#beginUnknown();
-    if (clock.monotonicMs() >= this.#promoteAtMs) {
-      const { promoted, nextMs } = await store.attempts.promoteDue(store.db);
-      const waitMs = promoted === 1_000 ? 0 : Math.min(nextMs ?? safetyIntervalMs, safetyIntervalMs);
-      this.#promoteAtMs = clock.monotonicMs() + waitMs;
-    }
-    const free = maxRunning - this.#direct;
-    this.#claimFailed = true;
-    this.#limitedFirst = !this.#limitedFirst;
-    const limitedFirst = this.#limitedFirst ? await this.#limited.claim(free) : [];
-    const limit = Math.min(free - directIn(limitedFirst), batchSize);
-    const claimed = limit > 0 ? await store.attempts.claim(store.db, instanceId(), limit) : [];
-    const forWorkers = await this.#claims.claimAll();
-    const limitedLast = this.#limitedFirst ? [] : await this.#limited.claim(free - claimed.length);
-    this.#claimFailed = false;
+    if (this.#lookNow || clock.monotonicMs() >= this.#lookAtMs) await this.#beginUnknown();
+    await this.#promoteDue();
+    const isFull = await this.#beginClaimed('unlimited', async (take) => {
+      const slots = take(batchSize);
+      return slots > 0 ? store.attempts.claim(store.db, instanceId(), slots) : [];
+    });
     this.#failing = false;
-    const all = [...limitedFirst, ...claimed, ...forWorkers, ...limitedLast];
-    if (all.length > 0) await this.#begin(all);
-    if ((limit > 0 && claimed.length === limit) || this.#claims.mayHaveMore) return 0;
-    const waitMs = Math.min(this.#limited.waitMs ?? safetyIntervalMs, safetyIntervalMs);
-    if (limit <= 0) return waitMs;
-    return Math.max(Math.min(this.#promoteAtMs - clock.monotonicMs(), waitMs), waitMs === 0 ? 0 : 1);
+    if (isFull) return 0;
+    return Math.max(1, Math.min(this.#promoteAtMs - clock.monotonicMs(), safetyIntervalMs));
   }
 
-  /** Claims again: places have become free at workers. */
+  /** One pass over what limits hold back and what workers run. Returns how long to wait, in milliseconds. */
+  async tickLimited(): Promise<number> {
+    await this.#looking;
+    if (!this.#options.isAlive()) return this.#options.safetyIntervalMs / 10;
+    this.#limitedPass = this.#claimLimited();
+    return this.#limitedPass;
+  }
+
+  /** Claims again for workers: places have become free there. */
   wake(): void {
-    this.#loop.wake();
+    this.#limitedLoop.wake();
   }
 
   /** Begins what was taken over from another instance. */
@@ -177,105 +180,112 @@ export class Dispatcher implements Service {
     this.#loop.wake();
   }
 
-  /** Begins what the database says this instance holds and it does not know of. */
-  async #beginUnknown(): Promise<void> {
-    const { store, clock, instanceId, logger } = this.#options;
-    // Before the question: what is told while the database answers may not be in the answer.
-    this.#lookNow = false;
-    const held = await store.attempts
-      .listHeld(store.db, instanceId(), [...this.#running.keys()])
-      .catch((error: unknown) => {
-        this.#lookNow = true;
-        throw error;
+  async #claimLimited(): Promise<number> {
+    const { safetyIntervalMs } = this.#options;
+    // The transaction under limits takes a while: half of what is free is left to others meanwhile.
+    const share = (wanted: number): number => Math.min(wanted, Math.max(1, Math.ceil(this.#slots.free / 2)));
+    const claims = [
+      (take: TakeSlots) => this.#limited.claim((wanted) => take(share(wanted))),
+      () => this.#claims.claimAll(),
+    ];
+    this.#workersFirst = !this.#workersFirst;
+    if (this.#workersFirst) claims.reverse();
+    let isFull = false;
+    for (const claim of claims) if (await this.#beginClaimed('limited', claim)) isFull = true;
+    this.#failing = false;
+    if (this.#claims.mayHaveMore || (isFull && this.#slots.free > 0)) return 0;
+    return Math.min(this.#limited.waitMs ?? safetyIntervalMs, safetyIntervalMs);
+  }
+
+  /** Claims, and begins what that gives; returns whether every slot that was taken was of use, so that more may wait. */
+  async #beginClaimed(
+    claimant: Claimant,
+    claim: (take: TakeSlots) => Promise<readonly ClaimedAttempt[]>,
+  ): Promise<boolean> {
+    let taken = 0;
+    let claimed: readonly ClaimedAttempt[];
+    try {
+      claimed = await claim((wanted) => {
+        taken = this.#slots.take(claimant, wanted);
+        return taken;
       });
-    const unknown = held.filter((claimed) => !this.#running.has(claimed.executionId));
-    this.#claimFailed = false;
-    this.#lookAtMs = clock.monotonicMs() + lookEveryMs;
-    if (unknown.length === 0) return;
-    logger.warn({ count: unknown.length }, 'found claims whose reply was lost');
-    await this.#begin(unknown);
+    } catch (error) {
+      this.#slots.release(taken);
+      this.#lookSoon();
+      throw error;
+    }
+    const unused = taken - directIn(claimed);
+    this.#slots.giveBack(claimant, unused);
+    await this.#begin(claimed);
+    return taken > 0 && unused === 0;
   }
 
   async #begin(claimed: readonly ClaimedAttempt[]): Promise<void> {
-    const { store, jobs, ender, notifier, metrics, workers } = this.#options;
-    notifier.notify('feed');
-    metrics.count('carillon_attempts_started_total', claimed.length);
-    // Known from here on, so that a failing load does not lose them.
-    const ordered = claimed.toSorted((a, b) => b.priority - a.priority || a.executionId - b.executionId);
-    let cached: ReadonlyMap<number, CachedJob>;
     try {
-      cached = await jobs.load(store.db, ordered);
+      await this.#running.begin(claimed);
     } catch (error) {
       // They are held in the database and unknown here: the next tick begins them.
-      this.#lookNow = true;
+      this.#slots.release(directIn(claimed));
+      this.#lookSoon();
       throw error;
-    }
-    for (const attempt of ordered) {
-      const job = cached.get(attempt.jobId);
-      if (job) {
-        void this.#run(attempt, job);
-        continue;
-      }
-      if (attempt.workerId !== null) workers.release(undefined, attempt.workerId, attempt);
-      void ender.end({
-        ...attempt,
-        outcome: 'FAILED',
-        reason: 'INVALID_JOB',
-        message: 'the definition of the job is gone',
-      });
     }
   }
 
-  async #run(claimed: ClaimedAttempt, job: CachedJob): Promise<void> {
-    const { ender, handOvers, maxRunning, workers } = this.#options;
-    const { workerId } = claimed;
-    const run = new AttemptRun(this.#options, claimed, job);
-    this.#running.set(claimed.executionId, run);
-    if (workerId === null) this.#direct++;
-    const { end, handOver, stored } = await run.run();
-    if (workerId !== null) workers.release(job.key.namespace, workerId, claimed);
-    if (end) {
-      await ender.end(end);
-      if (end.retryAfterMs !== undefined) this.expectRetry(end.retryAfterMs);
+  #lookSoon(): void {
+    this.#lookNow = true;
+    this.#loop.wake();
+  }
+
+  /** Lets those wait for a slot or a place whose retry has fallen due. */
+  async #promoteDue(): Promise<void> {
+    const { store, clock, safetyIntervalMs } = this.#options;
+    if (clock.monotonicMs() < this.#promoteAtMs) return;
+    const { promoted, nextMs } = await store.attempts.promoteDue(store.db);
+    const waitMs = promoted === 1_000 ? 0 : Math.min(nextMs ?? safetyIntervalMs, safetyIntervalMs);
+    this.#promoteAtMs = clock.monotonicMs() + waitMs;
+    if (promoted > 0) this.#limitedLoop.wake();
+  }
+
+  /** Begins what the database says this instance holds and it does not know of, while no claim is under way. */
+  async #beginUnknown(): Promise<void> {
+    const { store, clock, instanceId, logger } = this.#options;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#looking = promise;
+    try {
+      await this.#limitedPass?.catch(() => undefined);
+      // Before the question: what is told while the database answers may not be in the answer.
+      this.#lookNow = false;
+      const held = await store.attempts
+        .listHeld(store.db, instanceId(), this.#running.executionIds)
+        .catch((error: unknown) => {
+          this.#lookNow = true;
+          throw error;
+        });
+      const unknown = held.filter(({ executionId }) => !this.#running.has(executionId));
+      this.#lookAtMs = clock.monotonicMs() + lookEveryMs;
+      if (unknown.length === 0) return;
+      logger.warn({ count: unknown.length }, 'found claims whose reply was lost');
+      this.#slots.force(directIn(unknown));
+      await this.#begin(unknown);
+    } finally {
+      this.#looking = undefined;
+      resolve();
     }
-    if (handOver) await handOvers.add(handOver);
-    stored?.();
-    // A later attempt of the same execution may have begun here while this one, given up, still ran.
-    if (this.#running.get(claimed.executionId) === run) this.#running.delete(claimed.executionId);
-    if (workerId === null && this.#direct-- === maxRunning) this.#loop.wake();
-    if (this.#running.size === 0) this.#idle?.();
   }
 
   async #findCancels(): Promise<number> {
     const { store, instanceId, safetyIntervalMs } = this.#options;
-    if (this.#running.size === 0) return safetyIntervalMs;
+    if (this.#running.count === 0) return safetyIntervalMs;
     for (const id of await store.attempts.listCancelRequested(store.db, instanceId())) {
-      this.#running.get(id)?.abort('cancel');
+      this.#running.abort(id, 'cancel');
     }
     return safetyIntervalMs;
   }
 
   async #drain(): Promise<void> {
-    const { clock, shutdownGraceMs, logger } = this.#options;
     for (const stop of this.#stopListening) stop();
-    await this.#loop.stop();
-    // Workers take what they run along to another instance.
-    for (const run of this.#running.values()) if (run.isAtWorker) run.abort('lost');
-    if (this.#running.size > 0) {
-      logger.info({ running: this.#running.size, graceMs: shutdownGraceMs }, 'waiting for attempts to end');
-      const idle = new Promise<void>((resolve) => {
-        this.#idle = resolve;
-      });
-      const giveUp = clock.setTimer(shutdownGraceMs, () => {
-        logger.warn({ running: this.#running.size }, 'attempts did not end in time, giving them back');
-        for (const run of this.#running.values()) run.abort('stop');
-      });
-      // The database may be away: what cannot be written is given up by those who write it, once they are stopped.
-      const leave = clock.setTimer(shutdownGraceMs + lastWritesMs, () => this.#idle?.());
-      await idle;
-      giveUp();
-      leave();
-    }
+    await Promise.all([this.#loop.stop(), this.#limitedLoop.stop()]);
+    await this.#running.end(this.#options.shutdownGraceMs);
     await this.#cancelLoop.stop();
   }
 }

@@ -92,16 +92,23 @@ export class LimitedClaims {
     this.#options = options;
   }
 
-  /** Claims for up to so many free slots of this instance and for the free places at its workers. */
-  async claim(freeSlots: number): Promise<readonly ClaimedAttempt[]> {
-    const { store, workers } = this.#options;
+  /**
+   * Claims for the free places at workers of this instance, and for its own
+   * slots: takes as many as there may be use for, and leaves it to the caller
+   * to give back what it did not need.
+   */
+  async claim(takeSlots: (wanted: number) => number): Promise<readonly ClaimedAttempt[]> {
+    const { store, workers, batchSize } = this.#options;
     this.waitMs = undefined;
-    const queueIds = [...workers.openQueues];
-    if (freeSlots > 0) queueIds.push(noQueue);
-    if (queueIds.length === 0) return [];
-    const look = await this.#look(queueIds);
-    const hasRoom = look.lanes.length > 0 || look.placedIn.length > 0;
-    const pass = hasRoom ? await store.transaction((tx) => this.#claimLocked(tx, look, freeSlots)) : nothing;
+    const look = await this.#look([...workers.openQueues, noQueue]);
+    const ofInstances = look.lanes.filter(({ queueId }) => queueId === noQueue);
+    const wanted = ofInstances.reduce((sum, { count }) => sum + count, 0);
+    const freeSlots = wanted > 0 ? takeSlots(Math.min(wanted, batchSize)) : 0;
+    const lanes = freeSlots > 0 ? look.lanes : look.lanes.filter(({ queueId }) => queueId !== noQueue);
+    const hasSome = lanes.length > 0 || look.placedIn.length > 0;
+    const pass = hasSome
+      ? await store.transaction((tx) => this.#claimLocked(tx, { ...look, lanes }, freeSlots))
+      : nothing;
     if (!pass) {
       this.waitMs = lockedAgainMs;
       return [];

@@ -53,6 +53,8 @@ function dispatcherOf({
   let claimed: Promise<void> = Promise.resolve();
   const listeners = new Map<string, () => void>();
   let promotions = 0;
+  /** What the next pass over limits gets, when it does. */
+  let limited: Promise<ClaimedAttempt> | undefined;
   const ends = new Map<number, (result: DeliveryResult) => void>();
   const options = {
     clock,
@@ -72,7 +74,18 @@ function dispatcherOf({
           return Promise.resolve({ promoted: 0, nextMs: null });
         },
       },
-      limits: { listLanes: () => Promise.resolve({ lanes: [], hasPlaced: false, lastLane: null }) },
+      limits: {
+        listLanes: () => {
+          const lanes = limited ? [{ id: 1, queueId: 0, jobId: 1, namespace: 'n' }] : [];
+          return Promise.resolve({ lanes, hasPlaced: false, lastLane: null });
+        },
+        listBounds: () => Promise.resolve([]),
+      },
+      transaction: async () => {
+        const attempt = await limited!;
+        limited = undefined;
+        return { claimed: [{ attempt, queueId: null }], waitMs: undefined, hasMore: false };
+      },
     },
     logs: { open: () => ({ add: () => Promise.resolve(), flush: () => Promise.resolve() }) },
     target: {
@@ -110,6 +123,10 @@ function dispatcherOf({
   return {
     ...{ dispatcher, clock, claimable, held, began, ends, handed, released, tell },
     promotions: () => promotions,
+    /** Lets the next pass over limits claim what this resolves to. */
+    limit: (claim: Promise<ClaimedAttempt>) => {
+      limited = claim;
+    },
     /** Lets claims be answered only when the promise resolves. */
     holdClaims: (until: Promise<void>) => {
       claimed = until;
@@ -209,4 +226,59 @@ it('an attempt whose job is gone gives its place at the worker back (F37)', asyn
   await settle();
   expect(began).toEqual([]);
   expect(released).toEqual(['w1']);
+});
+
+it('what no limit concerns is claimed and begun while a claim under limits is under way', async () => {
+  const { dispatcher, claimable, began, limit } = dispatcherOf();
+  await dispatcher.tick();
+  const answered = Promise.withResolvers<ClaimedAttempt>();
+  limit(answered.promise);
+  const pass = dispatcher.tickLimited();
+  await settle();
+  claimable.push(claimOf(1));
+  await dispatcher.tick();
+  await settle();
+  expect(began).toEqual([1]);
+  answered.resolve({ ...claimOf(2), executionId: 8 });
+  await pass;
+  await settle();
+  expect(began).toEqual([1, 2]);
+});
+
+it('nobody looks for lost claims while one is under way: what it has got is begun once (F11, I11)', async () => {
+  const { dispatcher, held, began, limit } = dispatcherOf();
+  await dispatcher.tick();
+  const answered = Promise.withResolvers<ClaimedAttempt>();
+  limit(answered.promise);
+  const pass = dispatcher.tickLimited();
+  await settle();
+  // The database has committed it, and its reply is on the way.
+  held.set(7, claimOf(1));
+  dispatcher.beginAdopted();
+  const look = dispatcher.tick();
+  await settle();
+  // No other pass begins before the look.
+  const next = dispatcher.tickLimited();
+  await settle();
+  expect(began).toEqual([]);
+  answered.resolve(claimOf(1));
+  await Promise.all([pass, look, next]);
+  await settle();
+  expect(began).toEqual([1]);
+});
+
+it('a claim under limits that fails gives its slots back, and is looked for', async () => {
+  const { dispatcher, held, claimable, began, limit } = dispatcherOf();
+  await dispatcher.tick();
+  const lost = Promise.reject(new Error('the reply was lost'));
+  limit(lost);
+  held.set(7, claimOf(1));
+  await expect(dispatcher.tickLimited()).rejects.toThrow('the reply was lost');
+  limit(Promise.resolve({ ...claimOf(2), executionId: 8 }));
+  claimable.push(...Array.from({ length: 8 }, (_, n) => ({ ...claimOf(3), executionId: 10 + n })));
+  await dispatcher.tick();
+  await dispatcher.tickLimited();
+  await settle();
+  // Ten slots, all of use.
+  expect(began).toEqual([1, ...Array(8).fill(3), 2]);
 });

@@ -5,6 +5,8 @@ import type { RunLimits } from '../../src/domain/run-limits.ts';
 import { LimitSettling } from '../../src/engine/limit-settling.ts';
 import { LimitedClaims } from '../../src/engine/limited-claims.ts';
 import type { ConnectedWorker } from '../../src/engine/workers/connected-worker.ts';
+import type { LimitStore } from '../../src/store/limit-store.ts';
+import type { Store } from '../../src/store/store.ts';
 import { awaitThat } from '../support/await-that.ts';
 import { triggerAudit } from '../support/caller.ts';
 import { useStoredJobs } from './stored-jobs.ts';
@@ -107,6 +109,24 @@ function make(
   return new LimitedClaims({ store: stored.store, workers, instanceId: () => instance, batchSize });
 }
 
+/** Claims of the first instance over a store of which some parts are the test's. */
+function claimsWith(limits: Partial<LimitStore>): LimitedClaims {
+  const { store } = stored;
+  const watched = { ...store, limits: Object.assign(Object.create(store.limits), limits) as LimitStore };
+  return new LimitedClaims({
+    store: watched as Store,
+    workers: noWorkers,
+    instanceId: () => one,
+    batchSize: 100,
+  });
+}
+
+/** So many free slots. */
+const slots =
+  (free: number) =>
+  (wanted: number): number =>
+    Math.min(wanted, free);
+
 async function endAll(instance: number, claimed: readonly { executionId: number; attempt: number }[]) {
   const { store } = stored;
   return store.attempts.end(
@@ -129,12 +149,12 @@ describe('max_running of a job', () => {
     const job = await addJob(3);
     const ids = await trigger(job, 5);
     const claims = claimsOf(one);
-    const first = await claims.claim(100);
+    const first = await claims.claim(slots(100));
     expect(first.map(({ executionId }) => executionId).toSorted()).toEqual(ids.slice(0, 3));
-    expect(await claims.claim(100)).toEqual([]);
+    expect(await claims.claim(slots(100))).toEqual([]);
     expect(claims.waitMs).toBeUndefined();
     expect(await endAll(one, first.slice(0, 1))).toMatchObject([{ isFinal: true, isLimited: true }]);
-    expect((await claims.claim(100)).map(({ executionId }) => executionId)).toEqual([ids[3]]);
+    expect((await claims.claim(slots(100))).map(({ executionId }) => executionId)).toEqual([ids[3]]);
   });
 
   it('is kept by two instances that claim at once, fifty times over', async () => {
@@ -144,7 +164,7 @@ describe('max_running of a job', () => {
     let ended = 0;
     for (let round = 0; ended < 100; round++) {
       expect(round).toBeLessThan(400);
-      const taken = await Promise.all(claims.map((each) => each.claim(10)));
+      const taken = await Promise.all(claims.map((each) => each.claim(slots(10))));
       const [{ running } = { running: 0 }] = await stored.rows<{ running: number }>(
         'select count(*)::integer as running from carillon.open_execution where instance_id is not null and job_id = $1',
         [job],
@@ -160,10 +180,10 @@ describe('max_running of a job', () => {
     const [busy, other] = [await addJob(1), await addJob(1)];
     await trigger(busy, 2_000, { priority: 5 });
     const claims = claimsOf(one);
-    await claims.claim(10);
+    await claims.claim(slots(10));
     const [low] = await trigger(other, 1);
     const [high] = await trigger(other, 1, { priority: 9 });
-    expect((await claims.claim(10)).map(({ executionId }) => executionId)).toEqual([high]);
+    expect((await claims.claim(slots(10))).map(({ executionId }) => executionId)).toEqual([high]);
     expect(low).toBeDefined();
   });
 
@@ -178,7 +198,7 @@ describe('max_running of a job', () => {
     };
     await setTo(2);
     expect(await laneOf(ids[3]!)).toBe(job);
-    expect(await claimsOf(one).claim(100)).toHaveLength(1);
+    expect(await claimsOf(one).claim(slots(100))).toHaveLength(1);
     await setTo(0);
     expect(await laneOf(ids[3]!)).toBeNull();
     expect(await store.attempts.claim(store.db, one, 100)).toHaveLength(2);
@@ -188,21 +208,21 @@ describe('max_running of a job', () => {
     const job = await addJob(1);
     const [first, second] = await trigger(job, 2);
     const claims = claimsOf(one);
-    const [claimed] = await claims.claim(10);
+    const [claimed] = await claims.claim(slots(10));
     expect(claimed!.executionId).toBe(first);
     const { store } = stored;
     await store.attempts.end(store.db, one, [
       { executionId: first!, attempt: 1, outcome: 'FAILED', message: '', retryAfterMs: 3_600_000 },
     ]);
     expect(await laneOf(first!)).toBe(job);
-    expect((await claims.claim(10)).map(({ executionId }) => executionId)).toEqual([second]);
+    expect((await claims.claim(slots(10))).map(({ executionId }) => executionId)).toEqual([second]);
   });
 
   it('counts what its callee has and will report on later, until it does', async () => {
     const job = await addJob(1);
     await trigger(job, 2);
     const claims = claimsOf(one);
-    const [claimed] = await claims.claim(10);
+    const [claimed] = await claims.claim(slots(10));
     const { store } = stored;
     const { executionId, attempt } = claimed!;
     expect(
@@ -210,20 +230,20 @@ describe('max_running of a job', () => {
         { executionId, attempt, timeoutMs: 60_000, loggedBytes: 0 },
       ]),
     ).toEqual([executionId]);
-    expect(await claims.claim(10)).toEqual([]);
+    expect(await claims.claim(slots(10))).toEqual([]);
     const end = { executionId, attempt, outcome: 'SUCCEEDED', message: '' } as const;
     expect(await store.attempts.endOf(store.db, [null], [end])).toMatchObject([{ isLimited: true }]);
-    expect(await claims.claim(10)).toHaveLength(1);
+    expect(await claims.claim(slots(10))).toHaveLength(1);
   });
 
   it('takes no more than there are free slots, and goes on at once when a batch was full', async () => {
     const job = await addJob(50);
     await trigger(job, 30);
     const claims = claimsOf(one, noWorkers, 10);
-    expect(await claims.claim(4)).toHaveLength(4);
-    expect(await claims.claim(100)).toHaveLength(10);
+    expect(await claims.claim(slots(4))).toHaveLength(4);
+    expect(await claims.claim(slots(100))).toHaveLength(10);
     expect(claims.waitMs).toBe(0);
-    expect(await claims.claim(0)).toEqual([]);
+    expect(await claims.claim(slots(0))).toEqual([]);
   });
 });
 
@@ -232,9 +252,9 @@ describe('limits of a queue and of a namespace', () => {
     await limitQueue({ maxRunning: 6 });
     await trigger(await addQueueJob(), 20);
     const workers = workersWith({ a: 3, b: 9 });
-    expect(await claimsOf(one, workers).claim(0)).toHaveLength(6);
+    expect(await claimsOf(one, workers).claim(slots(0))).toHaveLength(6);
     expect(workers.reserved.filter(({ workerId }) => workerId === 'b')).toHaveLength(6);
-    expect(await claimsOf(two, workersWith({ c: 5 })).claim(0)).toEqual([]);
+    expect(await claimsOf(two, workersWith({ c: 5 })).claim(slots(0))).toEqual([]);
   });
 
   it('a job’s, a queue’s and a namespace’s hold together', async () => {
@@ -243,7 +263,7 @@ describe('limits of a queue and of a namespace', () => {
     await trigger(await addQueueJob(2), 10);
     await trigger(await addQueueJob(), 10);
     await trigger(await addJob(), 10);
-    const claimed = await claimsOf(one, workersWith({ a: 50 })).claim(50);
+    const claimed = await claimsOf(one, workersWith({ a: 50 })).claim(slots(50));
     expect(claimed).toHaveLength(7);
     expect(claimed.filter(({ workerId }) => workerId === 'a')).toHaveLength(5);
   });
@@ -254,11 +274,11 @@ describe('limits of a queue and of a namespace', () => {
     const [placed] = await trigger(job, 1, { placement: { workerId: 'b' }, priority: 1 });
     const [any] = await trigger(job, 1);
     const claims = claimsOf(one, workersWith({ a: 5 }));
-    const first = await claims.claim(0);
+    const first = await claims.claim(slots(0));
     expect(first).toMatchObject([{ executionId: any, workerId: 'a' }]);
-    expect(await claimsOf(two, workersWith({ b: 5 })).claim(0)).toEqual([]);
+    expect(await claimsOf(two, workersWith({ b: 5 })).claim(slots(0))).toEqual([]);
     await endAll(one, first);
-    expect(await claimsOf(two, workersWith({ b: 5 })).claim(0)).toMatchObject([
+    expect(await claimsOf(two, workersWith({ b: 5 })).claim(slots(0))).toMatchObject([
       { executionId: placed, workerId: 'b' },
     ]);
   });
@@ -267,15 +287,15 @@ describe('limits of a queue and of a namespace', () => {
     await limitNamespace({ startRate: { count: 4, periodMs: 4_000 } });
     await trigger(await addJob(), 6);
     const claims = claimsOf(one);
-    const first = await claims.claim(100);
+    const first = await claims.claim(slots(100));
     expect(first).toHaveLength(4);
     await endAll(one, first);
     const again = claimsOf(two);
-    expect(await again.claim(100)).toEqual([]);
+    expect(await again.claim(slots(100))).toEqual([]);
     expect(again.waitMs).toBeGreaterThan(0);
     expect(again.waitMs).toBeLessThanOrEqual(1_000);
     const late = await awaitThat('the next start', async () => {
-      const claimed = await again.claim(100);
+      const claimed = await again.claim(slots(100));
       return claimed.length > 0 ? claimed : undefined;
     });
     expect(late.length).toBeLessThanOrEqual(2);
@@ -288,7 +308,7 @@ describe('limits of a queue and of a namespace', () => {
     expect(await laneOf(id!)).not.toBeNull();
     const { store } = stored;
     expect(await store.attempts.claim(store.db, one, 10)).toEqual([]);
-    expect(await claimsOf(one).claim(10)).toHaveLength(1);
+    expect(await claimsOf(one).claim(slots(10))).toHaveLength(1);
     await limitNamespace({});
     expect(await laneOf(id!)).toBeNull();
   });
@@ -323,11 +343,11 @@ describe('a pass', () => {
     });
     await locked.promise;
     const claims = claimsOf(one);
-    expect(await claims.claim(10)).toEqual([]);
+    expect(await claims.claim(slots(10))).toEqual([]);
     expect(claims.waitMs).toBeGreaterThan(0);
     done.resolve();
     await other;
-    expect(await claims.claim(10)).toHaveLength(1);
+    expect(await claims.claim(slots(10))).toHaveLength(1);
   });
 
   it('goes round through more lanes than it looks at in one go', async () => {
@@ -343,9 +363,59 @@ describe('a pass', () => {
     const claimed: number[] = [];
     let passes = 0;
     do {
-      claimed.push(...(await claims.claim(1_000)).map(({ jobId }) => jobId));
+      claimed.push(...(await claims.claim(slots(1_000))).map(({ jobId }) => jobId));
       expect(++passes).toBeLessThan(40);
     } while (claims.waitMs === 0);
     expect(claimed.toSorted()).toEqual(jobs.toSorted());
+  });
+
+  it('reads of a long backlog what it has room for and one more, and asks for so many slots', async () => {
+    await trigger(await addJob(3), 200);
+    const read: number[] = [];
+    const asked: number[] = [];
+    const claims = claimsWith({
+      listLaned: async (...args) => {
+        const found = await stored.store.limits.listLaned(...args);
+        read.push(found.length);
+        return found;
+      },
+    });
+    const claimed = await claims.claim((wanted) => {
+      asked.push(wanted);
+      return wanted;
+    });
+    expect([claimed.length, read, asked]).toEqual([3, [4], [4]]);
+    expect(claims.waitMs).toBeUndefined();
+  });
+
+  it('over lanes that have no room takes no lock and no slot', async () => {
+    const job = await addJob(1);
+    await trigger(job, 5);
+    expect(await claimsOf(one).claim(slots(10))).toHaveLength(1);
+    const never = (): never => expect.unreachable('there is nothing to claim');
+    const claims = claimsWith({ tryLock: never });
+    expect(await claims.claim(never)).toEqual([]);
+    expect(claims.waitMs).toBeUndefined();
+  });
+
+  it('without slots goes on claiming for workers', async () => {
+    await trigger(await addJob(1), 1);
+    await limitQueue({ maxRunning: 1 });
+    const [any] = await trigger(await addQueueJob(), 2);
+    expect(await claimsOf(one, workersWith({ a: 5 })).claim(slots(0))).toMatchObject([
+      { executionId: any, workerId: 'a' },
+    ]);
+  });
+
+  it('that has read less than a lane could give goes on at once', async () => {
+    await trigger(await addJob(100), 60);
+    const claims = claimsOf(one, noWorkers, 5);
+    let claimed = 0;
+    let passes = 0;
+    do {
+      claimed += (await claims.claim(slots(100))).length;
+      expect(++passes).toBeLessThanOrEqual(13);
+    } while (claims.waitMs === 0);
+    expect(claimed).toBe(60);
   });
 });
