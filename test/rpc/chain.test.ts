@@ -370,6 +370,7 @@ describe('the audit of refused calls', () => {
         namespace: 'shop',
         object: { type: 'job', name: 'shop/default/report' },
         details: undefined,
+        isDropped: false,
       },
     ]);
   });
@@ -397,6 +398,15 @@ describe('the audit of refused calls', () => {
     ]);
     const denied = refusal('PERMISSION_DENIED' as ErrorReason);
     expect(recordedOf('JobService/Get', get, denied)).toHaveLength(1);
+  });
+
+  it('notes a read of what is missing as one of what is out of sight, to be dropped', () => {
+    const get = create(JobServiceGetRequestSchema, { job: byKey });
+    const missing = new DomainError('JOB_NOT_FOUND', 'no', { deniedAccess: false });
+    expect(recordedOf('JobService/Get', get, missing)).toMatchObject([
+      { reason: 'JOB_NOT_FOUND', namespace: 'shop', isDropped: true },
+    ]);
+    expect(recordedOf('JobService/Trigger', trigger, missing)).toMatchObject([{ isDropped: false }]);
   });
 
   it('has no event in a namespace that the caller does not see', () => {

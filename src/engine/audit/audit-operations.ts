@@ -32,6 +32,8 @@ export type RefusedCall = {
   readonly namespace?: string;
   readonly object: AuditedObject;
   readonly details?: Readonly<Record<string, unknown>>;
+  /** Whether it is not to be written: it is noted for the time that noting takes, which must tell nothing. */
+  readonly isDropped?: boolean;
 };
 
 /** Takes refused calls into the audit. */

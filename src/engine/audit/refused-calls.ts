@@ -7,10 +7,11 @@
  * instance. Whoever lists events at the same instance waits for those that were
  * noted before, and so finds its own.
  *
- * - What is noted is gathered for a moment before it is written. A call about
- *   another tenant's thing is noted and one about a missing thing is not: were it
+ * - What is noted is gathered for a moment before it is written. A read of
+ *   another tenant's thing is written and one of a missing thing is not: were it
  *   written at once, the work would take the time of this reply or the caller's
- *   next one, and tell the two apart (`npm run bench -- not-found`).
+ *   next one, and tell the two apart (`npm run bench -- not-found`). Both are
+ *   noted, and the latter is dropped when the gathering ends.
  * - The database is away: a batch is kept and tried again; what comes meanwhile
  *   waits behind it. A row that is written late says by how much.
  * - The reply to an insert is lost: the batch is written again under the ids
@@ -102,7 +103,7 @@ export class RefusedCalls implements RefusalRecorder, Service {
       return;
     }
     if (this.#waiting >= maxWaiting) {
-      this.#leftOut++;
+      if (!call.isDropped) this.#leftOut++;
       return;
     }
     this.#waiting++;
@@ -119,7 +120,10 @@ export class RefusedCalls implements RefusalRecorder, Service {
     this.#cancelGathering = undefined;
     const rest = [...this.#alike.values()].flatMap((alike) => alike.rest ?? []);
     this.#alike.clear();
-    for (const noted of [...this.#gathered.splice(0), ...rest]) this.#last = this.#batcher.add(noted);
+    for (const noted of [...this.#gathered.splice(0), ...rest]) {
+      if (noted.call.isDropped) this.#waiting--;
+      else this.#last = this.#batcher.add(noted);
+    }
   }
 
   /** Resolves when what was recorded so far is written, or the database does not take it now. */
@@ -169,10 +173,10 @@ export class RefusedCalls implements RefusalRecorder, Service {
 }
 
 /** What calls that are alike have in common: who calls from where, what, and why it was refused. */
-function kindOf({ caller, reason, namespace, object }: RefusedCall): string {
+function kindOf({ caller, reason, namespace, object, isDropped }: RefusedCall): string {
   const { actor, peer, method } = caller;
   const address = peer.slice(0, Math.max(0, peer.lastIndexOf(':')));
-  return JSON.stringify([actor, address, method, reason, namespace, object]);
+  return JSON.stringify([actor, address, method, reason, namespace, object, isDropped]);
 }
 
 function rowOf({ call, notedMs, alike }: Noted, nowMs: number): AuditRow {

@@ -31,11 +31,15 @@ export function recordRefusals(recorder: RefusalRecorder): Interceptor {
     close(call) {
       const { failure } = call;
       if (!(failure instanceof DomainError)) return;
-      const deniedAccess = failure.details.deniedAccess === true;
+      const { deniedAccess } = failure.details;
       const reason: string = failure.reason;
-      if (unrecorded.has(reason) || !isRecorded(call, deniedAccess || reason === 'PERMISSION_DENIED')) return;
+      const isDropped = !isRecorded(call, deniedAccess === true || reason === 'PERMISSION_DENIED');
+      // What is missing is noted as what is out of sight is, and dropped later: else their replies took different times.
+      const isAlike = deniedAccess === false && isRecorded(call, true);
+      if (unrecorded.has(reason) || (isDropped && !isAlike)) return;
       const named = namedObjectOf(call.method, call.firstRequest);
-      recorder.record({ ...seenBy(call.caller, named, deniedAccess), caller: call.caller, reason });
+      const seen = seenBy(call.caller, named, deniedAccess === true);
+      recorder.record({ ...seen, caller: call.caller, reason, isDropped });
     },
   };
 }

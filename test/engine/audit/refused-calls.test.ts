@@ -148,6 +148,23 @@ it('writes twenty calls that are alike, and counts the rest in the event of the 
   expect([later?.requestId, later?.details]).toEqual(['later', {}]);
 });
 
+it('drops what was noted for the time alone, and counts it nowhere', async () => {
+  const { refusals, eventsOf } = recorder(undefined, 3);
+  const leftOut = async () =>
+    (await eventsOf('carillon')).filter(({ outcome }) => outcome === 'LEFT_OUT').length;
+  const leftOutBefore = await leftOut();
+  for (let round = 0; round < 3; round++) {
+    // As many as may wait: they leave room for others when they are dropped.
+    for (const name of ['a', 'b', 'c', 'd'])
+      refusals.record({ ...refusal('dropped', name), isDropped: true });
+    await refusals.flush();
+  }
+  refusals.record(refusal('dropped', 'e'));
+  refusals.record({ ...refusal('dropped', 'e'), isDropped: true });
+  expect((await eventsOf('dropped')).map(({ objectName }) => objectName)).toEqual(['e']);
+  expect(await leftOut()).toBe(leftOutBefore);
+});
+
 it('writes what waits when it stops', async () => {
   const { refusals, eventsOf } = recorder();
   refusals.record(refusal('stopped'));
