@@ -151,7 +151,8 @@ it('writes twenty calls that are alike, and counts the rest in the event of the 
   expect(events[0]).toMatchObject({ peer: '10.0.0.1:100', details: { refusedAlikeBefore: 79 } });
   refusals.record(from('10.0.0.1:1', 'later'));
   const [later] = await eventsOf('alike');
-  expect([later?.requestId, later?.details]).toEqual(['later', {}]);
+  expect(later?.requestId).toBe('later');
+  expect(later?.details).not.toHaveProperty('refusedAlikeBefore');
 });
 
 it('writes what waits when it stops', async () => {
