@@ -30,6 +30,8 @@ export type DatabaseOptions = {
    * of its host's name, and loopback where it leads over a socket in the file system.
    */
   readonly onAddress?: (address: string, port: number) => void;
+  /** The longest wait for a connection, be it a free one of the pool or a new one. Default 3,000. */
+  readonly connectTimeoutMs?: number;
   /** Ends a session that idles inside a transaction. Shorter than the leader's lease. Default 2,000. */
   readonly idleInTransactionMs?: number;
   /** The longest wait for a lock. Default 2,000. */
@@ -208,13 +210,14 @@ export class Database {
 }
 
 function sessionOptions(options: DatabaseOptions): pg.PoolConfig {
-  const { url, idleInTransactionMs = 2_000, lockTimeoutMs = 2_000, statementTimeoutMs = 10_000 } = options;
+  const { url, connectTimeoutMs = 3_000, statementTimeoutMs = 10_000 } = options;
+  const { idleInTransactionMs = 2_000, lockTimeoutMs = 2_000 } = options;
   return {
     connectionString: url,
     application_name: 'carillon',
     types,
     keepAlive: true,
-    connectionTimeoutMillis: 3_000,
+    connectionTimeoutMillis: connectTimeoutMs,
     idleTimeoutMillis: 60_000,
     idle_in_transaction_session_timeout: idleInTransactionMs,
     lock_timeout: lockTimeoutMs,

@@ -75,8 +75,9 @@ describe('the notes of a preview', () => {
   });
 
   it('tell what a pause holds, up to its end', async () => {
-    const id = await stored.addJob({ schedules: [cron('* * * * *')] });
-    const untilAt = new Date(Math.ceil(Date.now() / minute) * minute + minute);
+    // A day apart, so that the present passes none of them between the two looks.
+    const id = await stored.addJob({ schedules: [cron('0 4 * * *')] });
+    const untilAt = (await preview({ job: { id } })).fireTimes[1]!.fireAt;
     await stored.store.transaction((tx) =>
       stored.store.pauses.insert(tx, [id], { id: 'p', actor: 'a', reason: 'r', untilAt }),
     );
@@ -104,7 +105,8 @@ describe('a preview', () => {
   });
 
   it('of schedules under the key of a stored job is that of an edit: its spread, its anchors, its runs', async () => {
-    const every = { kind: 'interval', everyMs: minute, mode: 'FIXED_RATE' } as const;
+    // So long that the present passes no fire time between the two looks.
+    const every = { kind: 'interval', everyMs: 100_000 * minute, mode: 'FIXED_RATE' } as const;
     const anchored: Schedule = { name: 'a', repeatCount: 3, spec: { ...every, anchorMs: 7_000 } };
     const id = await stored.addJob({ schedules: [anchored], progress: [{ runs: 2 }] });
     const { key } = (await stored.store.jobs.find(stored.store.db, { id }))!;

@@ -11,7 +11,7 @@ import { systemClock } from '../../src/platform/clock.ts';
 import { silentLogger } from '../../src/platform/logger.ts';
 import { Database, run } from '../../src/store/database.ts';
 import { createStore, type Store } from '../../src/store/store.ts';
-import { useTestDatabase } from '../support/postgres.ts';
+import { patientSessions, useTestDatabase } from '../support/postgres.ts';
 
 /** What a stored job is made of, where it differs. */
 export type StoredJob = {
@@ -53,7 +53,13 @@ export function useStoredJobs() {
   let names = 0;
 
   beforeAll(() => {
-    database = new Database({ url: testDatabase.url, poolSize: 6, clock: systemClock, logger: silentLogger });
+    database = new Database({
+      url: testDatabase.url,
+      poolSize: 6,
+      clock: systemClock,
+      logger: silentLogger,
+      ...patientSessions,
+    });
     store = createStore(database);
   });
   afterAll(() => database?.close());

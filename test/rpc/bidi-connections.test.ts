@@ -7,9 +7,10 @@ import {
 } from 'node:http2';
 import { create, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
 import { Code } from '@connectrpc/connect';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { WorkerServiceConnectRequestSchema } from '../../gen/carillon/v1/worker_service_pb.js';
 import { type Servers, startServers } from '../conformance/servers.ts';
+import { awaitExpected } from '../support/await-expected.ts';
 import { type Connect, numberOf, saying, started, workerService } from './echo-workers.ts';
 
 const method = 'carillon.v1.WorkerService/Connect';
@@ -70,10 +71,10 @@ describe.each(['grpc', 'http'] as const)('on the %s port', (port) => {
       }
     };
     open().write(bytesOf(started(1)));
-    await vi.waitFor(() => expect(handled).toEqual([1]));
+    await awaitExpected(() => expect(handled).toEqual([1]));
     session.destroy();
-    await vi.waitFor(() => expect(servers.ended).toEqual([`${method} CANCELLED`]));
-    await vi.waitFor(() => expect(thrown).toMatchObject({ reason: 'CANCELED' }));
+    await awaitExpected(() => expect(servers.ended).toEqual([`${method} CANCELLED`]));
+    await awaitExpected(() => expect(thrown).toMatchObject({ reason: 'CANCELED' }));
   });
 
   it('a connection that is cut is noticed by a handler that does not read, with requests waiting', async () => {
@@ -90,7 +91,7 @@ describe.each(['grpc', 'http'] as const)('on the %s port', (port) => {
     });
     for (let i = 0; i < 1_000; i++) stream.write(bytesOf(started(i + 1)));
     session.destroy();
-    await vi.waitFor(() => expect(isFreed).toBe(true));
+    await awaitExpected(() => expect(isFreed).toBe(true));
     expect(servers.ended).toEqual([`${method} CANCELLED`]);
   });
 
@@ -132,7 +133,7 @@ describe.each(['grpc', 'http'] as const)('on the %s port', (port) => {
       isClosed = true;
     });
     stream.write(bytesOf(started(1)));
-    await vi.waitFor(() => expect(servers.ended).toEqual([`${method} OK`]));
-    await vi.waitFor(() => expect(isClosed).toBe(true), { timeout: 2_000 });
+    await awaitExpected(() => expect(servers.ended).toEqual([`${method} OK`]));
+    await awaitExpected(() => expect(isClosed).toBe(true));
   });
 });

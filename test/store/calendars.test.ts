@@ -5,14 +5,20 @@ import { silentLogger } from '../../src/platform/logger.ts';
 import { PgCalendarStore } from '../../src/store/calendar-store.ts';
 import { Database, run } from '../../src/store/database.ts';
 import { awaitThat } from '../support/await-that.ts';
-import { useTestDatabase } from '../support/postgres.ts';
+import { patientSessions, useTestDatabase } from '../support/postgres.ts';
 
 const testDatabase = useTestDatabase();
 const calendars = new PgCalendarStore();
 let database: Database;
 
 beforeAll(() => {
-  database = new Database({ url: testDatabase.url, poolSize: 4, clock: systemClock, logger: silentLogger });
+  database = new Database({
+    url: testDatabase.url,
+    poolSize: 4,
+    clock: systemClock,
+    logger: silentLogger,
+    ...patientSessions,
+  });
 });
 
 afterAll(() => database.close());
@@ -75,6 +81,8 @@ describe('putting a calendar', () => {
   it('replaces one of the same name, which is a change', async () => {
     const calendar = someCalendar();
     const first = await put(calendar);
+    // Times are read to the millisecond.
+    await run(database.db, 'select pg_sleep(0.002)');
     const second = await put({ ...calendar, dates: [] });
     expect(second.created).toBe(false);
     expect(second.calendar.dates).toEqual([]);

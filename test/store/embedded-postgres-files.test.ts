@@ -40,7 +40,7 @@ describe('a lock on a file', () => {
     lock!.release();
     expect(await awaitFileLock(path, { clock, signal, timeoutMs: 100 })).toBeUndefined();
     child.kill('SIGKILL');
-    const next = await awaitFileLock(path, { clock, signal, timeoutMs: 5_000 });
+    const next = await awaitFileLock(path, { clock, signal, timeoutMs: 30_000 });
     expect(next).toBeDefined();
     next?.release();
   });

@@ -83,7 +83,7 @@ describe('the owner of a data folder', () => {
     await queryOnce(await ownUrl(), 'create table kept as select 42 as n');
     const pid = await postmasterPid();
     await owners[0]!.end('SIGKILL');
-    await expect.poll(() => isAlive(pid), { timeout: 10_000 }).toBe(false);
+    await expect.poll(() => isAlive(pid), { timeout: 30_000 }).toBe(false);
     expect(await queryValue(await ownUrl(), 'select n from kept')).toBe(42);
   });
 
@@ -153,14 +153,22 @@ describe('the owner of a data folder', () => {
   });
 
   it('begins anew after initdb was killed half-way', async () => {
-    const owner = own();
     const half = async (): Promise<string | undefined> => {
       const names = await readdir(dataDir).catch(() => []);
       const making = names.find((name) => name.startsWith('new-'));
       return making && (await readdir(join(dataDir, making))).find((name) => name === 'postgres');
     };
-    await expect.poll(half, { interval: 5, timeout: 10_000 }).toBe('postgres');
-    await owner.end('SIGKILL');
+    // Where this process is too slow to see it half-way, another one begins.
+    for (let [isSeen, tries] = [false, 0]; !isSeen; tries++) {
+      expect(tries).toBeLessThan(10);
+      await rm(dataDir, { recursive: true, force: true });
+      const owner = own();
+      const isMade = owner.report.then(() => true);
+      while (!isSeen && !(await Promise.race([isMade, systemClock.sleep(5)]))) {
+        isSeen = (await half().catch(() => undefined)) === 'postgres';
+      }
+      await owner.end(isSeen ? 'SIGKILL' : 'SIGTERM');
+    }
     await mkdir(join(dataDir, 'new-older', 'postgres', 'base'), { recursive: true });
     await writeFile(join(dataDir, 'new-older', 'postgres', 'PG_VERSION'), '18\n');
     expect(await queryValue(await ownUrl(), 'select current_database()')).toBe('carillon');

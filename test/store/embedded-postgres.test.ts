@@ -134,10 +134,11 @@ describe('EmbeddedPostgres', () => {
         const value = (): Promise<unknown> =>
           queryValue(postgres.url, 'select n from kept').catch(() => undefined);
         await expect.poll(value, { timeout: 20_000, interval: 20 }).toBe(42);
+        // The server may answer before whoever watches over it knows that it runs, and would take its end for a failed start.
+        const isBack = (): number =>
+          lines.filter(({ msg }) => msg === 'embedded postgres is running again').length;
+        await expect.poll(isBack, { timeout: 20_000, interval: 20 }).toBe(n);
       }
-      const isBack = (): number =>
-        lines.filter(({ msg }) => msg === 'embedded postgres is running again').length;
-      await expect.poll(isBack).toBe(2);
       const errors = lines.filter(({ level }) => level === 'error').map(({ msg }) => msg);
       expect(errors).toEqual(Array(2).fill('embedded postgres ended by itself, starting it again'));
     },

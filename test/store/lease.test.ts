@@ -5,7 +5,7 @@ import { silentLogger } from '../../src/platform/logger.ts';
 import { Database, run } from '../../src/store/database.ts';
 import { createStore, type Store } from '../../src/store/store.ts';
 import { awaitThat } from '../support/await-that.ts';
-import { useTestDatabase } from '../support/postgres.ts';
+import { patientSessions, useTestDatabase } from '../support/postgres.ts';
 
 const testDatabase = useTestDatabase();
 let database: Database;
@@ -13,7 +13,13 @@ let store: Store;
 const sessions: pg.Client[] = [];
 
 beforeAll(() => {
-  database = new Database({ url: testDatabase.url, poolSize: 4, clock: systemClock, logger: silentLogger });
+  database = new Database({
+    url: testDatabase.url,
+    poolSize: 4,
+    clock: systemClock,
+    logger: silentLogger,
+    ...patientSessions,
+  });
   store = createStore(database);
 });
 

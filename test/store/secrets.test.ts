@@ -4,14 +4,20 @@ import { silentLogger } from '../../src/platform/logger.ts';
 import { Database, run } from '../../src/store/database.ts';
 import { PgSecretStore } from '../../src/store/secret-store.ts';
 import { awaitThat } from '../support/await-that.ts';
-import { useTestDatabase } from '../support/postgres.ts';
+import { patientSessions, useTestDatabase } from '../support/postgres.ts';
 
 const testDatabase = useTestDatabase();
 const secrets = new PgSecretStore();
 let database: Database;
 
 beforeAll(() => {
-  database = new Database({ url: testDatabase.url, poolSize: 4, clock: systemClock, logger: silentLogger });
+  database = new Database({
+    url: testDatabase.url,
+    poolSize: 4,
+    clock: systemClock,
+    logger: silentLogger,
+    ...patientSessions,
+  });
 });
 
 afterAll(() => database.close());

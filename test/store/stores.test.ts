@@ -10,7 +10,7 @@ import { createStore, type Store } from '../../src/store/store.ts';
 import type { Firing } from '../../src/store/timer-store.ts';
 import { awaitThat } from '../support/await-that.ts';
 import { triggerAudit } from '../support/caller.ts';
-import { useTestDatabase } from '../support/postgres.ts';
+import { patientSessions, useTestDatabase } from '../support/postgres.ts';
 
 const testDatabase = useTestDatabase();
 let database: Database;
@@ -22,6 +22,7 @@ beforeAll(() => {
     poolSize: 8,
     clock: systemClock,
     logger: silentLogger,
+    ...patientSessions,
   });
   store = createStore(database);
 });

@@ -2,7 +2,7 @@ import pg from 'pg';
 
 /** Runs one statement on a connection of its own and returns its rows. */
 export async function queryOnce(url: string, text: string): Promise<Record<string, unknown>[]> {
-  const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 5_000 });
+  const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 20_000 });
   client.on('error', () => undefined);
   await client.connect();
   try {

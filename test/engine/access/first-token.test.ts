@@ -5,14 +5,20 @@ import { systemClock } from '../../../src/platform/clock.ts';
 import { silentLogger } from '../../../src/platform/logger.ts';
 import { Database } from '../../../src/store/database.ts';
 import { createStore, type Store } from '../../../src/store/store.ts';
-import { useTestDatabase } from '../../support/postgres.ts';
+import { patientSessions, useTestDatabase } from '../../support/postgres.ts';
 
 const testDatabase = useTestDatabase();
 let database: Database;
 let store: Store;
 
 beforeAll(() => {
-  database = new Database({ url: testDatabase.url, poolSize: 8, clock: systemClock, logger: silentLogger });
+  database = new Database({
+    url: testDatabase.url,
+    poolSize: 8,
+    clock: systemClock,
+    logger: silentLogger,
+    ...patientSessions,
+  });
   store = createStore(database);
 });
 

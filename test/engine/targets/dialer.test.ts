@@ -99,15 +99,20 @@ describe('a dialer', () => {
   });
 
   it('closes a connection whose handshake takes too long', async () => {
+    const opened = Promise.withResolvers<void>();
     const closed = Promise.withResolvers<void>();
     const callee = await startRawCallee((socket) => {
       socket.resume();
       void once(socket, 'close').then(() => closed.resolve());
+      opened.resolve();
     });
-    const dialed = new Dialer({ clock: systemClock, egress }).dial(
+    const clock = new HandClock();
+    const dialed = new Dialer({ clock, egress }).dial(
       { host: '127.0.0.1', port: callee.port, tls: {} },
       { timeoutMs: 50, signal },
     );
+    await opened.promise;
+    clock.fireAll();
     await expect(dialed).rejects.toMatchObject({ code: 'ETIMEDOUT' });
     await closed.promise;
   });

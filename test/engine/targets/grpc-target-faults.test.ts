@@ -12,7 +12,7 @@ import {
   startHttp2Callee,
   startTcpCallee,
 } from './grpc/callee.ts';
-import { recordedContext, sampleDelivery } from './http/attempt.ts';
+import { HandClock, recordedContext, sampleDelivery } from './http/attempt.ts';
 import { unusedPort } from './http/callee.ts';
 
 const targetError = { outcome: 'FAILED', reason: 'TARGET_ERROR' };
@@ -63,13 +63,20 @@ describe('a connection', () => {
   });
 
   it('to a callee that never speaks fails the attempt after the limit, and is closed', async () => {
+    const opened = Promise.withResolvers<void>();
     const closed = Promise.withResolvers<void>();
     const address = await startTcpCallee((socket) => {
       socket.resume();
       socket.on('close', () => closed.resolve());
+      opened.resolve();
     });
-    const client = createGrpcClient({ connectTimeoutMs: 50 });
-    expect(await client.deliver(grpcTarget(address), sampleDelivery, recordedContext())).toEqual({
+    const clock = new HandClock();
+    const client = createGrpcClient({ clock, connectTimeoutMs: 50 });
+    const delivered = client.deliver(grpcTarget(address), sampleDelivery, recordedContext());
+    await opened.promise;
+    expect([...clock.timers.values()]).toEqual([50]);
+    clock.fireAll();
+    expect(await delivered).toEqual({
       ...targetError,
       message: 'connection timed out',
       retryable: true,

@@ -14,6 +14,10 @@ import { answerWith, startCallee, startRawCallee } from './http/callee.ts';
 const aborted = { outcome: 'FAILED', message: 'aborted', retryable: false };
 const targetError = { outcome: 'FAILED', reason: 'TARGET_ERROR' };
 
+/** Resolves when the socket is closed, also when it has been already. */
+const closeOf = (socket: Socket): Promise<unknown> =>
+  socket.closed ? Promise.resolve() : once(socket, 'close');
+
 /** A callee that does not answer, and its first connection once that has sent a request. */
 async function startHangingCallee() {
   const asked = Promise.withResolvers<Socket>();
@@ -40,7 +44,7 @@ describe('a callee that hangs', () => {
       message: 'no response headers within 5000 ms',
       retryable: true,
     });
-    await once(socket, 'close');
+    await closeOf(socket);
   });
 
   it('is let go at once when the attempt is given up', async () => {
@@ -50,7 +54,7 @@ describe('a callee that hangs', () => {
     const socket = await callee.asked;
     context.abort();
     expect(await delivered).toEqual(aborted);
-    await once(socket, 'close');
+    await closeOf(socket);
   });
 
   it('is let go in the middle of the headers', async () => {
@@ -95,7 +99,7 @@ describe('a callee that hangs', () => {
       message: 'no connection within 700 ms',
       retryable: true,
     });
-    await once(socket, 'close');
+    await closeOf(socket);
   });
 
   it('after its headers is bounded by the attempt alone', async () => {
@@ -135,7 +139,7 @@ describe('a callee that drips one byte after the other', () => {
     context.abort();
     expect(await delivered).toEqual(aborted);
     expect(context.lines).toEqual([{ level: 'INFO', message: 'é' }]);
-    await once(socket, 'close');
+    await closeOf(socket);
   });
 });
 

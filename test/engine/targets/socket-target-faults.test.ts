@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import { describe, expect, it } from 'vitest';
+import { awaitThat } from '../../support/await-that.ts';
 import { HandClock, recordedContext, sampleDelivery } from './http/attempt.ts';
 import { unusedPort } from './http/callee.ts';
 import { expiredCertificate, localhostCertificate, testKey } from './http/certificates.ts';
@@ -127,15 +128,21 @@ describe('a connection', () => {
 
 describe('the idle limit', () => {
   it('fails the attempt of a silent callee, retryable', async () => {
+    const clock = new HandClock();
     const callee = await startSocketCallee((socket) => socket.write('hello\n'));
-    const { result, lines } = await deliverTo(socketTarget(callee.port, { idleTimeoutMs: 50 }));
-    expect(result).toEqual({
+    const context = recordedContext();
+    const target = socketTarget(callee.port, { idleTimeoutMs: 50 });
+    const delivered = createSocketClient({ clock }).deliver(target, sampleDelivery, context);
+    await awaitThat('its line is stored', () => context.lines.length > 0);
+    await awaitThat('the limit counts again', () => [...clock.timers.values()].includes(50));
+    clock.fireAll();
+    expect(await delivered).toEqual({
       outcome: 'FAILED',
       reason: 'ATTEMPT_TIMEOUT',
       message: 'the callee sent nothing for 50 ms',
       retryable: true,
     });
-    expect(lines).toEqual([{ level: 'INFO', message: 'hello' }]);
+    expect(context.lines).toEqual([{ level: 'INFO', message: 'hello' }]);
   });
 
   it('does not count while lines are being stored', async () => {

@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type RequestListener, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
@@ -75,13 +76,17 @@ async function listen(server: Server, scheme: string): Promise<Omit<Callee, 'rec
   return { port, origin: `${scheme}://127.0.0.1:${port}`, accepted: () => accepted };
 }
 
-/** A port of loopback on which nobody listens. */
+/**
+ * A port of loopback on which nobody listens: below those that systems hand out, so that nobody is given it meanwhile.
+ */
 export async function unusedPort(): Promise<number> {
-  const server = createTcpServer();
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
+  for (;;) {
+    const port = randomInt(10_000, 30_000);
+    const server = createTcpServer();
+    const isFree = await new Promise<boolean>((resolve) => {
+      server.once('error', () => resolve(false));
+      server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
+    });
+    if (isFree) return port;
+  }
 }
