@@ -128,7 +128,7 @@ describe('limits', () => {
       await worker.start();
     }
     await Promise.all([triggerMany(one, 'tight', 30), triggerMany(two, 'tight', 30)]);
-    await awaitThat('all have run', () => count === 60, 20_000);
+    await awaitThat('all have run', () => count === 60);
     expect(most).toBe(3);
     await awaitAllFinal(sql);
     const { queues } = await two.admin.listQueues({});
@@ -142,7 +142,7 @@ describe('limits', () => {
     await one.admin.createNamespace({ namespace: { name: namespace, limits: { maxRunning: 4, startRate } } });
     await one.jobs.add({ job: manualJob('', callee.url('/ok'), { key: { name: 'rated', namespace } }) });
     await Promise.all([triggerMany(one, 'rated', 10, namespace), triggerMany(two, 'rated', 10, namespace)]);
-    await awaitThat('all have run', () => callee.of('rated').length === 20, 20_000);
+    await awaitThat('all have run', () => callee.of('rated').length === 20);
     await awaitAllFinal(sql);
     const { rows } = await sql.query<{ ms: number }>(
       `select (extract(epoch from e.started_at) * 1000)::float8 as ms from carillon.execution e

@@ -42,7 +42,7 @@ describe('two instances', () => {
     return execution!.id;
   }
 
-  const awaitFinal = (instance: InstanceProcess, executionId: bigint, limitMs = 15_000): Promise<Execution> =>
+  const awaitFinal = (instance: InstanceProcess, executionId: bigint, limitMs?: number): Promise<Execution> =>
     awaitThat(
       `execution ${executionId} is final`,
       async () => {
@@ -64,11 +64,7 @@ describe('two instances', () => {
     const other = await start();
     runner.kill('SIGKILL');
     const killedAtMs = Date.now();
-    await awaitThat(
-      'all five run again',
-      () => callee.hits.filter((hit) => hit.attempt === 2).length === 5,
-      15_000,
-    );
+    await awaitThat('all five run again', () => callee.hits.filter((hit) => hit.attempt === 2).length === 5);
     const againMs = Date.now() - killedAtMs;
     callee.release();
     for (const id of ids) {
@@ -221,11 +217,7 @@ describe('two instances', () => {
     await awaitThat('it waits for the attempt', () => leaving.log.includes('waiting for attempts to end'));
     leaving.kill('SIGTERM');
     expect(await leaving.ended).toEqual({ code: 1, signal: null });
-    await callee.awaitHit(
-      'the second attempt',
-      ({ job, attempt }) => job === 'impatient' && attempt === 2,
-      15_000,
-    );
+    await callee.awaitHit('the second attempt', ({ job, attempt }) => job === 'impatient' && attempt === 2);
     callee.release();
     expect((await awaitFinal(other, executionId)).state).toBe(ExecutionState.SUCCEEDED);
   });

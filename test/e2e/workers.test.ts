@@ -73,7 +73,7 @@ describe('workers', () => {
   const get = async (instance: InstanceProcess, executionId: bigint): Promise<Execution> =>
     (await instance.executions.get({ executionId })).execution!;
 
-  const awaitFinal = (instance: InstanceProcess, id: bigint, limitMs = 15_000): Promise<Execution> =>
+  const awaitFinal = (instance: InstanceProcess, id: bigint, limitMs?: number): Promise<Execution> =>
     awaitThat(
       `execution ${id} is final`,
       async () => {
