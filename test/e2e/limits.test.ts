@@ -12,7 +12,8 @@ import { auditLedger, awaitAllFinal } from '../support/ledger-audit.ts';
 import { useTestDatabase } from '../support/postgres.ts';
 import { type Hit, useRecordingCallee } from '../support/recording-callee.ts';
 
-const env = { CARILLON_ENGINE_LEASE_RENEW_MS: 500, CARILLON_ENGINE_INSTANCE_TTL_MS: 2_000 };
+/** What the instance ran that is killed is given back so much later. */
+const env = { CARILLON_ENGINE_LEASE_RENEW_MS: 500, CARILLON_ENGINE_INSTANCE_TTL_MS: 3_000 };
 
 /** The most hits that were under way at one moment, by the callee's record. */
 function mostAtOnce(hits: readonly Hit[]): number {
