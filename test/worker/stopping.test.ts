@@ -141,6 +141,21 @@ describe('a worker that stops', () => {
     expect(stream.results).toHaveLength(1);
   });
 
+  it('runs it also where its process had no time for a while', async () => {
+    const server = await startServer();
+    const worker = makeWorker({ address: server.address, graceMs: 10_000 });
+    await worker.start();
+    const stream = await server.stream(1);
+    const stopped = worker.stop();
+    stream.assign([1]);
+    // The assignment leaves the server, and everybody stands still for longer than it is waited for.
+    await new Promise((resolve) => setImmediate(resolve));
+    const until = performance.now() + 200;
+    while (performance.now() < until);
+    await stopped;
+    expect(stream.results).toHaveLength(1);
+  });
+
   it('aborts what is not done within the grace time, as a failure that may be retried', async () => {
     const server = await startServer();
     const worker = makeWorker({ address: server.address, handler: untilAborted, graceMs: 50 });
