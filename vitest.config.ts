@@ -4,9 +4,9 @@ import { defineConfig } from 'vitest/config';
 const shared = {
   pool: 'forks',
   // Limits are for tests that hang: two cores may be shared with others.
-  testTimeout: 60_000,
-  hookTimeout: 60_000,
-  expect: { poll: { timeout: 20_000 } },
+  testTimeout: 120_000,
+  hookTimeout: 120_000,
+  expect: { poll: { timeout: 30_000 } },
 } as const;
 
 /** Files whose figures are those of leaders that are killed or leave: nothing else runs beside them. */

@@ -262,8 +262,15 @@ export class Worker {
     this.#hasLingered = false;
     this.#callOffLinger();
     this.#callOffLinger = this.#clock.setTimer(lingerMs, () => {
-      this.#hasLingered = true;
-      this.#endWhenDone();
+      // A process that had no time for so long first reads what has come meanwhile: timers have their turn before that.
+      const look = setImmediate(() => {
+        const again = setImmediate(() => {
+          this.#hasLingered = true;
+          this.#endWhenDone();
+        });
+        this.#callOffLinger = () => clearImmediate(again);
+      });
+      this.#callOffLinger = () => clearImmediate(look);
     });
   }
 

@@ -43,7 +43,7 @@ describe('a claim that commits after its connection broke', () => {
       // The next claim comes after the instance has looked for what it holds, and found nothing yet.
       await awaitThat('the instance claims again', () => claims.length > 1);
       await sql.query('commit');
-      await callee.awaitHit('the run', (hit) => hit.executionId === Number(execution!.id), 15_000);
+      await callee.awaitHit('the run', (hit) => hit.executionId === Number(execution!.id));
       await awaitAllFinal(sql);
       expect(callee.of('late').map((hit) => hit.attempt)).toEqual([1]);
       expect(await auditLedger(database.url)).toEqual([]);

@@ -10,21 +10,33 @@ import { ExecutionState } from '../../gen/carillon/v1/execution_pb.js';
 import { WorkerState } from '../../gen/carillon/v1/worker_service_pb.js';
 import { Worker } from '../../src/worker/index.ts';
 import { awaitThat } from '../support/await-that.ts';
-import { connectPg, useInstance, useInstances } from '../support/instance-process.ts';
+import { connectPg, useInstance } from '../support/instance-process.ts';
 import { auditLedger, awaitAllFinal } from '../support/ledger-audit.ts';
 import { useTestDatabase } from '../support/postgres.ts';
 import { type Hello, nameOf, RawWorkerStream, type Ref } from '../support/raw-worker-stream.ts';
 import { randomFrom, seedOf } from '../support/seeded-random.ts';
-import { addQueueJob, countAttempts, readLedger, triggerMany, workerEnv } from '../support/worker-jobs.ts';
+import { addQueueJob, countAttempts, readLedger, triggerMany } from '../support/worker-jobs.ts';
 
 /** How many executions are canceled in the moment of their end; CHAOS_SCALE=100 is a long form. */
 const scale = Number(process.env.CHAOS_SCALE ?? 1);
 const racers = 200 * scale;
 
+/** Times that no test uses up: streams break when a test breaks them, and not before. */
+const env = {
+  CARILLON_ENGINE_INSTANCE_TTL_MS: 15_000,
+  CARILLON_WORKER_HEARTBEAT_MS: 1_000,
+  CARILLON_WORKER_RECONNECT_GRACE_MS: 15_000,
+  CARILLON_WORKER_CANCEL_GRACE_MS: 15_000,
+};
+
 describe('a result', () => {
   const database = useTestDatabase();
-  const carillon = useInstance(() => ({ databaseUrl: database.url, env: workerEnv }));
-  const instances = useInstances();
+  const carillon = useInstance(() => ({ databaseUrl: database.url, env }));
+  /** Gives attempts back as soon as their stream is gone. */
+  const hasty = useInstance(() => ({
+    databaseUrl: database.url,
+    env: { ...env, CARILLON_WORKER_RECONNECT_GRACE_MS: 300 },
+  }));
   const streams: RawWorkerStream[] = [];
   let sql: pg.Client;
   /** A session that keeps ends from being stored. */
@@ -44,13 +56,15 @@ describe('a result', () => {
   async function connect(hello: Hello, address = carillon().grpc): Promise<RawWorkerStream> {
     const stream = await RawWorkerStream.connect(address, hello);
     streams.push(stream);
+    const beat = setInterval(() => stream.heartbeat(), 200);
+    stream.onEnd = () => clearInterval(beat);
     return stream;
   }
 
   /** A worker with so many attempts. */
-  async function assigned(queue: string, count: number): Promise<RawWorkerStream> {
+  async function assigned(queue: string, count: number, address?: string): Promise<RawWorkerStream> {
     await addQueueJob(carillon(), queue);
-    const stream = await connect({ workerId: queue, queues: [queue] });
+    const stream = await connect({ workerId: queue, queues: [queue] }, address);
     await triggerMany(carillon(), queue, count);
     await stream.awaitAssigned(count);
     return stream;
@@ -131,15 +145,16 @@ describe('a result', () => {
 
   it('that comes past the grace time is acknowledged and refused: others run the attempt, with a number of their own (F25, I12)', async () => {
     const queue = 'late';
-    const stream = await assigned(queue, 3);
+    const { grpc } = hasty();
+    const stream = await assigned(queue, 3, grpc);
     const refs = [...stream.assigned];
     stream.break();
     await awaitThat('they are given back', async () =>
       (await readLedger(sql, queue)).every(({ attempts }) => attempts.length === 1),
     );
-    const other = await connect({ workerId: 'other', queues: [queue] });
+    const other = await connect({ workerId: 'other', queues: [queue] }, grpc);
     await other.awaitAssigned(3);
-    const late = await connect({ workerId: queue, queues: [queue], running: refs });
+    const late = await connect({ workerId: queue, queues: [queue], running: refs }, grpc);
     expect(namesOf(late.rejected)).toEqual(namesOf(refs));
     await late.report(refs, { result: { by: 'late' } });
     // Nor may it speak for the other one's attempts.
@@ -180,14 +195,13 @@ describe('a result', () => {
 
   it('that answers the end of its time at another instance is a timeout, and the attempt is repeated (I15)', async () => {
     const queue = 'timed-out';
-    const next = await instances.start({ databaseUrl: database.url, env: workerEnv });
     await addQueueJob(carillon(), queue, { attemptTimeout: durationFromMs(500) });
     const stream = await connect({ workerId: queue, queues: [queue] });
     await triggerMany(carillon(), queue, 3);
     await awaitThat('it is told that their time is over', () => stream.canceled.length === 3);
     const refs = [...stream.canceled];
     stream.break();
-    const moved = await connect({ workerId: queue, queues: [queue], running: refs }, next.grpc);
+    const moved = await connect({ workerId: queue, queues: [queue], running: refs }, hasty().grpc);
     expect(moved.rejected).toEqual([]);
     moved.onMessage = (message) => {
       if (message.case === 'assignments') void moved.report(message.value.assignments);
@@ -249,7 +263,7 @@ describe('a result', () => {
       await worker.start();
       try {
         await triggerMany(carillon(), queue, racers);
-        await awaitAllFinal(sql, 20_000 * scale);
+        await awaitAllFinal(sql, 40_000 * scale);
         await Promise.all(cancels);
         const rows = await readLedger(sql, queue);
         for (const { state, attempt, attempts } of rows) {
@@ -276,6 +290,6 @@ describe('a result', () => {
         await worker.stop();
       }
     },
-    30_000 * scale,
+    120_000 * scale,
   );
 });

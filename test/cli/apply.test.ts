@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { type JsonObject, toJson } from '@bufbuild/protobuf';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { JobSchema } from '../../gen/carillon/v1/job_pb.js';
-import { useInstance } from '../support/instance-process.ts';
+import { connectPg, useInstance } from '../support/instance-process.ts';
 import { useTestDatabase } from '../support/postgres.ts';
 import { runHere } from './command-here.ts';
 import { type CommandResult, type RunningCommand, startCommand, useCommands } from './command-line.ts';
@@ -51,6 +51,21 @@ async function stored(name: string, namespace = 'default'): Promise<JsonObject> 
 
 const namesIn = async (namespace: string): Promise<(string | undefined)[]> =>
   (await instance().jobs.list({ filter: { namespace } })).jobs.map(({ key }) => key?.name);
+
+/** 300 jobs of a group of that name. From the 150th on they are planned, but none is committed before `letGo`. */
+async function halfHeld(group: string): Promise<{ path: string; letGo: () => Promise<void> }> {
+  const jobs = Array.from({ length: 300 }, (_, i) => ({ name: `${group}-${i}`, target: worker }));
+  const path = await manifest({ owner: group, group, jobs });
+  const sql = await connectPg(database.url);
+  await sql.query('select pg_advisory_lock(1)');
+  // Deferred to the commit, which a rehearsal does not come to.
+  await sql.query(`create function carillon.hold_${group}() returns trigger language plpgsql
+                       as 'begin perform pg_advisory_xact_lock_shared(1); return null; end'`);
+  await sql.query(`create constraint trigger hold_${group} after insert on carillon.job deferrable initially deferred
+                      for each row when (new.name ~ '^${group}-(1[5-9]|2[0-9])[0-9]$')
+                  execute function carillon.hold_${group}()`);
+  return { path, letGo: () => sql.end() };
+}
 
 describe('carillon apply', () => {
   it('applies the example, and finds nothing to do when it is applied again', async () => {
@@ -233,11 +248,11 @@ describe('carillon apply', () => {
   });
 
   it('does not end well when nobody reads what it does any more', async () => {
-    const jobs = Array.from({ length: 300 }, (_, i) => ({ name: `unread-${i}`, target: worker }));
-    const path = await manifest({ owner: 'unread', group: 'unread', jobs });
+    const { path, letGo } = await halfHeld('unread');
     const running = start(path);
     await running.awaitOutput('created unread/');
     running.process.stdout!.destroy();
+    await letGo();
     const { stderr, exitCode } = await running.result;
     expect(exitCode).toBe(1);
     expect(stderr).toMatch(/ not begun; apply again to go on$/m);
@@ -255,11 +270,11 @@ describe('carillon apply', () => {
   });
 
   it('says how far it came when it is stopped, and goes on when it is applied again', async () => {
-    const jobs = Array.from({ length: 300 }, (_, i) => ({ name: `stopped-${i}`, target: worker }));
-    const path = await manifest({ owner: 'stopped', group: 'stopped', jobs });
+    const { path, letGo } = await halfHeld('stopped');
     const running = start(path);
     await running.awaitOutput('created stopped/');
     running.process.kill('SIGINT');
+    await letGo();
     const { stderr, exitCode } = await running.result;
     expect(exitCode).toBe(130);
     const [, created, unknown, left] =

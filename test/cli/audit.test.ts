@@ -19,7 +19,7 @@ beforeAll(async () => {
   await run('job', 'trigger', 'missing');
   await awaitEvents(5);
   await run('queue', 'limit', 'mail', '--max-running', '3');
-}, 60_000);
+});
 afterAll(async () => {
   instance?.close();
   await instance?.ended;

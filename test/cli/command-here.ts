@@ -28,7 +28,8 @@ async function runAlone(
   const output = { stdout: '', stderr: '' };
   const outputs = (['stdout', 'stderr'] as const).map((name) =>
     vi.spyOn(process[name], 'write').mockImplementation((text) => {
-      output[name] += String(text);
+      // A warning of Node is the process's, of whatever test came before.
+      if (!String(text).startsWith(`(node:${process.pid}) `)) output[name] += String(text);
       return true;
     }),
   );

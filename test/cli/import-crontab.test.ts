@@ -202,14 +202,10 @@ describe('carillon import crontab', () => {
     const { execution } = await instance().jobs.trigger({
       job: { ref: { case: 'key', value: { group: 'crontab', name: name!.replace('crontab/', '') } } },
     });
-    await awaitThat(
-      'the command has run',
-      async () => {
-        const { execution: now } = await instance().executions.get({ executionId: execution!.id });
-        return now?.state === ExecutionState.SUCCEEDED || undefined;
-      },
-      20_000,
-    );
+    await awaitThat('the command has run', async () => {
+      const { execution: now } = await instance().executions.get({ executionId: execution!.id });
+      return now?.state === ExecutionState.SUCCEEDED || undefined;
+    });
     const { entries } = await instance().executions.listLogs({ executionId: execution!.id });
     expect(entries.map(({ message }) => message)).toEqual([
       'from cron',

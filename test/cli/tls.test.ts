@@ -4,6 +4,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { awaitThat } from '../support/await-that.ts';
 import { callerAuthority, firstListener, stranger, worker } from '../support/identities.ts';
 import { InstanceProcess } from '../support/instance-process.ts';
 import { useTestDatabase } from '../support/postgres.ts';
@@ -65,7 +66,7 @@ it('is reached with a certificate of the right authority, and of no other', asyn
     run(list('--ca', file('ca.pem'), '--cert', file(`${name}.pem`), '--key', file(`${name}.key`)));
   expect(await withIdentity('worker')).toMatchObject({ exitCode: 0 });
   expect(await withIdentity('stranger')).toMatchObject({ exitCode: 1 });
-  expect(instance.log).toContain('client certificate refused');
+  await awaitThat('the log says so', () => instance.log.includes('client certificate refused'));
 });
 
 it('is not spoken to when its authority is not trusted, or without TLS', async () => {

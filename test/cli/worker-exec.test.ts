@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -51,7 +51,12 @@ const messages = (stream: FakeStream): string[] => stream.lines.map((line) => li
 
 describe('a command', () => {
   it('writes log lines: its output as INFO, its errors as WARN', async () => {
-    const stream = await execute("echo careful >&2; sleep 0.1; printf 'one\\r\\ntwo\\n\\nlast'");
+    // Two pipes have no order among them: it goes on when its first line has been read.
+    const read = join(folder, 'read');
+    const wait = `until [ -e ${read} ]; do sleep 0.01; done`;
+    const stream = await execute(`echo careful >&2; ${wait}; printf 'one\\r\\ntwo\\n\\nlast'`);
+    await awaitThat('the first line', () => stream.lines.length === 1);
+    await writeFile(read, '');
     const [result] = await stream.awaitResults(1);
     expect(result).toMatchObject({ state: ExecutionState.SUCCEEDED, result: { exit_code: 0 } });
     expect(stream.lines.map(({ level, message }) => [level, message])).toEqual([

@@ -1,6 +1,6 @@
 /** One table of promises, kept on every way in: each server, each protocol, each client library. */
 import { type Client, Code, ConnectError, createClient } from '@connectrpc/connect';
-import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { AdminService } from '../../gen/carillon/v1/admin_service_pb.js';
 import { Weekday } from '../../gen/carillon/v1/calendar_pb.js';
 import { ExecutionCause, ExecutionState } from '../../gen/carillon/v1/execution_pb.js';
@@ -22,6 +22,7 @@ import {
 import type { ErrorReason } from '../../src/domain/errors.ts';
 import type { StreamMessage } from '../../src/engine/operations.ts';
 import { codeOfReason } from '../../src/rpc/errors.ts';
+import { awaitPassing } from '../support/await-passing.ts';
 import { fakeExecution, fakeNow, refusal, secretText } from '../support/fake-operations.ts';
 import { type Servers, startServers } from './servers.ts';
 import { ways } from './transports.ts';
@@ -29,9 +30,6 @@ import { ways } from './transports.ts';
 const reasons = Object.keys(codeOfReason) as ErrorReason[];
 const key = { namespace: 'team', group: 'g', name: '夜間レポート' };
 const target = { kind: { case: 'http', value: { url: 'http://127.0.0.1/' } } } as const;
-/** What the server allows a unary call here. */
-const maxUnaryMs = 600;
-
 const line = (seq: number): StreamMessage => ({
   cursor: `c${seq}`,
   event: {
@@ -57,7 +55,7 @@ describe.each(ways)('$name', (way) => {
   let admin: Client<typeof AdminService>;
 
   beforeAll(async () => {
-    servers = await startServers({ maxUnaryMs });
+    servers = await startServers();
     transport = way.open(servers);
     jobs = createClient(JobService, transport);
     executions = createClient(ExecutionService, transport);
@@ -270,17 +268,23 @@ describe.each(ways)('$name', (way) => {
   });
 
   it('ends a call that takes longer than the server allows', async () => {
-    const error = await errorOf(jobs.get({ job: { ref: { case: 'key', value: { name: 'slow' } } } }));
+    // Servers of its own: what the others allow is never used up.
+    const strict = await startServers({ maxUnaryMs: 100 });
+    const own = way.open(strict);
+    const { get } = createClient(JobService, own);
+    const error = await errorOf(get({ job: { ref: { case: 'key', value: { name: 'slow' } } } }));
     expect(error.code).toBe(Code.DeadlineExceeded);
     expect(error.findDetails(ErrorInfoSchema)).toMatchObject([{ reason: 'DEADLINE_EXCEEDED' }]);
-    expect(servers.ended).toEqual(['carillon.v1.JobService/Get DEADLINE_EXCEEDED']);
+    expect(strict.ended).toEqual(['carillon.v1.JobService/Get DEADLINE_EXCEEDED']);
+    own.close?.();
+    await strict.stop();
   });
 
   it("ends a call at the caller's deadline", async () => {
-    const slow = jobs.get({ job: { ref: { case: 'key', value: { name: 'slow' } } } }, { timeoutMs: 80 });
+    const slow = jobs.get({ job: { ref: { case: 'key', value: { name: 'slow' } } } }, { timeoutMs: 400 });
     expect((await errorOf(slow)).code).toBe(Code.DeadlineExceeded);
     // The caller hangs up at the same moment; either may be seen first.
-    await vi.waitFor(() => expect(servers.ended).toHaveLength(1));
+    await awaitPassing(() => expect(servers.ended).toHaveLength(1));
     expect(servers.ended[0]).toMatch(/Get (DEADLINE_EXCEEDED|CANCELLED)$/);
   });
 
@@ -288,10 +292,10 @@ describe.each(ways)('$name', (way) => {
     const canceling = new AbortController();
     const { signal } = canceling;
     const slow = errorOf(jobs.get({ job: { ref: { case: 'key', value: { name: 'slow' } } } }, { signal }));
-    await vi.waitFor(() => expect(servers.operations.asked.at(-1)?.operation).toBe('get'));
+    await awaitPassing(() => expect(servers.operations.asked.at(-1)?.operation).toBe('get'));
     canceling.abort();
     expect((await slow).code).toBe(Code.Canceled);
-    await vi.waitFor(() => expect(servers.ended).toEqual(['carillon.v1.JobService/Get CANCELLED']));
+    await awaitPassing(() => expect(servers.ended).toEqual(['carillon.v1.JobService/Get CANCELLED']));
   });
 
   it('returns the request id that it was given', async () => {
@@ -379,7 +383,7 @@ describe.each(ways)('$name', (way) => {
         })(),
       );
       expect(error.code).toBe(Code.Canceled);
-      await vi.waitFor(() => expect(servers.operations.openStreams).toBe(0));
+      await awaitPassing(() => expect(servers.operations.openStreams).toBe(0));
       expect(servers.ended).toEqual(['carillon.v1.ExecutionService/Stream CANCELLED']);
     });
 
@@ -387,11 +391,11 @@ describe.each(ways)('$name', (way) => {
       servers.operations.streamEnd = undefined;
       const error = await errorOf(
         (async () => {
-          for await (const _ of executions.stream(watch, { timeoutMs: 150 }));
+          for await (const _ of executions.stream(watch, { timeoutMs: 400 }));
         })(),
       );
       expect(error.code).toBe(Code.DeadlineExceeded);
-      await vi.waitFor(() => expect(servers.operations.openStreams).toBe(0));
+      await awaitPassing(() => expect(servers.operations.openStreams).toBe(0));
       expect(servers.ended).toHaveLength(1);
       expect(servers.ended[0]).toMatch(/Stream (DEADLINE_EXCEEDED|CANCELLED)$/);
     });

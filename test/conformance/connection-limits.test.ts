@@ -6,7 +6,7 @@ import { gzipSync } from 'node:zlib';
 import { create, toBinary } from '@bufbuild/protobuf';
 import { Code, createClient, type Transport } from '@connectrpc/connect';
 import { createGrpcTransport } from '@connectrpc/connect-node';
-import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { ExecutionServiceStreamRequestSchema } from '../../gen/carillon/v1/execution_service_pb.js';
 import { JobService } from '../../gen/carillon/v1/job_service_pb.js';
 import { systemClock } from '../../src/platform/clock.ts';
@@ -14,6 +14,7 @@ import { silentLogger } from '../../src/platform/logger.ts';
 import { ConnectionCounter } from '../../src/rpc/connection-counter.ts';
 import type { ConnectionGuardOptions } from '../../src/rpc/connection-guard.ts';
 import { TlsMaterial } from '../../src/rpc/tls-material.ts';
+import { awaitPassing } from '../support/await-passing.ts';
 import { fakeNow } from '../support/fake-operations.ts';
 import { firstListener } from '../support/identities.ts';
 import { flags, frameOf, frameTypes, grpcHeaders, grpcMessage, RawHttp2 } from '../support/raw-http2.ts';
@@ -76,7 +77,7 @@ async function startOwn(port: Port, guard: Partial<ConnectionGuardOptions>): Pro
 async function open(servers: Servers, port: Port, settings = {}): Promise<RawHttp2> {
   const raw = await RawHttp2.open(servers[port.port].address, { ca: port.ca, settings });
   cleanups.push(() => raw.socket.destroy());
-  await vi.waitFor(() => expect(raw.framesOf(frameTypes.settings)).not.toEqual([]));
+  await awaitPassing(() => expect(raw.framesOf(frameTypes.settings)).not.toEqual([]));
   raw.acknowledge();
   return raw;
 }
@@ -94,7 +95,7 @@ const isServed = async (servers: Servers, port: Port): Promise<void> => {
 async function isAnswered(raw: RawHttp2, streamId: number): Promise<void> {
   raw.headers(streamId, grpcHeaders(list));
   raw.data(streamId, grpcMessage(Buffer.alloc(0)));
-  await vi.waitFor(() =>
+  await awaitPassing(() =>
     expect(raw.frames).toContainEqual(expect.objectContaining({ type: frameTypes.headers, streamId })),
   );
 }
@@ -124,10 +125,7 @@ describe.each(ports)('$name', (port) => {
   it('does not take more calls at once than it has announced', async () => {
     const raw = await open(servers, port);
     for (let id = 1; id <= 2_001; id += 2) raw.headers(id, grpcHeaders(list));
-    await Promise.race([
-      raw.closed,
-      vi.waitFor(() => expect(raw.resetCode(2_001)).toBe(refusedStream), { timeout: 10_000 }),
-    ]);
+    await Promise.race([raw.closed, awaitPassing(() => expect(raw.resetCode(2_001)).toBe(refusedStream))]);
     await isServed(servers, port);
   });
 
@@ -138,7 +136,7 @@ describe.each(ports)('$name', (port) => {
   ])('resets a call with too many %s of headers, and goes on with the connection', async (_what, more) => {
     const raw = await open(servers, port);
     raw.headers(1, grpcHeaders(list, more), true);
-    await vi.waitFor(() => expect(raw.resetCode(1)).toBe(enhanceYourCalm));
+    await awaitPassing(() => expect(raw.resetCode(1)).toBe(enhanceYourCalm));
     await isAnswered(raw, 3);
   });
 
@@ -176,18 +174,14 @@ describe.each(ports)('$name', (port) => {
     let seen = 0;
     // As clients that measure their bandwidth do: a ping for what has come, answered before the next.
     for (let pings = 50; pings < 250; pings++) {
-      await vi.waitFor(() => expect(raw.framesOf(frameTypes.data).length).toBeGreaterThan(seen), {
-        interval: 1,
-      });
+      await awaitPassing(() => expect(raw.framesOf(frameTypes.data).length).toBeGreaterThan(seen), 1);
       seen = raw.framesOf(frameTypes.data).length;
       raw.send(
         frameOf(frameTypes.ping, 0, 0, Buffer.alloc(8)),
         frameOf(frameTypes.windowUpdate, 0, 1, credit),
         frameOf(frameTypes.windowUpdate, 0, 0, credit),
       );
-      await vi.waitFor(() => expect(raw.framesOf(frameTypes.ping).length).toBeGreaterThan(pings), {
-        interval: 1,
-      });
+      await awaitPassing(() => expect(raw.framesOf(frameTypes.ping).length).toBeGreaterThan(pings), 1);
     }
     expect(raw.goawayCode).toBeUndefined();
   });
@@ -288,19 +282,19 @@ describe.each(plainPorts)('$name', (port) => {
   });
 
   it('tells a connection without calls to go, and leaves one with a call alone', async () => {
-    const servers = await startOwn(port, { idleTimeoutMs: 500 });
+    const servers = await startOwn(port, { idleTimeoutMs: 700 });
     const busy = await open(servers, port);
     busy.headers(1, grpcHeaders(stream));
     busy.data(1, streamRequest);
     const idle = await open(servers, port);
     await isAnswered(idle, 1);
-    await vi.waitFor(() => expect(idle.goawayCode).toBe(noError), { timeout: 5_000 });
+    await awaitPassing(() => expect(idle.goawayCode).toBe(noError));
     // Several looks go by while the other one waits.
     const another = await open(servers, port);
-    await vi.waitFor(() => expect(another.goawayCode).toBe(noError), { timeout: 5_000 });
+    await awaitPassing(() => expect(another.goawayCode).toBe(noError));
     expect(busy.goawayCode).toBeUndefined();
     busy.send(frameOf(frameTypes.rstStream, 0, 1, Buffer.from([0, 0, 0, cancel])));
-    await vi.waitFor(() => expect(busy.goawayCode).toBe(noError), { timeout: 5_000 });
+    await awaitPassing(() => expect(busy.goawayCode).toBe(noError));
   });
 
   it('tells an old connection to go, and ends its calls when they do not', async () => {
@@ -308,10 +302,10 @@ describe.each(plainPorts)('$name', (port) => {
     const raw = await open(servers, port);
     raw.headers(1, grpcHeaders(stream));
     raw.data(1, streamRequest);
-    await vi.waitFor(() => expect(servers.operations.openStreams).toBe(1));
-    await vi.waitFor(() => expect(raw.goawayCode).toBe(noError), { timeout: 5_000 });
+    await awaitPassing(() => expect(servers.operations.openStreams).toBe(1));
+    await awaitPassing(() => expect(raw.goawayCode).toBe(noError));
     await raw.closed;
-    await vi.waitFor(() => expect(servers.operations.openStreams).toBe(0));
+    await awaitPassing(() => expect(servers.operations.openStreams).toBe(0));
   });
 
   it('resets a unary call whose answer nobody takes, and leaves the connection to the others', async () => {
@@ -327,10 +321,10 @@ describe.each(plainPorts)('$name', (port) => {
       }
     }, 10);
     cleanups.push(() => clearInterval(answerPings));
-    await vi.waitFor(() => expect(raw.resetCode(1)).toBe(cancel), { timeout: 5_000 });
+    await awaitPassing(() => expect(raw.resetCode(1)).toBe(cancel));
     raw.headers(3, grpcHeaders('/carillon.v1.JobService/Nothing'));
     raw.data(3, grpcMessage(Buffer.alloc(0)));
-    await vi.waitFor(() =>
+    await awaitPassing(() =>
       expect(raw.frames).toContainEqual(expect.objectContaining({ type: frameTypes.headers, streamId: 3 })),
     );
   });
@@ -357,9 +351,9 @@ describe.each(plainPorts)('$name', (port) => {
     raw.send(frameOf(frameTypes.windowUpdate, 0, 0, credit));
     raw.headers(1, grpcHeaders(stream));
     raw.data(1, streamRequest);
-    await vi.waitFor(() => expect(raw.framesOf(frameTypes.data)).not.toEqual([]));
+    await awaitPassing(() => expect(raw.framesOf(frameTypes.data)).not.toEqual([]));
     raw.socket.pause();
-    await vi.waitFor(() => expect(servers.operations.openStreams).toBe(0), { timeout: 15_000 });
+    await awaitPassing(() => expect(servers.operations.openStreams).toBe(0));
     expect(servers.operations.streamedMessages).toBeLessThan(100_000);
     raw.socket.resume();
     await raw.closed;
@@ -385,7 +379,7 @@ describe.each(plainPorts)('$name', (port) => {
     });
     call.resume();
     call.end(message);
-    await vi.waitFor(() => expect(status).toBe(String(code)), { timeout: 10_000 });
+    await awaitPassing(() => expect(status).toBe(String(code)));
     // The bomb is a gigabyte: it is not inflated to see how large it is.
     expect(process.memoryUsage().rss - baseline).toBeLessThan(300_000_000);
     await isServed(servers, port);
@@ -415,7 +409,7 @@ it('closes HTTP/1 connections of readers that take nothing, and old ones with th
   socket.write(Buffer.concat([Buffer.from(head), body]));
   await once(socket, 'data');
   socket.pause();
-  await vi.waitFor(() => expect(servers.operations.openStreams).toBe(0), { timeout: 15_000 });
+  await awaitPassing(() => expect(servers.operations.openStreams).toBe(0));
 
   const aging = await startOwn(port, { maxAgeMs: 50 });
   const old = speakTo(aging);
@@ -460,7 +454,7 @@ describe('the number of connections', () => {
       const third = speakTo(servers);
       expect(await stays(third, nothing)).toBe(false);
       second.destroy();
-      await vi.waitFor(async () => expect(await stays(speakTo(servers), nothing)).toBe(true));
+      await awaitPassing(async () => expect(await stays(speakTo(servers), nothing)).toBe(true));
     }
   });
 });

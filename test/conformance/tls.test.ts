@@ -1,12 +1,12 @@
 /** TLS on both ports, in every protocol: what is served, who is refused, who calls, and certificates that change. */
 import { once } from 'node:events';
-import { connect as connectHttp2 } from 'node:http2';
+import { type ClientHttp2Session, connect } from 'node:http2';
 import { get as getHttps } from 'node:https';
 import { connect as connectTcp, type Socket } from 'node:net';
 import { type ConnectionOptions, connect as connectTls, type TLSSocket } from 'node:tls';
 import { Code, ConnectError, createClient, type Transport } from '@connectrpc/connect';
 import { createConnectTransport, createGrpcTransport } from '@connectrpc/connect-node';
-import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { ExecutionService } from '../../gen/carillon/v1/execution_service_pb.js';
 import { JobService } from '../../gen/carillon/v1/job_service_pb.js';
 import { systemClock } from '../../src/platform/clock.ts';
@@ -14,6 +14,7 @@ import type { Interceptor } from '../../src/rpc/call.ts';
 import type { ClientCertificate } from '../../src/rpc/client-certificate.ts';
 import { TlsMaterial } from '../../src/rpc/tls-material.ts';
 import { expiredClientCertificate, firstKey } from '../engine/targets/http/client-certificates.ts';
+import { awaitPassing } from '../support/await-passing.ts';
 import { fakeNow } from '../support/fake-operations.ts';
 import {
   callerAuthority,
@@ -122,6 +123,14 @@ async function handshake(servers: Servers, port: Port, options: ConnectionOption
   await once(socket, 'secureConnect');
   socket.on('error', () => undefined);
   return socket;
+}
+
+/** Opens an HTTP/2 connection; however it ends, that is no fault of the test. */
+function connectHttp2(servers: Servers, port: Port): ClientHttp2Session {
+  const session = connect(`https://${servers[port].address}`, trust);
+  session.on('error', () => undefined);
+  cleanups.push(() => session.destroy());
+  return session;
 }
 
 const closed = (socket: Socket): Promise<unknown> => {
@@ -272,8 +281,7 @@ describe('a certificate that changes', () => {
       (await handshake(servers, way.port)).getPeerX509Certificate()?.subject;
     expect(await shown()).toBe('CN=first listener');
     const before = way.open(`https://${servers[way.port].address}`, { ca: firstListener.cert });
-    const kept = connectHttp2(`https://${servers[way.port].address}`, { ca: firstListener.cert });
-    cleanups.push(() => kept.destroy());
+    const kept = connectHttp2(servers, way.port);
     await once(kept, 'connect');
     await list(before);
 
@@ -385,8 +393,7 @@ describe('connections without an end', () => {
   it.each(ports)('are closed when a request drips in: the %s port', async (port) => {
     const servers = await startTls(short);
     cleanups.push(() => servers.stop());
-    const http2 = connectHttp2(`https://${servers[port].address}`, trust);
-    cleanups.push(() => http2.destroy());
+    const http2 = connectHttp2(servers, port);
     const stream = http2.request({
       ':method': 'POST',
       ':path': '/carillon.v1.JobService/List',
@@ -408,13 +415,12 @@ describe('connections without an end', () => {
     await once(hello, 'connect');
     hello.write('\x16\x03\x01\x02\x00\x01', 'latin1');
     const silent = await handshake(servers, port);
-    const http2 = connectHttp2(`https://${servers[port].address}`, trust);
-    cleanups.push(() => http2.destroy());
+    const http2 = connectHttp2(servers, port);
     await once(http2, 'remoteSettings');
     const ended = [raw, hello, silent].map(closed);
     await servers[port].stop();
     for (const socket of [raw, hello]) cleanups.push(() => socket.destroy());
     await ended[2];
-    await vi.waitFor(() => expect(http2.destroyed).toBe(true));
+    await awaitPassing(() => expect(http2.destroyed).toBe(true));
   });
 });

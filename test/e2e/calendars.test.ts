@@ -45,17 +45,13 @@ describe('a calendar', () => {
     state: ExecutionState,
     count: number,
   ): Promise<readonly Execution[]> =>
-    awaitThat(
-      `${count} executions of ${name} in ${ExecutionState[state]}`,
-      async () => {
-        const { executions } = await carillon.executions.list({
-          filter: { job: keyOf(name), states: [state] },
-          orderBy: 'create_time',
-        });
-        return executions.length >= count ? executions : undefined;
-      },
-      15_000,
-    );
+    awaitThat(`${count} executions of ${name} in ${ExecutionState[state]}`, async () => {
+      const { executions } = await carillon.executions.list({
+        filter: { job: keyOf(name), states: [state] },
+        orderBy: 'create_time',
+      });
+      return executions.length >= count ? executions : undefined;
+    });
 
   async function errorOf(answer: Promise<unknown>): Promise<ConnectError> {
     const error = await answer.catch((thrown: unknown) => thrown);

@@ -78,7 +78,7 @@ it('prove who calls on both ports, until the token of their name is revoked', as
     expect(error).toBeInstanceOf(ConnectError);
     expect((error as ConnectError).code).not.toBe(Code.Unauthenticated);
   }
-  expect(instance.log).toContain('CERT_REVOKED');
+  await awaitThat('the log says so', () => instance.log.includes('CERT_REVOKED'));
   // Whoever shows a bearer token is judged by it.
   const wrong = { headers: { authorization: 'Bearer wrong' } };
   await expect(callers[0]!.list({}, wrong)).rejects.toMatchObject(refusal);

@@ -99,18 +99,21 @@ describe('a job whose execution is open', () => {
   });
 
   it('with CANCEL_OTHER and a timetable is stopped by each fire time; the last one ends', async () => {
-    const job = everyMsJob(name, callee.url('/hang'), spanFrom(300, 2), 500);
+    const span = spanFrom(1_000, 2);
+    const job = everyMsJob(name, callee.url('/hang'), span, 1_000);
     await carillon.jobs.add({ job: { ...job, overlap: OverlapPolicy.CANCEL_OTHER } });
-    const hits = await awaitHits(5);
+    const last = await callee.awaitHit('the last', (hit) => hit.job === name && hit.fireAtMs === span.endMs);
     await awaitThat('all but the last are stopped', () =>
-      hits.slice(0, 4).every((hit) => hit.abortedAtMs !== undefined),
+      callee.of(name).every((hit) => hit === last || hit.abortedAtMs !== undefined),
     );
+    // One may be stopped before it was delivered, where the fire times come late.
+    expect(callee.of(name).length).toBeGreaterThan(1);
     const { executions } = await carillon.executions.list({
       filter: { job: ref() },
       orderBy: 'create_time',
     });
     expect(executions.map(({ state, reason }) => [state, reason])).toEqual([
-      ...Array.from({ length: 4 }, () => [ExecutionState.CANCELED, ExecutionReason.OVERLAP]),
+      ...Array.from({ length: 2 }, () => [ExecutionState.CANCELED, ExecutionReason.OVERLAP]),
       [ExecutionState.RUNNING, ExecutionReason.UNSPECIFIED],
     ]);
     await carillon.executions.cancel({
@@ -157,9 +160,11 @@ describe('a job whose execution is open', () => {
   });
 
   it('finishes an execution that waited longer than queue_timeout, also while it is buffered', async () => {
-    await add(OverlapPolicy.BUFFER_ALL, '/held', { queueTimeout: durationFromMs(300) });
+    await add(OverlapPolicy.BUFFER_ALL, '/held');
     await trigger();
     await awaitHits(1);
+    // From here on: the first one has all the time it needs to begin.
+    await carillon.jobs.update({ job: { key: { name }, queueTimeout: durationFromMs(300) } });
     const waiting = await trigger();
     expect(await awaitFinal(waiting.id)).toMatchObject({
       state: ExecutionState.FAILED,

@@ -19,9 +19,10 @@ import { auditLedger } from '../support/ledger-audit.ts';
 import { useTestDatabase } from '../support/postgres.ts';
 import { useRecordingCallee } from '../support/recording-callee.ts';
 
+/** An instance that is killed is given up soon; one that has no time for a while is not. */
 const env = {
   CARILLON_ENGINE_LEASE_RENEW_MS: 200,
-  CARILLON_ENGINE_INSTANCE_TTL_MS: 1_500,
+  CARILLON_ENGINE_INSTANCE_TTL_MS: 3_000,
   CARILLON_ENGINE_SAFETY_INTERVAL_MS: 200,
 };
 
@@ -31,7 +32,7 @@ describe('an attempt that its callee accepts', () => {
   /** One slot, and little time behind a cancel. */
   const instance = useInstance(() => ({
     databaseUrl: database.url,
-    env: { ...env, CARILLON_ENGINE_MAX_RUNNING: 1, CARILLON_ENGINE_CALLEE_CANCEL_GRACE_MS: 1_000 },
+    env: { ...env, CARILLON_ENGINE_MAX_RUNNING: 1, CARILLON_ENGINE_CALLEE_CANCEL_GRACE_MS: 2_000 },
   }));
   const instances = useInstances();
   let sql: pg.Client;

@@ -91,7 +91,10 @@ describe('an execution', () => {
       call.on('cancelled', () => canceled.push(call.request.idempotencyKey));
     });
     const kind = { case: 'grpc', value: { address: callee.address } } as const;
-    const slow = await trigger({ kind }, { attemptTimeout: durationFromMs(300), retry: { maxAttempts: 1 } });
+    const slow = await trigger(
+      { kind },
+      { attemptTimeout: durationFromMs(1_000), retry: { maxAttempts: 1 } },
+    );
     expect(await awaitEnd(slow)).toMatchObject({
       state: ExecutionState.FAILED,
       reason: ExecutionReason.ATTEMPT_TIMEOUT,

@@ -10,7 +10,15 @@ import { useTestDatabase } from '../support/postgres.ts';
 import { useRecordingCallee } from '../support/recording-callee.ts';
 import { StreamFollower } from '../support/stream-follower.ts';
 
-const env = { CARILLON_ENGINE_LEASE_RENEW_MS: 500, CARILLON_ENGINE_INSTANCE_TTL_MS: 2_000 };
+/** Leases that nobody waits for the end of: leadership is handed over, or changes hands with a session that is gone. */
+const env = {
+  CARILLON_ENGINE_LEASE_RENEW_MS: 500,
+  CARILLON_ENGINE_LEASE_TTL_MS: 20_000,
+  CARILLON_ENGINE_INSTANCE_TTL_MS: 20_000,
+};
+
+/** For one that is to be lost, and the one that gives its attempts to others so much later. */
+const shortLived = { CARILLON_ENGINE_INSTANCE_TTL_MS: 2_500 };
 
 /** An instance that only answers calls: nothing that it is asked for runs in it. */
 const apiOnly = { ...env, CARILLON_ROLES: 'api' };
@@ -42,7 +50,7 @@ describe('two instances', () => {
     return execution!.id;
   }
 
-  const awaitFinal = (instance: InstanceProcess, executionId: bigint, limitMs = 15_000): Promise<Execution> =>
+  const awaitFinal = (instance: InstanceProcess, executionId: bigint, limitMs?: number): Promise<Execution> =>
     awaitThat(
       `execution ${executionId} is final`,
       async () => {
@@ -53,7 +61,7 @@ describe('two instances', () => {
     );
 
   it('run the attempts of one that was killed: after its lease, as attempt 2 under the same key, and the execution succeeds (F5, I10, I12)', async () => {
-    const runner = await start();
+    const runner = await start(shortLived);
     await awaitLeader(sql, [runner]);
     const ids: bigint[] = [];
     for (let n = 1; n <= 5; n++) ids.push(await trigger(runner, `lost-${n}`, '/held'));
@@ -61,14 +69,10 @@ describe('two instances', () => {
       'all five run',
       () => callee.hits.filter((hit) => hit.job.startsWith('lost-')).length === 5,
     );
-    const other = await start();
+    const other = await start(shortLived);
     runner.kill('SIGKILL');
     const killedAtMs = Date.now();
-    await awaitThat(
-      'all five run again',
-      () => callee.hits.filter((hit) => hit.attempt === 2).length === 5,
-      15_000,
-    );
+    await awaitThat('all five run again', () => callee.hits.filter((hit) => hit.attempt === 2).length === 5);
     const againMs = Date.now() - killedAtMs;
     callee.release();
     for (const id of ids) {
@@ -84,7 +88,7 @@ describe('two instances', () => {
       expect(hits.map((hit) => hit.attempt)).toEqual([1, 2]);
       expect(new Set(hits.map((hit) => hit.key)).size).toBe(1);
     }
-    console.log(`attempts of a killed instance began again after ${againMs} ms (its lease is 2000 ms)`);
+    console.log(`attempts of a killed instance began again after ${againMs} ms (its lease is 2500 ms)`);
   });
 
   it('cancel for each other: a cancel through B aborts the request of A at the callee and ends CANCELED', async () => {
@@ -112,7 +116,7 @@ describe('two instances', () => {
       databaseUrl: database.url,
       env: { ...apiOnly, CARILLON_STREAM_HEARTBEAT_MS: 100 },
     });
-    await api.jobs.add({ job: manualJob('live', callee.url('/lines?count=20&ms=50')) });
+    await api.jobs.add({ job: manualJob('live', callee.url('/lines-held?count=20&ms=5')) });
     const job = { ref: { case: 'key', value: { name: 'live' } } } as const;
     const follower = new StreamFollower({ source: { case: 'job', value: job } });
     const following = follower.follow(api, () => follower.finished().length === 2);
@@ -121,21 +125,21 @@ describe('two instances', () => {
     for (let n = 1; n <= 2; n++) {
       await runner.jobs.trigger({ job });
     }
-    await following;
+    const linesOf = (executionId: number) =>
+      follower.shown.filter((item) => item.kind === 'line' && item.executionId === executionId);
+    await awaitThat('lines of both are shown', () => {
+      const hits = callee.of('live');
+      return hits.length === 2 && hits.every((hit) => linesOf(hit.executionId).length > 0);
+    });
     const hits = callee.of('live');
-    expect(hits).toHaveLength(2);
+    expect(hits.filter((hit) => hit.answeredAtMs !== undefined)).toEqual([]);
+    callee.release();
+    await following;
+    expect(callee.of('live')).toHaveLength(2);
     for (const hit of hits) {
-      const lines = follower.shown.filter(
-        (item) => item.kind === 'line' && item.executionId === hit.executionId,
-      );
-      expect(lines.map((line) => line.kind === 'line' && line.message)).toEqual(
+      expect(linesOf(hit.executionId).map((line) => line.kind === 'line' && line.message)).toEqual(
         Array.from({ length: 20 }, (_, i) => `line ${i + 1}`),
       );
-      const [first] = lines;
-      expect(
-        first?.kind === 'line' && first.atMs < hit.answeredAtMs!,
-        'the first line comes before the end',
-      ).toBe(true);
       const states = follower.shown.filter(
         (item) => item.kind === 'state' && item.executionId === hit.executionId,
       );
@@ -155,12 +159,12 @@ describe('two instances', () => {
     await callee.awaitHit('the run', ({ job }) => job === 'short');
     const other = await start();
     const api = await startApi();
-    const span = spanFrom(100, 2);
+    const span = spanFrom(1_000, 2);
     await api.jobs.add({ job: everyMsJob('handover', callee.url('/ok'), span, 50) });
     await callee.awaitHit('a fire time', ({ job }) => job === 'handover');
     leaving.kill('SIGTERM');
     callee.release();
-    await awaitLeader(sql, [other], { afterTerm: term, limitMs: 5_000 });
+    await awaitLeader(sql, [other], { afterTerm: term });
     expect(await leaving.ended).toEqual({ code: 0, signal: null });
     const { execution } = await api.executions.get({ executionId });
     expect(execution!.state).toBe(ExecutionState.SUCCEEDED);
@@ -188,7 +192,8 @@ describe('two instances', () => {
     expect(new Set(fires.map((fire) => fire.term)).size).toBe(2);
     const gapMs = Math.max(...fires.map((fire) => fire.gap_ms ?? 0));
     console.log(`graceful stop: firing paused for ${gapMs.toFixed()} ms`);
-    expect(gapMs).toBeLessThan(2_000);
+    // Half of the lease: nobody has waited for its end.
+    expect(gapMs).toBeLessThan(10_000);
   });
 
   it('an attempt that outlasts the grace is given back and run by the other at once, as attempt 2 (F31)', async () => {
@@ -200,7 +205,7 @@ describe('two instances', () => {
     leaving.kill('SIGTERM');
     expect(await leaving.ended).toEqual({ code: 0, signal: null });
     await callee.awaitHit('the second attempt', ({ job, attempt }) => job === 'long' && attempt === 2);
-    expect(hit.abortedAtMs, 'the first request was aborted').toBeDefined();
+    await awaitThat('the first request was aborted', () => hit.abortedAtMs !== undefined);
     callee.release();
     const execution = await awaitFinal(other, executionId);
     expect(execution.state).toBe(ExecutionState.SUCCEEDED);
@@ -212,20 +217,16 @@ describe('two instances', () => {
   });
 
   it('a second SIGTERM ends an instance at once; its attempt goes to the other after the lease (F31)', async () => {
-    const leaving = await start({ CARILLON_ENGINE_SHUTDOWN_GRACE_MS: 60_000 });
+    const leaving = await start({ ...shortLived, CARILLON_ENGINE_SHUTDOWN_GRACE_MS: 60_000 });
     await awaitLeader(sql, [leaving]);
     const executionId = await trigger(leaving, 'impatient', '/held');
     await callee.awaitHit('the run', ({ job }) => job === 'impatient');
-    const other = await start();
+    const other = await start(shortLived);
     leaving.kill('SIGTERM');
     await awaitThat('it waits for the attempt', () => leaving.log.includes('waiting for attempts to end'));
     leaving.kill('SIGTERM');
     expect(await leaving.ended).toEqual({ code: 1, signal: null });
-    await callee.awaitHit(
-      'the second attempt',
-      ({ job, attempt }) => job === 'impatient' && attempt === 2,
-      15_000,
-    );
+    await callee.awaitHit('the second attempt', ({ job, attempt }) => job === 'impatient' && attempt === 2);
     callee.release();
     expect((await awaitFinal(other, executionId)).state).toBe(ExecutionState.SUCCEEDED);
   });

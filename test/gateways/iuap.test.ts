@@ -75,7 +75,7 @@ describe('the gateway iuap', () => {
     expect([status, json]).toEqual([200, succeeded]);
     await awaitThat('two fires', () => callee.of('/i1').length >= 2);
     for (const { text, type } of callee.of('/i1')) expect([text, type]).toEqual([data, 'application/json']);
-    const [first, second] = callee.of('/i1');
+    const [first, second] = callee.of('/i1').toSorted((a, b) => a.fireAtMs - b.fireAtMs);
     expect(second!.fireAtMs - first!.fireAtMs).toBe(1_000);
     await named('delete.do', 'i1');
     expect((await add(http('/plain', 'not json'), cron('plain'))).json).toEqual(succeeded);

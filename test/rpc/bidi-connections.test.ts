@@ -10,7 +10,7 @@ import { Code } from '@connectrpc/connect';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { WorkerServiceConnectRequestSchema } from '../../gen/carillon/v1/worker_service_pb.js';
 import { type Servers, startServers } from '../conformance/servers.ts';
-import { awaitExpected } from '../support/await-expected.ts';
+import { awaitPassing } from '../support/await-passing.ts';
 import { type Connect, numberOf, saying, started, workerService } from './echo-workers.ts';
 
 const method = 'carillon.v1.WorkerService/Connect';
@@ -71,10 +71,10 @@ describe.each(['grpc', 'http'] as const)('on the %s port', (port) => {
       }
     };
     open().write(bytesOf(started(1)));
-    await awaitExpected(() => expect(handled).toEqual([1]));
+    await awaitPassing(() => expect(handled).toEqual([1]));
     session.destroy();
-    await awaitExpected(() => expect(servers.ended).toEqual([`${method} CANCELLED`]));
-    await awaitExpected(() => expect(thrown).toMatchObject({ reason: 'CANCELED' }));
+    await awaitPassing(() => expect(servers.ended).toEqual([`${method} CANCELLED`]));
+    await awaitPassing(() => expect(thrown).toMatchObject({ reason: 'CANCELED' }));
   });
 
   it('a connection that is cut is noticed by a handler that does not read, with requests waiting', async () => {
@@ -91,7 +91,7 @@ describe.each(['grpc', 'http'] as const)('on the %s port', (port) => {
     });
     for (let i = 0; i < 1_000; i++) stream.write(bytesOf(started(i + 1)));
     session.destroy();
-    await awaitExpected(() => expect(isFreed).toBe(true));
+    await awaitPassing(() => expect(isFreed).toBe(true));
     expect(servers.ended).toEqual([`${method} CANCELLED`]);
   });
 
@@ -133,7 +133,7 @@ describe.each(['grpc', 'http'] as const)('on the %s port', (port) => {
       isClosed = true;
     });
     stream.write(bytesOf(started(1)));
-    await awaitExpected(() => expect(servers.ended).toEqual([`${method} OK`]));
-    await awaitExpected(() => expect(isClosed).toBe(true));
+    await awaitPassing(() => expect(servers.ended).toEqual([`${method} OK`]));
+    await awaitPassing(() => expect(isClosed).toBe(true));
   });
 });

@@ -12,7 +12,7 @@ import { BadRequestSchema, ErrorInfoSchema, RetryInfoSchema } from '../../gen/go
 import { DomainError } from '../../src/domain/errors.ts';
 import { type Servers, type ServersOptions, startServers } from '../conformance/servers.ts';
 import { type Way, ways } from '../conformance/transports.ts';
-import { awaitExpected } from '../support/await-expected.ts';
+import { awaitPassing } from '../support/await-passing.ts';
 import { type Connect, echo, numberOf, saying, started, textOf, workerService } from './echo-workers.ts';
 
 type Request = MessageInitShape<typeof WorkerServiceConnectRequestSchema>;
@@ -122,7 +122,7 @@ describe.each(ways.filter(({ bidi }) => bidi))('$name', (way: Way) => {
 
   /** Opens an echo that has answered once: also where this process is too slow for the time that a request may take. */
   async function openHeard(client: Awaited<ReturnType<typeof startOwn>>['client']) {
-    return awaitExpected(async () => {
+    return awaitPassing(async () => {
       const mouth = new Mouth().say(started(1));
       const responses = client.connect(mouth)[Symbol.asyncIterator]();
       expect(textOf((await responses.next()).value)).toBe('1');
@@ -133,7 +133,7 @@ describe.each(ways.filter(({ bidi }) => bidi))('$name', (way: Way) => {
   it('answer in order and end with OK after the last request, in one line of the log', async () => {
     const mouth = new Mouth().say(started(1), started(2), started(3)).close();
     expect(await texts(connect(mouth))).toEqual(['1', '2', '3']);
-    await awaitExpected(() => expect(servers.ended).toEqual([`${method} OK`]));
+    await awaitPassing(() => expect(servers.ended).toEqual([`${method} OK`]));
     expect(servers.logged).toMatchObject([{ level: 'debug', code: 'OK', method, message: 'call ended' }]);
   });
 
@@ -258,7 +258,7 @@ describe.each(ways.filter(({ bidi }) => bidi))('$name', (way: Way) => {
     const responses = connect(mouth)[Symbol.asyncIterator]();
     expect(textOf((await responses.next()).value)).toBe('1');
     expect((await errorOf(responses.next())).code).toBe(Code.ResourceExhausted);
-    await awaitExpected(() => expect(isReturned).toBe(true));
+    await awaitPassing(() => expect(isReturned).toBe(true));
     expect(servers.ended).toHaveLength(1);
   });
 
@@ -310,9 +310,9 @@ describe.each(ways.filter(({ bidi }) => bidi))('$name', (way: Way) => {
     const ended = errorOf(responses.next());
     canceling.abort();
     expect((await ended).code).toBe(Code.Canceled);
-    await awaitExpected(() => expect(isFreed).toBe(true));
+    await awaitPassing(() => expect(isFreed).toBe(true));
     expect(thrown).toMatchObject({ reason: 'CANCELED' });
-    await awaitExpected(() => expect(servers.ended).toEqual([`${method} CANCELLED`]));
+    await awaitPassing(() => expect(servers.ended).toEqual([`${method} CANCELLED`]));
     expect(servers.logged.filter(({ code }) => code !== undefined)).toHaveLength(1);
   });
 
@@ -331,10 +331,10 @@ describe.each(ways.filter(({ bidi }) => bidi))('$name', (way: Way) => {
       const error = await errorOf(texts(connect(new Mouth(), { timeoutMs })));
       expect(error.code).toBe(Code.DeadlineExceeded);
     }
-    await awaitExpected(() =>
+    await awaitPassing(() =>
       expect(thrown).toMatchObject({ reason: expect.stringMatching(/DEADLINE_EXCEEDED|CANCELED/) }),
     );
-    await awaitExpected(() => expect(servers.ended.at(-1)).toMatch(/Connect (DEADLINE_EXCEEDED|CANCELLED)$/));
+    await awaitPassing(() => expect(servers.ended.at(-1)).toMatch(/Connect (DEADLINE_EXCEEDED|CANCELLED)$/));
   });
 
   it('read no faster than the handler takes, and notice all the same that the caller cancels', async () => {
@@ -362,8 +362,8 @@ describe.each(ways.filter(({ bidi }) => bidi))('$name', (way: Way) => {
     expect(await stillness(() => sent)).toBeLessThan(total / 5);
     canceling.abort();
     await ended;
-    await awaitExpected(() => expect(isFreed).toBe(true));
-    await awaitExpected(() => expect(servers.ended).toEqual([`${method} CANCELLED`]));
+    await awaitPassing(() => expect(isFreed).toBe(true));
+    await awaitPassing(() => expect(servers.ended).toEqual([`${method} CANCELLED`]));
   });
 
   it('take from the handler no faster than the caller reads', async () => {
@@ -382,7 +382,7 @@ describe.each(ways.filter(({ bidi }) => bidi))('$name', (way: Way) => {
     await responses.next();
     expect(await stillness(() => yielded)).toBeLessThan(total / 5);
     canceling.abort();
-    await awaitExpected(() => expect(isReturned).toBe(true));
+    await awaitPassing(() => expect(isReturned).toBe(true));
   });
 
   it('live longer than a request may take to arrive', async () => {

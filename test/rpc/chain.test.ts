@@ -20,7 +20,7 @@ import { serveResponses, serveUnary, startStream } from '../../src/rpc/serve.ts'
 import type { BidiMethod, Method, StreamMethod, UnaryMethod } from '../../src/rpc/services/service.ts';
 import { createServices } from '../../src/rpc/services/services.ts';
 import { type LogLine, memoryLogger } from '../conformance/servers.ts';
-import { awaitExpected } from '../support/await-expected.ts';
+import { awaitPassing } from '../support/await-passing.ts';
 import { FakeOperations } from '../support/fake-operations.ts';
 import { echo, workerService } from './echo-workers.ts';
 
@@ -290,7 +290,7 @@ describe('serving', () => {
     };
     void call.open();
     serveUnary({ ...getMethod, handle: () => Promise.resolve(response) }, call, request);
-    await awaitExpected(() => expect(call.replies).toMatchObject([{ reason: 'INTERNAL' }]));
+    await awaitPassing(() => expect(call.replies).toMatchObject([{ reason: 'INTERNAL' }]));
   });
 
   it('ends a stream that waits when its call settles, and lets go of the iterator', async () => {

@@ -26,7 +26,7 @@ import {
 } from '../../gen/grpc/reflection/v1alpha/reflection_pb.js';
 import { type Servers, type ServersOptions, startServers } from '../conformance/servers.ts';
 import { createGrpcJsTransport } from '../conformance/transports.ts';
-import { awaitExpected } from '../support/await-expected.ts';
+import { awaitPassing } from '../support/await-passing.ts';
 import { fakeNow } from '../support/fake-operations.ts';
 
 const cleanups: (() => unknown)[] = [];
@@ -205,7 +205,7 @@ describe('the gRPC port', () => {
       );
       expect(servers.operations.streamedMessages).toBeLessThan(total / 5);
       canceling.abort();
-      await awaitExpected(() => expect(servers.operations.openStreams).toBe(0));
+      await awaitPassing(() => expect(servers.operations.openStreams).toBe(0));
     },
   );
 });
@@ -237,7 +237,7 @@ describe('stopping the gRPC port', () => {
     const slow = jobs
       .get({ job: { ref: { case: 'key', value: { name: 'slow' } } } })
       .catch((error: unknown) => error);
-    await awaitExpected(() => expect(servers.operations.asked).toHaveLength(1));
+    await awaitPassing(() => expect(servers.operations.asked).toHaveLength(1));
     await servers.stop();
     const error = (await slow) as ConnectError;
     expect(error.code).toBe(Code.Unavailable);

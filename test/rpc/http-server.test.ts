@@ -3,7 +3,7 @@ import { connect as connectTcp, type Socket } from 'node:net';
 import { gzipSync } from 'node:zlib';
 import { afterEach, describe, expect, it } from 'vitest';
 import { type Servers, type ServersOptions, startServers } from '../conformance/servers.ts';
-import { awaitExpected } from '../support/await-expected.ts';
+import { awaitPassing } from '../support/await-passing.ts';
 import { fakeNow } from '../support/fake-operations.ts';
 
 const cleanups: (() => unknown)[] = [];
@@ -277,7 +277,7 @@ describe('connections', () => {
       socket.write(byte);
       await new Promise((resolve) => setImmediate(resolve));
     }
-    await awaitExpected(() => expect(received()).toContain('200 OK'));
+    await awaitPassing(() => expect(received()).toContain('200 OK'));
     const http2 = connectHttp2(`http://${servers.http.address}`);
     cleanups.push(() => http2.destroy());
     const stream = http2.request({ ':path': '/healthz' });
@@ -294,7 +294,7 @@ describe('connections', () => {
     const http2 = await speak(servers, 'PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n');
     await http2.closed;
     // A call of this process may come too late as well, when that does not get the processor.
-    await awaitExpected(async () =>
+    await awaitPassing(async () =>
       expect((await fetch(`http://${servers.http.address}/healthz`)).status).toBe(200),
     );
   });
@@ -344,7 +344,7 @@ describe('connections', () => {
     const head =
       'POST /carillon.v1.JobService/List HTTP/1.1\r\nHost: a b[\r\nContent-Type: application/json\r\n';
     const { received } = await speak(servers, `${head}Content-Length: 2\r\n\r\n{}`);
-    await awaitExpected(() => expect(received()).toContain('400'));
+    await awaitPassing(() => expect(received()).toContain('400'));
     expect((await fetch(`http://${servers.http.address}/healthz`)).status).toBe(200);
   });
 
@@ -363,7 +363,7 @@ describe('stopping the HTTP port', () => {
   it('closes idle connections of both versions and silent ones at once', async () => {
     const servers = await start();
     const idle = await speak(servers, 'GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n');
-    await awaitExpected(() => expect(idle.received()).toContain('alive'));
+    await awaitPassing(() => expect(idle.received()).toContain('alive'));
     const silent = await speak(servers, '');
     const http2 = connectHttp2(`http://${servers.http.address}`);
     await new Promise((resolve) => http2.once('remoteSettings', resolve));
@@ -378,7 +378,7 @@ describe('stopping the HTTP port', () => {
   it('lets calls under way finish, and ends them with UNAVAILABLE after the grace time', async () => {
     const servers = await start({ stopGraceMs: 150 });
     const slow = post(servers, 'JobService/Get', '{"job":{"key":{"name":"slow"}}}');
-    await awaitExpected(() => expect(servers.operations.asked).toHaveLength(1));
+    await awaitPassing(() => expect(servers.operations.asked).toHaveLength(1));
     await servers.http.stop();
     const { status, json } = await slow;
     expect([status, json.code]).toEqual([503, 'unavailable']);
@@ -395,7 +395,7 @@ describe('stopping the HTTP port', () => {
       body: frame,
     });
     const text = answer.text();
-    await awaitExpected(() => expect(servers.operations.openStreams).toBe(1));
+    await awaitPassing(() => expect(servers.operations.openStreams).toBe(1));
     await servers.http.stop();
     expect(await text).toMatch(/"cursor":"c".*"code":"unavailable".*google.rpc.RetryInfo/s);
   });
@@ -410,7 +410,7 @@ describe('stopping the HTTP port', () => {
       signal: canceling.signal,
     });
     const kept = await speak(servers, 'GET /readyz HTTP/1.1\r\nHost: a\r\nX-Rest: ');
-    await awaitExpected(() => expect(servers.operations.asked).toHaveLength(1));
+    await awaitPassing(() => expect(servers.operations.asked).toHaveLength(1));
     const stopping = servers.http.stop();
     kept.socket.write('a\r\n\r\n');
     await kept.closed;

@@ -1,5 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
+/** How long something is waited for: only what hangs takes so long, also where others have the cores. */
+export const patienceMs = 30_000;
+
 /**
  * Waits until a check gives something other than undefined or false, and
  * returns that. Looks every few milliseconds: for what other processes do and
@@ -10,7 +13,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 export async function awaitThat<T>(
   what: string,
   check: () => T | undefined | false | Promise<T | undefined | false>,
-  limitMs = 20_000,
+  limitMs = patienceMs,
 ): Promise<T> {
   const deadline = performance.now() + limitMs;
   for (;;) {

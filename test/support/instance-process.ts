@@ -44,7 +44,7 @@ export type InstanceClient = {
 const mainPath = join(import.meta.dirname, '..', '..', 'src', 'main.ts');
 
 /** How long a process may take to say that it is up; two cores may be shared with others. */
-const startLimitMs = 20_000;
+const startLimitMs = 40_000;
 
 /** A running `carillon serve`. */
 export class InstanceProcess implements InstanceClient {
@@ -277,7 +277,7 @@ export async function findLeader(client: pg.Client): Promise<Leader | undefined>
 export async function awaitLeader(
   client: pg.Client,
   instances: readonly InstanceProcess[],
-  { afterTerm = 0, limitMs = 15_000 }: { readonly afterTerm?: number; readonly limitMs?: number } = {},
+  { afterTerm = 0, limitMs }: { readonly afterTerm?: number; readonly limitMs?: number } = {},
 ): Promise<{ leader: InstanceProcess; followers: InstanceProcess[]; term: number }> {
   return awaitThat(
     `a leader with a term above ${afterTerm}`,

@@ -4,7 +4,7 @@
  * one moment.
  */
 import pg from 'pg';
-import { awaitThat } from './await-that.ts';
+import { awaitThat, patienceMs } from './await-that.ts';
 
 type Audit = { readonly rule: string; readonly sql: string };
 
@@ -158,7 +158,7 @@ export async function auditLedger(url: string): Promise<readonly string[]> {
 }
 
 /** Waits until no execution is open. */
-export async function awaitAllFinal(client: pg.Client, limitMs = 20_000): Promise<void> {
+export async function awaitAllFinal(client: pg.Client, limitMs = patienceMs): Promise<void> {
   let open: unknown[] = [];
   await awaitThat(
     'no execution is open',

@@ -8,6 +8,7 @@
  *   /slow?ms=500               answers 200 after a while
  *   /hang                      takes the request and never answers
  *   /lines?count=100&ms=5      writes one NDJSON log line after another, then a result
+ *   /lines-held?count=20&ms=5  does so, and gives the result when the test calls `release`, also while it writes
  *   /held                      answers 200 when the test calls `release`
  *   /accept                    answers 202: the test reports with the hit's token
  *   /accept-held               answers 202 when the test calls `release`
@@ -63,11 +64,11 @@ export class RecordingCallee {
   }
 
   /** Waits until a hit is there that fits. */
-  awaitHit(what: string, fits: (hit: Hit) => boolean, limitMs = 10_000): Promise<Hit> {
+  awaitHit(what: string, fits: (hit: Hit) => boolean, limitMs?: number): Promise<Hit> {
     return awaitThat(`a hit: ${what}`, () => this.hits.find(fits), limitMs);
   }
 
-  /** Answers all requests to /held that wait now. */
+  /** Lets go of all requests to /held and the like that are here now. */
   release(): void {
     for (const answer of this.#held) answer();
     this.#held.clear();
@@ -107,18 +108,29 @@ export class RecordingCallee {
       case '/lines':
         await writeLines(response, number('count'), number('ms'));
         return;
+      case '/lines-held': {
+        const released = new Promise<void>((resolve) => this.#held.add(resolve));
+        await writeLines(response, number('count'), number('ms'), released);
+        return;
+      }
       default:
         response.end();
     }
   }
 }
 
-async function writeLines(response: ServerResponse, count: number, ms: number): Promise<void> {
+async function writeLines(
+  response: ServerResponse,
+  count: number,
+  ms: number,
+  released?: Promise<void>,
+): Promise<void> {
   response.writeHead(200, { 'content-type': 'application/x-ndjson' });
   for (let n = 1; n <= count && !response.destroyed; n++) {
     response.write(`${JSON.stringify({ level: 'info', message: `line ${n}` })}\n`);
     if (ms > 0) await new Promise((resolve) => setTimeout(resolve, ms));
   }
+  await released;
   response.end(`${JSON.stringify({ result: { lines: count } })}\n`);
 }
 

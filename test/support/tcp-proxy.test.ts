@@ -55,7 +55,7 @@ async function connect(proxy: TcpProxy): Promise<Client> {
 }
 
 const awaitTrue = (condition: () => boolean): Promise<void> =>
-  expect.poll(condition, { interval: 2, timeout: 5_000 }).toBe(true);
+  expect.poll(condition, { interval: 2, timeout: 30_000 }).toBe(true);
 
 describe('TcpProxy', () => {
   it('passes bytes both ways and the end of the stream', async () => {

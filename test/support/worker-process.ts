@@ -38,7 +38,7 @@ export type WorkerCommand = 'release' | 'stop';
 const mainPath = join(import.meta.dirname, 'worker-process-main.ts');
 
 /** How long a process may take to be welcomed; two cores may be shared with others. */
-const startLimitMs = 20_000;
+const startLimitMs = 40_000;
 
 /** A running worker. */
 export class WorkerProcess {
@@ -78,7 +78,7 @@ export class WorkerProcess {
   }
 
   /** Waits until its handler has been called so many times. */
-  awaitCalls(count: number, limitMs = 15_000): Promise<unknown> {
+  awaitCalls(count: number, limitMs?: number): Promise<unknown> {
     return awaitThat(`${count} calls of a handler`, () => this.calls.length >= count, limitMs);
   }
 
