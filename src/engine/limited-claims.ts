@@ -23,6 +23,7 @@
  * at most for the safety interval.
  */
 import { jobBound, namespaceBound, queueBound, RunBounds } from '../domain/run-limits.ts';
+import type { Clock } from '../platform/clock.ts';
 import type { ClaimedAttempt } from '../store/attempt-store.ts';
 import type { Db, Tx } from '../store/database.ts';
 import type { Lane, LanedExecution } from '../store/limit-store.ts';
@@ -36,8 +37,14 @@ export type LimitedClaimsOptions = {
   readonly instanceId: () => number;
   /** The most executions of one pass. */
   readonly batchSize: number;
+  readonly clock: Pick<Clock, 'monotonicMs'>;
   /** So many lanes of each queue are looked at in one pass; further ones have their turn in the next. Default 1,000. */
   readonly maxLanes?: number;
+  /**
+   * So long nobody looks again when all that wait have been found held back, in milliseconds: whoever wakes this meanwhile
+   * is mostly one more of them. Default 10, by which an execution may begin later than its limit allows.
+   */
+  readonly restMs?: number;
 };
 
 /** When to try again for the lock that another instance has, and for rows that somebody else has locked. */
@@ -55,6 +62,8 @@ type Chosen = { readonly execution: LanedExecution; readonly workerId: string | 
 /** What is to be read of the lanes that have room, and when a start rate of the others lets go again. */
 type Look = {
   readonly lanes: readonly (Lane & { readonly count: number })[];
+  /** How many lanes there are with those that have none. */
+  readonly waiting: number;
   /** The queues in which executions wait for certain workers. */
   readonly placedIn: readonly number[];
   readonly waitMs: number | undefined;
@@ -85,6 +94,7 @@ export class LimitedClaims {
   readonly #options: LimitedClaimsOptions;
   /** Where the round through all lanes stands, whether it has left some that could go, and when a start rate lets go again. */
   #round = newRound;
+  #restUntilMs = 0;
   /** When to look again by itself, in milliseconds after the last pass; undefined: when somebody says so. */
   waitMs: number | undefined;
 
@@ -98,7 +108,9 @@ export class LimitedClaims {
    * to give back what it did not need.
    */
   async claim(takeSlots: (wanted: number) => number): Promise<readonly ClaimedAttempt[]> {
-    const { store, workers, batchSize } = this.#options;
+    const { store, workers, batchSize, clock, restMs = 10 } = this.#options;
+    this.waitMs = this.#restUntilMs - clock.monotonicMs();
+    if (this.waitMs > 0) return [];
     this.waitMs = undefined;
     const look = await this.#look([...workers.openQueues, noQueue]);
     const ofInstances = look.lanes.filter(({ queueId }) => queueId === noQueue);
@@ -114,6 +126,8 @@ export class LimitedClaims {
       return [];
     }
     this.#goOn(look, pass);
+    const isHeldBack = pass.claimed.length === 0 && look.lanes.length < look.waiting;
+    if (isHeldBack) this.#restUntilMs = clock.monotonicMs() + restMs;
     // Only now: a transaction may be repeated, and one that failed has claimed nothing.
     for (const [queueId, own] of Map.groupBy(pass.claimed, ({ queueId }) => queueId)) {
       if (queueId !== null)
@@ -133,7 +147,8 @@ export class LimitedClaims {
       maxLanes,
     });
     const placedIn = hasPlaced ? queueIds : [];
-    if (lanes.length === 0) return { lanes: [], placedIn, waitMs: undefined, lastLane };
+    const waiting = lanes.length;
+    if (waiting === 0) return { lanes: [], waiting, placedIn, waitMs: undefined, lastLane };
     const owners = lanes.map((lane) => ({
       ...lane,
       queueId: lane.queueId === noQueue ? null : lane.queueId,
@@ -145,7 +160,7 @@ export class LimitedClaims {
       // One more than there is room for shows that the lane goes on, and what it waits for.
       return room === 0 ? [] : [{ ...lane, count: Math.min(room + 1, share) }];
     });
-    return { lanes: open, placedIn, waitMs: bounds.waitMs, lastLane };
+    return { lanes: open, waiting, placedIn, waitMs: bounds.waitMs, lastLane };
   }
 
   async #claimLocked(tx: Tx, look: Look, freeSlots: number): Promise<Pass | undefined> {

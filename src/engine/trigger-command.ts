@@ -14,6 +14,10 @@
  * which then names the execution that was made. Two calls of one batch with one
  * request_id: the second is a replay of the first.
  *
+ * A call beyond executions_per_minute is refused a moment later than it could
+ * be: who calls again as soon as it is answered then takes a share of the
+ * processor from others that is small and does not depend on its speed.
+ *
  * The audit of a call is in the statement that makes its execution (see
  * audit/audit-rows.ts): one row for each execution, none for a replay.
  */
@@ -48,6 +52,9 @@ export type TriggerCommandOptions = {
   readonly clock: Clock;
 };
 
+/** How long a call beyond its namespace's limit waits for its refusal, in milliseconds. */
+const refusedAfterMs = 50;
+
 /** One call: what is asked, and who asks. */
 type Asked = { readonly request: TriggerJob; readonly caller: Caller };
 
@@ -69,7 +76,10 @@ export class TriggerCommand {
 
   async trigger(request: TriggerJob, caller: Caller): Promise<Reply> {
     const outcome = await this.#batcher.add({ request, caller });
-    if ('refusal' in outcome) throw outcome.refusal;
+    if ('refusal' in outcome) {
+      if (outcome.refusal.reason === 'QUOTA_EXCEEDED') await this.#options.clock.sleep(refusedAfterMs);
+      throw outcome.refusal;
+    }
     if ('reply' in outcome) return outcome.reply;
     const { store } = this.#options;
     const execution = await store.ledger.find(store.db, outcome.replayOf);

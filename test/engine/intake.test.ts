@@ -1,6 +1,8 @@
 /** What calls may make in a namespace: jobs, and executions in a minute; by several instances at once. */
 import { beforeEach, describe, expect, it } from 'vitest';
 import { DomainError } from '../../src/domain/errors.ts';
+import { ManualClock } from '../platform/manual-clock.ts';
+import { awaitThat } from '../support/await-that.ts';
 import { base, caller, hour, hourly, refusalOf, useJobDesk } from './job-desk.ts';
 
 const use = useJobDesk();
@@ -109,6 +111,24 @@ describe('the executions that calls make in a minute', () => {
     expect(told).toEqual(['pending', 'feed']);
     expect((await refusalOf(use.trigger(job.id, {}, desk))).reason).toBe('QUOTA_EXCEEDED');
     expect(told).toEqual(['pending', 'feed']);
+  });
+
+  it('are answered a moment later when they are refused, and at once when they are taken', async () => {
+    await limit({ executionsPerMinute: 1 });
+    const { job } = await addNamed('job');
+    const clock = new ManualClock();
+    const desk = use.newDesk(undefined, clock);
+    await use.trigger(job.id, {}, desk);
+    let isRefused = false;
+    const refused = refusalOf(use.trigger(job.id, {}, desk)).finally(() => {
+      isRefused = true;
+    });
+    await awaitThat('the call waits for its refusal', () => clock.waiting === 1);
+    expect(isRefused).toBe(false);
+    await clock.advance(49);
+    expect(isRefused).toBe(false);
+    await clock.advance(1);
+    expect((await refused).reason).toBe('QUOTA_EXCEEDED');
   });
 
   it('are made again as soon as the limit is lifted, also where a refusal is remembered', async () => {

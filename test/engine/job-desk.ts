@@ -12,7 +12,7 @@ import type { AddJob, JobDraft, TriggerJob } from '../../src/engine/operations.t
 import { PauseCommands } from '../../src/engine/pause-commands.ts';
 import { Scheduler } from '../../src/engine/scheduler.ts';
 import { TriggerCommand } from '../../src/engine/trigger-command.ts';
-import { systemClock } from '../../src/platform/clock.ts';
+import { type Clock, systemClock } from '../../src/platform/clock.ts';
 import { silentLogger } from '../../src/platform/logger.ts';
 import { noMetrics } from '../../src/platform/metrics.ts';
 import type { Notifier } from '../../src/store/notifier.ts';
@@ -66,7 +66,10 @@ export function useJobDesk() {
   let names = 0;
 
   /** The operations as another instance has them: nothing in common but the database, and whom it wakes. */
-  const newDesk = (notifier: Pick<Notifier, 'notify' | 'on'> = silent): JobDesk => {
+  const newDesk = (
+    notifier: Pick<Notifier, 'notify' | 'on'> = silent,
+    clock: Clock = systemClock,
+  ): JobDesk => {
     const { store } = stored;
     const { jobs, planning, continuation } = stored.engine();
     const calendars = new CalendarCache(store);
@@ -75,7 +78,7 @@ export function useJobDesk() {
       calendars,
       commands: new JobCommands({ store, planning, continuation, notifier, newPauseId }),
       pauses: new PauseCommands({ store, jobs, planning, continuation, notifier, newPauseId }),
-      triggers: new TriggerCommand({ store, jobs, continuation, notifier, clock: systemClock }),
+      triggers: new TriggerCommand({ store, jobs, continuation, notifier, clock }),
       backfills: new BackfillCommand({ store, jobs, calendars, continuation, notifier }),
     });
   };

@@ -5,8 +5,10 @@ import type { RunLimits } from '../../src/domain/run-limits.ts';
 import { LimitSettling } from '../../src/engine/limit-settling.ts';
 import { LimitedClaims } from '../../src/engine/limited-claims.ts';
 import type { ConnectedWorker } from '../../src/engine/workers/connected-worker.ts';
+import { systemClock } from '../../src/platform/clock.ts';
 import type { LimitStore } from '../../src/store/limit-store.ts';
 import type { Store } from '../../src/store/store.ts';
+import { ManualClock } from '../platform/manual-clock.ts';
 import { awaitThat } from '../support/await-that.ts';
 import { triggerAudit } from '../support/caller.ts';
 import { useStoredJobs } from './stored-jobs.ts';
@@ -81,6 +83,8 @@ async function addQueueJob(maxRunning = 0): Promise<number> {
   return id;
 }
 
+/** Tests look again at once. */
+const unrested = { clock: systemClock, restMs: 0 };
 const noWorkers = { openQueues: new Set<number>(), workersOf: () => [], reserveClaimed: () => undefined };
 
 /** Workers of the queue with so many free places each. */
@@ -106,7 +110,13 @@ function make(
   workers: ConstructorParameters<typeof LimitedClaims>[0]['workers'],
   batchSize: number,
 ) {
-  return new LimitedClaims({ store: stored.store, workers, instanceId: () => instance, batchSize });
+  return new LimitedClaims({
+    ...unrested,
+    store: stored.store,
+    workers,
+    instanceId: () => instance,
+    batchSize,
+  });
 }
 
 /** Claims of the first instance over a store of which some parts are the test's. */
@@ -114,6 +124,7 @@ function claimsWith(limits: Partial<LimitStore>): LimitedClaims {
   const { store } = stored;
   const watched = { ...store, limits: Object.assign(Object.create(store.limits), limits) as LimitStore };
   return new LimitedClaims({
+    ...unrested,
     store: watched as Store,
     workers: noWorkers,
     instanceId: () => one,
@@ -354,6 +365,7 @@ describe('a pass', () => {
     const jobs = await Promise.all(Array.from({ length: 40 }, () => addJob(1)));
     for (const job of jobs) await trigger(job, 2);
     const claims = new LimitedClaims({
+      ...unrested,
       store: stored.store,
       workers: noWorkers,
       instanceId: () => one,
@@ -396,6 +408,24 @@ describe('a pass', () => {
     const claims = claimsWith({ tryLock: never });
     expect(await claims.claim(never)).toEqual([]);
     expect(claims.waitMs).toBeUndefined();
+  });
+
+  it('that finds all held back is followed by the next one a moment later, whoever asks', async () => {
+    const job = await addJob(1);
+    await trigger(job, 2);
+    const clock = new ManualClock();
+    const claims = new LimitedClaims({
+      ...{ clock, restMs: 10, store: stored.store, workers: noWorkers },
+      ...{ instanceId: () => one, batchSize: 100 },
+    });
+    const first = await claims.claim(slots(10));
+    expect(first).toHaveLength(1);
+    expect(await claims.claim(slots(10))).toEqual([]);
+    await endAll(one, first);
+    expect(await claims.claim(slots(10))).toEqual([]);
+    expect(claims.waitMs).toBe(10);
+    await clock.advance(10);
+    expect(await claims.claim(slots(10))).toHaveLength(1);
   });
 
   it('without slots goes on claiming for workers', async () => {
