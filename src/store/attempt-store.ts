@@ -110,13 +110,13 @@ export class PgAttemptStore {
     return run(
       db,
       `/* placed */
-       select p.* from unnest($1::bigint[]) as q (id)
+       select p.* from unnest((select $1::bigint[])) as q (id)
         cross join lateral (
           select execution_id as "executionId", placement, queue_id as "queueId", priority
             from carillon.open_execution
            where queue_id = q.id and placement is not null and instance_id is null and due_at is null
              and buffered_for is null and lane is null
-           order by priority desc, execution_id limit $2) p
+           order by priority desc, execution_id limit (select $2::integer)) p
         order by p.priority desc, p."executionId"`,
       [numberArray(queueIds), limit],
     );

@@ -29,7 +29,7 @@ export class PgContinuationStore {
     return idsOf(
       db,
       `/* continuable_among */
-       select i.job_id as "jobId" from unnest($1::bigint[]) as i (job_id)
+       select i.job_id as "jobId" from unnest((select $1::bigint[])) as i (job_id)
         where exists (select 1 from carillon.unused_run u where u.job_id = i.job_id)
            or (${isBufferedAlone})
            or exists (select 1 from carillon.timer t cross join lateral (${awaited}) w

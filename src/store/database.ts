@@ -62,7 +62,14 @@ const int8ArrayOid = 1016;
 const parseInt8Array = (text: string): number[] =>
   text === '{}' ? [] : text.slice(1, -1).split(',').map(Number);
 
-/** A client that prepares the statements which begin with a comment, under the name in it. */
+/**
+ * A client that prepares the statements which begin with a comment, under the name in it.
+ *
+ * Postgres plans such a statement anew for the values of each call for as long as it expects that to pay, which takes a
+ * millisecond where a plan that fits all values exists: more than most of them run. Where a list is short or a limit
+ * small it always expects so. Those that run often therefore hide such values from it, `unnest((select $1::bigint[]))`
+ * in place of `unnest($1::bigint[])`, and are planned once on each connection (test/store/planned-once.test.ts).
+ */
 class NamingClient extends pg.Client {
   constructor(config?: pg.ClientConfig) {
     super(config);

@@ -26,7 +26,7 @@ export async function listDefinitions(db: Db, ids: readonly number[]): Promise<r
     `/* definitions */
      select id, namespace, group_name, name, generation, description, labels, schedules, target, parameters, priority,
             overlap, misfire, retry, attempt_timeout_ms, queue_timeout_ms, max_running
-       from carillon.job where id = any ($1::bigint[])`,
+       from carillon.job where id = any ((select $1::bigint[])::bigint[])`,
     [numberArray(ids)],
   );
   return rows.map((row) => ({

@@ -81,24 +81,24 @@ export class PgLimitStore {
       db,
       `/* lanes */
        with recursive lane (queue_id, lane, job_id, place) as (
-         select q.id, l.lane, l.job_id, 1 from unnest($1::bigint[]) as q (id)
+         select q.id, l.lane, l.job_id, 1 from unnest((select $1::bigint[])) as q (id)
           cross join lateral (select o.lane, o.job_id from carillon.open_execution o
                                where ${waiting} and o.placement is null and coalesce(o.queue_id, 0) = q.id
-                                 and o.lane > $2::bigint order by o.lane limit 1) l
+                                 and o.lane > (select $2::bigint) order by o.lane limit 1) l
          union all
          select w.queue_id, l.lane, l.job_id, w.place + 1 from lane w
           cross join lateral (select o.lane, o.job_id from carillon.open_execution o
                                where ${waiting} and o.placement is null and coalesce(o.queue_id, 0) = w.queue_id
                                  and o.lane > w.lane order by o.lane limit 1) l
-          where w.place < $3::integer
+          where w.place < (select $3::integer)
        )
-       select w.queue_id as "queueId", w.lane as id, w.job_id as "jobId", j.namespace, w.place = $3::integer as "isLast",
+       select w.queue_id as "queueId", w.lane as id, w.job_id as "jobId", j.namespace, w.place = (select $3::integer) as "isLast",
               false as "isPlaced"
          from lane w join carillon.job j on j.id = w.job_id
        union all
        select 0, 0, 0, '', false, true
         where exists (select 1 from carillon.open_execution o where ${waiting} and o.placement is not null
-                         and o.queue_id = any ($1::bigint[]))`,
+                         and o.queue_id = any ((select $1::bigint[])::bigint[]))`,
       [numberArray(queueIds), afterLane, maxLanes],
     );
     const lanes = rows.filter(({ isPlaced }) => !isPlaced);
@@ -133,13 +133,13 @@ export class PgLimitStore {
       tx,
       `/* laned */
        with first as (
-         select c.* from unnest($1::bigint[], $2::bigint[], $3::integer[]) as w (queue_id, lane, count)
+         select c.* from unnest((select $1::bigint[]), (select $2::bigint[]), (select $3::integer[])) as w (queue_id, lane, count)
           cross join lateral (
             select o.execution_id, o.priority, o.job_id, o.queue_id, o.placement, o.lane from carillon.open_execution o
              where ${waiting} and o.placement is null and coalesce(o.queue_id, 0) = w.queue_id and o.lane = w.lane
              order by o.priority desc, o.execution_id limit w.count) c
          union all
-         select p.* from unnest($4::bigint[]) as q (id)
+         select p.* from unnest((select $4::bigint[])) as q (id)
           cross join lateral (
             select o.execution_id, o.priority, o.job_id, o.queue_id, o.placement, o.lane from carillon.open_execution o
              where ${waiting} and o.placement is not null and o.queue_id = q.id

@@ -77,10 +77,10 @@ export class PgLogStore {
       db,
       `/* log_ranges */
        select ${logColumns}
-         from unnest($1::bigint[], $2::bigint[], $3::bigint[]) with ordinality as r (id, first_seq, last_seq, place)
+         from unnest((select $1::bigint[]), (select $2::bigint[]), (select $3::bigint[])) with ordinality as r (id, first_seq, last_seq, place)
          join carillon.log_entry g on g.execution_id = r.id and g.seq between r.first_seq and r.last_seq
         where g.level >= $4
-        order by r.place, g.seq limit $5`,
+        order by r.place, g.seq limit (select $5::integer)`,
       [
         numberArray(ranges.map((range) => range.executionId)),
         numberArray(ranges.map((range) => range.firstSeq)),

@@ -118,7 +118,7 @@ export class PgTimerStore {
               (select (extract(epoch from max(coalesce(p.until_at, 'infinity'))) * 1000)::float8
                  from carillon.pause p where p.job_id = i.job_id) as "pausedUntilMs",
               exists (select 1 from carillon.job j where j.id = i.job_id and j.deleted_at is null) as exists
-         from unnest($1::bigint[]) as i (job_id)`,
+         from unnest((select $1::bigint[])) as i (job_id)`,
       [numberArray(jobIds)],
     );
     return new Map(

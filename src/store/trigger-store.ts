@@ -60,7 +60,7 @@ export class PgTriggerStore {
   async drawIds(db: Db, count: number): Promise<readonly number[]> {
     const rows = await run<{ id: number }>(
       db,
-      '/* draw_ids */ select carillon.next_id() as id from generate_series(1, $1)',
+      '/* draw_ids */ select carillon.next_id() as id from generate_series(1, (select $1::integer))',
       [count],
     );
     return rows.map((row) => row.id);
