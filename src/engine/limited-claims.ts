@@ -41,8 +41,8 @@ export type LimitedClaimsOptions = {
   /** So many lanes of each queue are looked at in one pass; further ones have their turn in the next. Default 1,000. */
   readonly maxLanes?: number;
   /**
-   * So long nobody looks again when all that wait have been found held back, in milliseconds: whoever wakes this meanwhile
-   * is mostly one more of them. Default 10, by which an execution may begin later than its limit allows.
+   * While a start rate holds somebody back, this lies between passes, in milliseconds. Default 20, by which an execution
+   * under limits may begin later than they allow.
    */
   readonly restMs?: number;
 };
@@ -108,7 +108,7 @@ export class LimitedClaims {
    * to give back what it did not need.
    */
   async claim(takeSlots: (wanted: number) => number): Promise<readonly ClaimedAttempt[]> {
-    const { store, workers, batchSize, clock, restMs = 10 } = this.#options;
+    const { store, workers, batchSize, clock, restMs = 20 } = this.#options;
     this.waitMs = this.#restUntilMs - clock.monotonicMs();
     if (this.waitMs > 0) return [];
     this.waitMs = undefined;
@@ -126,8 +126,9 @@ export class LimitedClaims {
       return [];
     }
     this.#goOn(look, pass);
-    const isHeldBack = pass.claimed.length === 0 && look.lanes.length < look.waiting;
-    if (isHeldBack) this.#restUntilMs = clock.monotonicMs() + restMs;
+    // What a rate lets go one by one is begun together: a pass for each would cost everybody more than it gives.
+    const isRated = look.waitMs !== undefined || pass.waitMs !== undefined;
+    if (isRated && !pass.hasMore) this.#restUntilMs = clock.monotonicMs() + restMs;
     // Only now: a transaction may be repeated, and one that failed has claimed nothing.
     for (const [queueId, own] of Map.groupBy(pass.claimed, ({ queueId }) => queueId)) {
       if (queueId !== null)

@@ -410,21 +410,20 @@ describe('a pass', () => {
     expect(claims.waitMs).toBeUndefined();
   });
 
-  it('that finds all held back is followed by the next one a moment later, whoever asks', async () => {
-    const job = await addJob(1);
-    await trigger(job, 2);
+  it('after which a start rate holds some back is followed by the next one a moment later, whoever asks', async () => {
+    await limitNamespace({ startRate: { count: 1, periodMs: 60_000 } });
+    await trigger(await addJob(), 2);
     const clock = new ManualClock();
     const claims = new LimitedClaims({
-      ...{ clock, restMs: 10, store: stored.store, workers: noWorkers },
+      ...{ clock, restMs: 20, store: stored.store, workers: noWorkers },
       ...{ instanceId: () => one, batchSize: 100 },
     });
-    const first = await claims.claim(slots(10));
-    expect(first).toHaveLength(1);
+    expect(await claims.claim(slots(10))).toHaveLength(1);
+    await limitNamespace({});
+    await limitNamespace({ maxRunning: 5 });
     expect(await claims.claim(slots(10))).toEqual([]);
-    await endAll(one, first);
-    expect(await claims.claim(slots(10))).toEqual([]);
-    expect(claims.waitMs).toBe(10);
-    await clock.advance(10);
+    expect(claims.waitMs).toBe(20);
+    await clock.advance(20);
     expect(await claims.claim(slots(10))).toHaveLength(1);
   });
 
