@@ -79,7 +79,6 @@ export class Dispatcher implements Service {
   #looking: Promise<void> | undefined;
   /** Resolves when what the pass of the limited loop has claimed is begun. */
   #limitedPass: Promise<number> | undefined;
-  #failing = false;
   #promoteAtMs = 0;
   #stopped: Promise<void> | undefined;
 
@@ -92,9 +91,8 @@ export class Dispatcher implements Service {
       onDelivered: () => this.#slots.release(1),
       onRetry: (waitMs) => this.expectRetry(waitMs),
     });
-    const onError = (error: unknown): void => {
-      if (!this.#failing) logger.warn({ error }, 'claim failed, trying again');
-      this.#failing = true;
+    const onError = (error: unknown, failures: number): void => {
+      if (failures === 1) logger.warn({ error }, 'claim failed, trying again');
     };
     this.#loop = new Loop({ clock, tick: () => this.tick(), onError });
     this.#limitedLoop = new Loop({ clock, tick: () => this.tickLimited(), onError });
@@ -148,7 +146,6 @@ export class Dispatcher implements Service {
       const slots = take(batchSize);
       return slots > 0 ? store.attempts.claim(store.db, instanceId(), slots) : [];
     });
-    this.#failing = false;
     if (isFull) return 0;
     return Math.max(1, Math.min(this.#promoteAtMs - clock.monotonicMs(), safetyIntervalMs));
   }
@@ -192,7 +189,6 @@ export class Dispatcher implements Service {
     if (this.#workersFirst) claims.reverse();
     let isFull = false;
     for (const claim of claims) if (await this.#beginClaimed('limited', claim)) isFull = true;
-    this.#failing = false;
     if (this.#claims.mayHaveMore || (isFull && this.#slots.free > 0)) return 0;
     return Math.min(this.#limited.waitMs ?? safetyIntervalMs, safetyIntervalMs);
   }
