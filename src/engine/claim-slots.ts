@@ -8,7 +8,8 @@ const otherThan = { unlimited: 'limited', limited: 'unlimited' } as const;
  * claims that go on side by side. Each takes slots before it claims, so that
  * together they never hold more than there are. Who got fewer than it wanted is
  * short: the other one leaves it half of what is free, by turns where that is
- * one, until it has found nothing more to claim. So neither starves, and
+ * one, until it wants or finds nothing more. The claim under limits takes a
+ * while, so it leaves half to the other one in any case. So neither starves, and
  * neither waits for the other.
  */
 export class ClaimSlots {
@@ -29,21 +30,23 @@ export class ClaimSlots {
     return this.#free;
   }
 
-  /** Takes up to so many; they are kept for attempts or given back. */
+  /** Takes up to so many; they are kept for attempts or given back. Who wants none is short of none. */
   take(claimant: Claimant, wanted: number): number {
-    const free = Math.max(0, this.#free);
-    let share = free;
-    if (this.#short.has(otherThan[claimant])) {
-      share = this.#turn === claimant ? Math.ceil(free / 2) : Math.floor(free / 2);
-      if (share > 0) this.#turn = otherThan[claimant];
-    }
-    const taken = Math.min(wanted, share);
+    const taken = Math.min(wanted, this.#shareOf(claimant));
     this.#free -= taken;
     if (taken === wanted) this.#short.delete(claimant);
     else this.#short.add(claimant);
-    // Nobody else may be about to tell the other one of what was left to it.
-    if (this.#free > 0 && this.#short.has(otherThan[claimant])) this.#onFree(otherThan[claimant]);
+    // What is left was left to somebody, whom nobody else may be about to tell of it.
+    this.#tell();
     return taken;
+  }
+
+  #shareOf(claimant: Claimant): number {
+    const free = Math.max(0, this.#free);
+    if (!this.#short.has(otherThan[claimant])) return claimant === 'limited' ? Math.ceil(free / 2) : free;
+    const share = this.#turn === claimant ? Math.ceil(free / 2) : Math.floor(free / 2);
+    if (share > 0) this.#turn = otherThan[claimant];
+    return share;
   }
 
   /** Gives back what a claim did not need: it has found nothing more. */
@@ -60,6 +63,10 @@ export class ClaimSlots {
   /** Gives back slots whose attempts are over. */
   release(count: number): void {
     this.#free += count;
-    if (count > 0 && this.#free > 0) for (const claimant of this.#short) this.#onFree(claimant);
+    if (count > 0) this.#tell();
+  }
+
+  #tell(): void {
+    if (this.#free > 0) for (const claimant of this.#short) this.#onFree(claimant);
   }
 }

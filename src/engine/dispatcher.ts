@@ -179,17 +179,11 @@ export class Dispatcher implements Service {
 
   async #claimLimited(): Promise<number> {
     const { safetyIntervalMs } = this.#options;
-    // The transaction under limits takes a while: half of what is free is left to others meanwhile.
-    const share = (wanted: number): number => Math.min(wanted, Math.max(1, Math.ceil(this.#slots.free / 2)));
-    const claims = [
-      (take: TakeSlots) => this.#limited.claim((wanted) => take(share(wanted))),
-      () => this.#claims.claimAll(),
-    ];
+    const claims = [(take: TakeSlots) => this.#limited.claim(take), () => this.#claims.claimAll()];
     this.#workersFirst = !this.#workersFirst;
     if (this.#workersFirst) claims.reverse();
-    let isFull = false;
-    for (const claim of claims) if (await this.#beginClaimed('limited', claim)) isFull = true;
-    if (this.#claims.mayHaveMore || (isFull && this.#slots.free > 0)) return 0;
+    for (const claim of claims) await this.#beginClaimed('limited', claim);
+    if (this.#claims.mayHaveMore) return 0;
     return Math.min(this.#limited.waitMs ?? safetyIntervalMs, safetyIntervalMs);
   }
 

@@ -62,8 +62,6 @@ type Chosen = { readonly execution: LanedExecution; readonly workerId: string | 
 /** What is to be read of the lanes that have room, and when a start rate of the others lets go again. */
 type Look = {
   readonly lanes: readonly (Lane & { readonly count: number })[];
-  /** How many lanes there are with those that have none. */
-  readonly waiting: number;
   /** The queues in which executions wait for certain workers. */
   readonly placedIn: readonly number[];
   readonly waitMs: number | undefined;
@@ -74,13 +72,15 @@ type Look = {
 /** What one pass has come to. */
 type Pass = {
   readonly claimed: readonly { readonly attempt: ClaimedAttempt; readonly queueId: number | null }[];
-  /** When a start rate lets go again, or when to try again. */
+  /** When a start rate lets go again. */
   readonly waitMs: number | undefined;
+  /** Whether somebody else had locked rows that could have been claimed: a cancel. */
+  readonly isShort: boolean;
   /** Whether more could have been claimed than was asked for. */
   readonly hasMore: boolean;
 };
 
-const nothing: Pass = { claimed: [], waitMs: undefined, hasMore: false };
+const nothing: Pass = { claimed: [], waitMs: undefined, isShort: false, hasMore: false };
 
 type Round = {
   readonly afterLane: number;
@@ -115,7 +115,7 @@ export class LimitedClaims {
     const look = await this.#look([...workers.openQueues, noQueue]);
     const ofInstances = look.lanes.filter(({ queueId }) => queueId === noQueue);
     const wanted = ofInstances.reduce((sum, { count }) => sum + count, 0);
-    const freeSlots = wanted > 0 ? takeSlots(Math.min(wanted, batchSize)) : 0;
+    const freeSlots = takeSlots(Math.min(wanted, batchSize));
     const lanes = freeSlots > 0 ? look.lanes : look.lanes.filter(({ queueId }) => queueId !== noQueue);
     const hasSome = lanes.length > 0 || look.placedIn.length > 0;
     const pass = hasSome
@@ -128,7 +128,8 @@ export class LimitedClaims {
     this.#goOn(look, pass);
     // What a rate lets go one by one is begun together: a pass for each would cost everybody more than it gives.
     const isRated = look.waitMs !== undefined || pass.waitMs !== undefined;
-    if (isRated && !pass.hasMore) this.#restUntilMs = clock.monotonicMs() + restMs;
+    if (pass.isShort) this.waitMs = Math.min(this.waitMs ?? lockedAgainMs, lockedAgainMs);
+    else if (isRated && this.waitMs !== 0) this.#restUntilMs = clock.monotonicMs() + restMs;
     // Only now: a transaction may be repeated, and one that failed has claimed nothing.
     for (const [queueId, own] of Map.groupBy(pass.claimed, ({ queueId }) => queueId)) {
       if (queueId !== null)
@@ -148,8 +149,7 @@ export class LimitedClaims {
       maxLanes,
     });
     const placedIn = hasPlaced ? queueIds : [];
-    const waiting = lanes.length;
-    if (waiting === 0) return { lanes: [], waiting, placedIn, waitMs: undefined, lastLane };
+    if (lanes.length === 0) return { lanes: [], placedIn, waitMs: undefined, lastLane };
     const owners = lanes.map((lane) => ({
       ...lane,
       queueId: lane.queueId === noQueue ? null : lane.queueId,
@@ -161,7 +161,7 @@ export class LimitedClaims {
       // One more than there is room for shows that the lane goes on, and what it waits for.
       return room === 0 ? [] : [{ ...lane, count: Math.min(room + 1, share) }];
     });
-    return { lanes: open, waiting, placedIn, waitMs: bounds.waitMs, lastLane };
+    return { lanes: open, placedIn, waitMs: bounds.waitMs, lastLane };
   }
 
   async #claimLocked(tx: Tx, look: Look, freeSlots: number): Promise<Pass | undefined> {
@@ -173,7 +173,7 @@ export class LimitedClaims {
     const bounds = await this.#boundsOf(tx, executions);
     const picks = this.#pick(executions, bounds, freeSlots);
     const { waitMs } = bounds;
-    if (picks.length === 0) return { claimed: [], waitMs, hasMore: false };
+    if (picks.length === 0) return { ...nothing, waitMs };
     const claimed = await attempts.claimPlaced(
       tx,
       instanceId(),
@@ -188,8 +188,9 @@ export class LimitedClaims {
     const isShort = claimed.length < picks.length;
     return {
       claimed: taken.map(({ attempt, execution }) => ({ attempt, queueId: execution.queueId })),
-      waitMs: isShort ? Math.min(waitMs ?? lockedAgainMs, lockedAgainMs) : waitMs,
-      hasMore: picks.length === batchSize || hasReadAll(look.lanes, picks),
+      waitMs,
+      isShort,
+      hasMore: !isShort && (picks.length === batchSize || hasReadAll(look.lanes, picks)),
     };
   }
 

@@ -12,9 +12,38 @@ describe('slots', () => {
   it('are all given to who asks while nobody else is short', () => {
     const { slots, told } = slotsOf(10);
     expect(slots.take('unlimited', 4)).toBe(4);
-    expect(slots.take('limited', 10)).toBe(6);
+    expect(slots.take('unlimited', 6)).toBe(6);
     expect(slots.free).toBe(0);
     expect(told).toEqual([]);
+  });
+
+  it('are left by half to what no limit concerns, and the rest is taken in a second look', () => {
+    const { slots, told } = slotsOf(9);
+    expect(slots.take('limited', 8)).toBe(5);
+    expect(told).toEqual(['limited']);
+    expect(slots.take('limited', 3)).toBe(2);
+    expect(slots.take('unlimited', 1)).toBe(1);
+  });
+
+  it('that what no limit concerns had are told to what limits hold back', () => {
+    const { slots, told } = slotsOf(10);
+    slots.take('unlimited', 9);
+    expect(slots.take('limited', 2)).toBe(1);
+    expect(told).toEqual([]);
+    slots.release(1);
+    expect(told).toEqual(['limited']);
+  });
+
+  it('are not kept for who wants none any more', () => {
+    const { slots } = slotsOf(1);
+    slots.take('unlimited', 1);
+    expect(slots.take('limited', 1)).toBe(0);
+    slots.release(1);
+    // The other one may have been given it by turns, and looks first.
+    slots.take('limited', 0);
+    expect(slots.take('unlimited', 1)).toBe(1);
+    slots.release(1);
+    expect(slots.take('unlimited', 1)).toBe(1);
   });
 
   it('that become free are told to who was short of them, until that one has found nothing more', () => {
@@ -30,11 +59,12 @@ describe('slots', () => {
 
   it('are halved when both are short, and go by turns where there is one', () => {
     const { slots, told } = slotsOf(8);
-    expect(slots.take('limited', 9)).toBe(8);
+    slots.force(8);
+    expect(slots.take('limited', 9)).toBe(0);
     slots.release(4);
     expect(slots.take('unlimited', 9)).toBe(2);
     // What it left is told to the other one, who may have been told of the four before it could look.
-    expect(told).toEqual(['limited', 'limited']);
+    expect(told.filter((claimant) => claimant === 'limited')).toHaveLength(2);
     expect(slots.take('limited', 9)).toBe(1);
     expect(slots.take('unlimited', 9)).toBe(1);
     slots.release(1);
@@ -57,33 +87,55 @@ describe('slots', () => {
     expect([slots.free, told]).toEqual([1, ['unlimited']]);
   });
 
-  it('never stay free while somebody is short, nor are more out than there are, whoever comes when', () => {
+  it('never stay free while somebody waits for one, nor are more out than there are, whoever comes when', () => {
     const random = randomFrom(seedOf('claim slots'));
     const count = 1 + random.below(9);
     const woken = new Set<Claimant>();
     const slots = new ClaimSlots(count, (claimant) => woken.add(claimant));
-    // Both always have more to claim; each looks when it is told to, at a moment of its own.
+    const waiting = { unlimited: 0, limited: 0 };
     const held = { unlimited: 0, limited: 0 };
-    const got = { unlimited: 0, limited: 0 };
+    /** A look, as the dispatcher takes it: one does not know how many wait, the other asks for one more. */
     const look = (claimant: Claimant): void => {
       woken.delete(claimant);
-      const taken = slots.take(claimant, 100);
-      held[claimant] += taken;
-      got[claimant] += taken;
+      const has = waiting[claimant];
+      const wanted = claimant === 'unlimited' ? 5 : has === 0 ? 0 : has + 1;
+      const taken = slots.take(claimant, wanted);
+      const used = Math.min(taken, has);
+      waiting[claimant] -= used;
+      held[claimant] += used;
+      slots.giveBack(claimant, taken - used);
+      if (taken > 0 && used === taken && taken === wanted) woken.add(claimant);
     };
-    look('unlimited');
-    look('limited');
     for (let turn = 0; turn < 5_000; turn++) {
       const claimant = random.below(2) === 0 ? 'unlimited' : 'limited';
-      if (random.below(3) > 0 && held[claimant] > 0) {
+      const what = random.below(4);
+      if (what === 0) {
+        waiting[claimant] += random.below(4);
+        woken.add(claimant);
+      } else if (what === 1 && held[claimant] > 0) {
         held[claimant]--;
         slots.release(1);
+      } else if (what === 2 && random.chance(0.2)) {
+        // Others take what waits, or it is canceled.
+        waiting[claimant] = 0;
       } else if (woken.has(claimant)) look(claimant);
       expect(held.unlimited + held.limited + slots.free).toBe(count);
       expect(slots.free).toBeGreaterThanOrEqual(0);
-      if (woken.size === 0) expect(slots.free).toBe(0);
+      if (woken.size === 0 && slots.free > 0) expect(waiting).toEqual({ unlimited: 0, limited: 0 });
     }
-    expect(got.limited).toBeGreaterThan(got.unlimited / 3);
-    expect(got.unlimited).toBeGreaterThan(got.limited / 3);
+    // Both have much to claim from here on.
+    const got = { unlimited: 0, limited: 0 };
+    for (let turn = 0; turn < 5_000; turn++) {
+      Object.assign(waiting, { unlimited: 50, limited: 50 });
+      const claimant = random.below(2) === 0 ? 'unlimited' : 'limited';
+      const before = held[claimant];
+      if (held[claimant] > 0 && random.chance(0.6)) {
+        held[claimant]--;
+        slots.release(1);
+      } else look(claimant);
+      got[claimant] += Math.max(0, held[claimant] - before);
+    }
+    expect(got.limited).toBeGreaterThan(got.unlimited / 4);
+    expect(got.unlimited).toBeGreaterThan(got.limited / 4);
   });
 });

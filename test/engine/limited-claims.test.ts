@@ -3,9 +3,10 @@ import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Placement } from '../../src/domain/job.ts';
 import type { RunLimits } from '../../src/domain/run-limits.ts';
 import { LimitSettling } from '../../src/engine/limit-settling.ts';
-import { LimitedClaims } from '../../src/engine/limited-claims.ts';
+import { LimitedClaims, type LimitedClaimsOptions } from '../../src/engine/limited-claims.ts';
 import type { ConnectedWorker } from '../../src/engine/workers/connected-worker.ts';
 import { systemClock } from '../../src/platform/clock.ts';
+import { run } from '../../src/store/database.ts';
 import type { LimitStore } from '../../src/store/limit-store.ts';
 import type { Store } from '../../src/store/store.ts';
 import { ManualClock } from '../platform/manual-clock.ts';
@@ -120,12 +121,15 @@ function make(
 }
 
 /** Claims of the first instance over a store of which some parts are the test's. */
-function claimsWith(limits: Partial<LimitStore>): LimitedClaims {
+function claimsWith(
+  limits: Partial<LimitStore>,
+  rest: Pick<LimitedClaimsOptions, 'clock' | 'restMs'> = unrested,
+): LimitedClaims {
   const { store } = stored;
-  const watched = { ...store, limits: Object.assign(Object.create(store.limits), limits) as LimitStore };
+  const watched: Store = { ...store, limits: Object.assign(Object.create(store.limits), limits) };
   return new LimitedClaims({
-    ...unrested,
-    store: watched as Store,
+    ...rest,
+    store: watched,
     workers: noWorkers,
     instanceId: () => one,
     batchSize: 100,
@@ -404,20 +408,39 @@ describe('a pass', () => {
     const job = await addJob(1);
     await trigger(job, 5);
     expect(await claimsOf(one).claim(slots(10))).toHaveLength(1);
-    const never = (): never => expect.unreachable('there is nothing to claim');
-    const claims = claimsWith({ tryLock: never });
-    expect(await claims.claim(never)).toEqual([]);
+    const claims = claimsWith({ tryLock: () => expect.unreachable('there is nothing to claim') });
+    const asked: number[] = [];
+    const claimed = await claims.claim((wanted) => {
+      asked.push(wanted);
+      return wanted;
+    });
+    // It says so, for who waits for its turn.
+    expect([claimed, asked]).toEqual([[], [0]]);
     expect(claims.waitMs).toBeUndefined();
+  });
+
+  it('that meets a cancel takes the others, and comes back for the rest at once', async () => {
+    const job = await addJob(2);
+    const [first, second] = await trigger(job, 3);
+    const { store } = stored;
+    const claims = claimsOf(one);
+    await store.transaction(async (tx) => {
+      await run(tx, 'select from carillon.open_execution where execution_id = $1 for update', [first]);
+      expect((await claims.claim(slots(10))).map(({ executionId }) => executionId)).toEqual([second]);
+      expect(claims.waitMs).toBeGreaterThan(0);
+      expect(claims.waitMs).toBeLessThanOrEqual(5);
+      // It waits for it, and does not ask without a pause.
+      expect(await claims.claim(slots(10))).toEqual([]);
+      expect(claims.waitMs).toBeGreaterThan(0);
+    });
+    expect((await claims.claim(slots(10))).map(({ executionId }) => executionId)).toEqual([first]);
   });
 
   it('after which a start rate holds some back is followed by the next one a moment later, whoever asks', async () => {
     await limitNamespace({ startRate: { count: 1, periodMs: 60_000 } });
     await trigger(await addJob(), 2);
     const clock = new ManualClock();
-    const claims = new LimitedClaims({
-      ...{ clock, restMs: 20, store: stored.store, workers: noWorkers },
-      ...{ instanceId: () => one, batchSize: 100 },
-    });
+    const claims = claimsWith({}, { clock, restMs: 20 });
     expect(await claims.claim(slots(10))).toHaveLength(1);
     await limitNamespace({});
     await limitNamespace({ maxRunning: 5 });
