@@ -36,8 +36,9 @@ export class ClaimSlots {
     this.#free -= taken;
     if (taken === wanted) this.#short.delete(claimant);
     else this.#short.add(claimant);
-    // What is left was left to somebody, whom nobody else may be about to tell of it.
-    this.#tell();
+    // What is left was left to the other one, whom nobody else may be about to tell of it, or is there for a second look.
+    // Not who got none: it would ask again without a pause.
+    this.#tell(taken > 0 ? undefined : claimant);
     return taken;
   }
 
@@ -66,7 +67,8 @@ export class ClaimSlots {
     if (count > 0) this.#tell();
   }
 
-  #tell(): void {
-    if (this.#free > 0) for (const claimant of this.#short) this.#onFree(claimant);
+  #tell(except?: Claimant): void {
+    if (this.#free <= 0) return;
+    for (const claimant of this.#short) if (claimant !== except) this.#onFree(claimant);
   }
 }

@@ -108,10 +108,14 @@ export class LimitedClaims {
    * to give back what it did not need.
    */
   async claim(takeSlots: (wanted: number) => number): Promise<readonly ClaimedAttempt[]> {
-    const { store, workers, batchSize, clock, restMs = 20 } = this.#options;
-    this.waitMs = this.#restUntilMs - clock.monotonicMs();
-    if (this.waitMs > 0) return [];
-    this.waitMs = undefined;
+    const { store, workers, batchSize, clock } = this.#options;
+    const restMs = this.#restUntilMs - clock.monotonicMs();
+    this.waitMs = restMs > 0 ? restMs : undefined;
+    if (restMs > 0) {
+      // Who waits for its turn need not wait for the end of the rest.
+      takeSlots(0);
+      return [];
+    }
     const look = await this.#look([...workers.openQueues, noQueue]);
     const ofInstances = look.lanes.filter(({ queueId }) => queueId === noQueue);
     const wanted = ofInstances.reduce((sum, { count }) => sum + count, 0);
@@ -129,7 +133,8 @@ export class LimitedClaims {
     // What a rate lets go one by one is begun together: a pass for each would cost everybody more than it gives.
     const isRated = look.waitMs !== undefined || pass.waitMs !== undefined;
     if (pass.isShort) this.waitMs = Math.min(this.waitMs ?? lockedAgainMs, lockedAgainMs);
-    else if (isRated && this.waitMs !== 0) this.#restUntilMs = clock.monotonicMs() + restMs;
+    else if (isRated && this.waitMs !== 0)
+      this.#restUntilMs = clock.monotonicMs() + (this.#options.restMs ?? 20);
     // Only now: a transaction may be repeated, and one that failed has claimed nothing.
     for (const [queueId, own] of Map.groupBy(pass.claimed, ({ queueId }) => queueId)) {
       if (queueId !== null)
