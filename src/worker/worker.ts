@@ -19,6 +19,7 @@
 import { create } from '@bufbuild/protobuf';
 import { status } from '@grpc/grpc-js';
 import { type WorkerHello, WorkerHelloSchema } from '../../gen/carillon/v1/worker_service_pb.js';
+import { afterReads } from '../platform/after-reads.ts';
 import { type Backoff, backoffMs } from '../platform/backoff.ts';
 import { type Clock, systemClock } from '../platform/clock.ts';
 import { systemRandom } from '../platform/random.ts';
@@ -262,15 +263,10 @@ export class Worker {
     this.#hasLingered = false;
     this.#callOffLinger();
     this.#callOffLinger = this.#clock.setTimer(lingerMs, () => {
-      // A process that had no time for so long first reads what has come meanwhile: timers have their turn before that.
-      const look = setImmediate(() => {
-        const again = setImmediate(() => {
-          this.#hasLingered = true;
-          this.#endWhenDone();
-        });
-        this.#callOffLinger = () => clearImmediate(again);
+      this.#callOffLinger = afterReads(() => {
+        this.#hasLingered = true;
+        this.#endWhenDone();
       });
-      this.#callOffLinger = () => clearImmediate(look);
     });
   }
 

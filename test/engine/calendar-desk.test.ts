@@ -1,12 +1,11 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { DomainError } from '../../src/domain/errors.ts';
 import { CalendarDesk } from '../../src/engine/calendar-desk.ts';
-import { systemClock } from '../../src/platform/clock.ts';
-import { silentLogger } from '../../src/platform/logger.ts';
-import { Database, run } from '../../src/store/database.ts';
+import { type Database, run } from '../../src/store/database.ts';
 import { createStore, type Store } from '../../src/store/store.ts';
 import { calendarOf } from '../domain/schedule/calendars.ts';
 import { caller } from '../support/caller.ts';
+import { openDatabase } from '../support/open-database.ts';
 import { useTestDatabase } from '../support/postgres.ts';
 
 const testDatabase = useTestDatabase();
@@ -15,7 +14,7 @@ let store: Store;
 let desk: CalendarDesk;
 
 beforeAll(() => {
-  database = new Database({ url: testDatabase.url, poolSize: 2, clock: systemClock, logger: silentLogger });
+  database = openDatabase(testDatabase.url, 2);
   store = createStore(database);
   desk = new CalendarDesk({ store });
 });

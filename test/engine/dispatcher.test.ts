@@ -228,30 +228,31 @@ it('an attempt whose job is gone gives its place at the worker back (F37)', asyn
   expect(released).toEqual(['w1']);
 });
 
-it('what no limit concerns is claimed and begun while a claim under limits is under way', async () => {
-  const { dispatcher, claimable, began, limit } = dispatcherOf();
-  await dispatcher.tick();
+/** A dispatcher whose claim under limits is under way. */
+async function limitedUnderWay() {
+  const parts = dispatcherOf();
+  await parts.dispatcher.tick();
   const answered = Promise.withResolvers<ClaimedAttempt>();
-  limit(answered.promise);
-  const pass = dispatcher.tickLimited();
+  parts.limit(answered.promise);
+  const pass = parts.dispatcher.tickLimited();
   await settle();
+  return { ...parts, answer: answered.resolve, pass };
+}
+
+it('what no limit concerns is claimed and begun while a claim under limits is under way', async () => {
+  const { dispatcher, claimable, began, answer, pass } = await limitedUnderWay();
   claimable.push(claimOf(1));
   await dispatcher.tick();
   await settle();
   expect(began).toEqual([1]);
-  answered.resolve({ ...claimOf(2), executionId: 8 });
+  answer({ ...claimOf(2), executionId: 8 });
   await pass;
   await settle();
   expect(began).toEqual([1, 2]);
 });
 
 it('nobody looks for lost claims while one is under way: what it has got is begun once (F11, I11)', async () => {
-  const { dispatcher, held, began, limit } = dispatcherOf();
-  await dispatcher.tick();
-  const answered = Promise.withResolvers<ClaimedAttempt>();
-  limit(answered.promise);
-  const pass = dispatcher.tickLimited();
-  await settle();
+  const { dispatcher, held, began, answer, pass } = await limitedUnderWay();
   // The database has committed it, and its reply is on the way.
   held.set(7, claimOf(1));
   dispatcher.beginAdopted();
@@ -261,10 +262,28 @@ it('nobody looks for lost claims while one is under way: what it has got is begu
   const next = dispatcher.tickLimited();
   await settle();
   expect(began).toEqual([]);
-  answered.resolve(claimOf(1));
+  answer(claimOf(1));
   await Promise.all([pass, look, next]);
   await settle();
   expect(began).toEqual([1]);
+});
+
+it('what limits hold back begins when a slot becomes free that others had, though nobody says that it waits', async () => {
+  const { dispatcher, claimable, began, ends, limit, tell } = dispatcherOf();
+  claimable.push(...Array.from({ length: 9 }, (_, n) => ({ ...claimOf(n), executionId: 10 + n })));
+  await dispatcher.start();
+  await settle();
+  limit(Promise.resolve({ ...claimOf(20), executionId: 20 }));
+  tell('pending');
+  await settle();
+  expect(began.slice(9)).toEqual([20]);
+  limit(Promise.resolve({ ...claimOf(21), executionId: 21 }));
+  ends.get(0)!({ outcome: 'SUCCEEDED', message: '', retryable: false });
+  await settle();
+  await settle();
+  expect(began.slice(9)).toEqual([20, 21]);
+  for (const end of ends.values()) end({ outcome: 'SUCCEEDED', message: '', retryable: false });
+  await dispatcher.stop();
 });
 
 it('a claim under limits that fails gives its slots back, and is looked for', async () => {

@@ -444,7 +444,9 @@ describe('a pass', () => {
     expect(await claims.claim(slots(10))).toHaveLength(1);
     await limitNamespace({});
     await limitNamespace({ maxRunning: 5 });
-    expect(await claims.claim(slots(10))).toEqual([]);
+    const asked: number[] = [];
+    expect(await claims.claim((wanted) => asked.push(wanted))).toEqual([]);
+    expect(asked).toEqual([0]);
     expect(claims.waitMs).toBe(20);
     await clock.advance(20);
     expect(await claims.claim(slots(10))).toHaveLength(1);

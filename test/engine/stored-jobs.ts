@@ -9,9 +9,10 @@ import { JobCache } from '../../src/engine/job-cache.ts';
 import { JobContinuation } from '../../src/engine/job-continuation.ts';
 import { systemClock } from '../../src/platform/clock.ts';
 import { silentLogger } from '../../src/platform/logger.ts';
-import { Database, run } from '../../src/store/database.ts';
+import { type Database, run } from '../../src/store/database.ts';
 import { createStore, type Store } from '../../src/store/store.ts';
-import { patientSessions, useTestDatabase } from '../support/postgres.ts';
+import { openDatabase } from '../support/open-database.ts';
+import { useTestDatabase } from '../support/postgres.ts';
 
 /** What a stored job is made of, where it differs. */
 export type StoredJob = {
@@ -53,13 +54,7 @@ export function useStoredJobs() {
   let names = 0;
 
   beforeAll(() => {
-    database = new Database({
-      url: testDatabase.url,
-      poolSize: 6,
-      clock: systemClock,
-      logger: silentLogger,
-      ...patientSessions,
-    });
+    database = openDatabase(testDatabase.url, 6);
     store = createStore(database);
   });
   afterAll(() => database?.close());

@@ -1,9 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { systemClock } from '../../src/platform/clock.ts';
-import { silentLogger } from '../../src/platform/logger.ts';
 import type { AuditConditions, AuditRow } from '../../src/store/audit-store.ts';
-import { Database, run } from '../../src/store/database.ts';
+import { type Database, run } from '../../src/store/database.ts';
 import { createStore, type Store } from '../../src/store/store.ts';
+import { openDatabase } from '../support/open-database.ts';
 import { useTestDatabase } from '../support/postgres.ts';
 
 const testDatabase = useTestDatabase();
@@ -11,7 +10,7 @@ let database: Database;
 let store: Store;
 
 beforeAll(() => {
-  database = new Database({ url: testDatabase.url, poolSize: 3, clock: systemClock, logger: silentLogger });
+  database = openDatabase(testDatabase.url, 3);
   store = createStore(database);
 });
 afterAll(() => database.close());

@@ -1,24 +1,17 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Calendar } from '../../src/domain/schedule/calendar.ts';
-import { systemClock } from '../../src/platform/clock.ts';
-import { silentLogger } from '../../src/platform/logger.ts';
 import { PgCalendarStore } from '../../src/store/calendar-store.ts';
-import { Database, run } from '../../src/store/database.ts';
+import { type Database, run } from '../../src/store/database.ts';
 import { awaitThat } from '../support/await-that.ts';
-import { patientSessions, useTestDatabase } from '../support/postgres.ts';
+import { openDatabase } from '../support/open-database.ts';
+import { useTestDatabase } from '../support/postgres.ts';
 
 const testDatabase = useTestDatabase();
 const calendars = new PgCalendarStore();
 let database: Database;
 
 beforeAll(() => {
-  database = new Database({
-    url: testDatabase.url,
-    poolSize: 4,
-    clock: systemClock,
-    logger: silentLogger,
-    ...patientSessions,
-  });
+  database = openDatabase(testDatabase.url, 4);
 });
 
 afterAll(() => database.close());

@@ -2,12 +2,11 @@ import fc from 'fast-check';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { boundsOfPosition, type FeedPosition } from '../../src/domain/feed-position.ts';
-import { systemClock } from '../../src/platform/clock.ts';
-import { silentLogger } from '../../src/platform/logger.ts';
-import { Database, run } from '../../src/store/database.ts';
+import { type Database, run } from '../../src/store/database.ts';
 import type { FeedEvent } from '../../src/store/feed-store.ts';
 import { createStore, type Store } from '../../src/store/store.ts';
 import { awaitThat } from '../support/await-that.ts';
+import { openDatabase } from '../support/open-database.ts';
 import { useTestDatabase } from '../support/postgres.ts';
 
 const testDatabase = useTestDatabase();
@@ -16,7 +15,7 @@ let store: Store;
 let writers: pg.Client[];
 
 beforeAll(async () => {
-  database = new Database({ url: testDatabase.url, poolSize: 2, clock: systemClock, logger: silentLogger });
+  database = openDatabase(testDatabase.url, 2);
   store = createStore(database);
   writers = Array.from({ length: 3 }, () => new pg.Client({ connectionString: testDatabase.url }));
   await Promise.all(writers.map((writer) => writer.connect()));

@@ -1,11 +1,10 @@
 import type pg from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { systemClock } from '../../src/platform/clock.ts';
-import { silentLogger } from '../../src/platform/logger.ts';
-import { Database, run } from '../../src/store/database.ts';
+import { type Database, run } from '../../src/store/database.ts';
 import { createStore, type Store } from '../../src/store/store.ts';
 import { awaitThat } from '../support/await-that.ts';
-import { patientSessions, useTestDatabase } from '../support/postgres.ts';
+import { openDatabase } from '../support/open-database.ts';
+import { useTestDatabase } from '../support/postgres.ts';
 
 const testDatabase = useTestDatabase();
 let database: Database;
@@ -13,13 +12,7 @@ let store: Store;
 const sessions: pg.Client[] = [];
 
 beforeAll(() => {
-  database = new Database({
-    url: testDatabase.url,
-    poolSize: 4,
-    clock: systemClock,
-    logger: silentLogger,
-    ...patientSessions,
-  });
+  database = openDatabase(testDatabase.url, 4);
   store = createStore(database);
 });
 

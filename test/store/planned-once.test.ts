@@ -1,10 +1,9 @@
 /** Statements of each tick, claim and end are planned once on a connection, whatever they are asked with (src/store/database.ts). */
 import { expect, it } from 'vitest';
-import { systemClock } from '../../src/platform/clock.ts';
-import { silentLogger } from '../../src/platform/logger.ts';
-import { Database, run } from '../../src/store/database.ts';
+import { run } from '../../src/store/database.ts';
 import { listDefinitions } from '../../src/store/definitions.ts';
 import { createStore } from '../../src/store/store.ts';
+import { openDatabase } from '../support/open-database.ts';
 import { useTestDatabase } from '../support/postgres.ts';
 
 const testDatabase = useTestDatabase();
@@ -13,9 +12,7 @@ const testDatabase = useTestDatabase();
 const triedPlans = 5;
 
 it('statements that run often are not planned anew for the values of each call', async () => {
-  const database = new Database({
-    ...{ url: testDatabase.url, poolSize: 1, clock: systemClock, logger: silentLogger },
-  });
+  const database = openDatabase(testDatabase.url, 1);
   try {
     const { db, timers, continuations, limits, triggers, attempts, logs, transaction } =
       createStore(database);

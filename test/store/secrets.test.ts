@@ -1,23 +1,16 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { systemClock } from '../../src/platform/clock.ts';
-import { silentLogger } from '../../src/platform/logger.ts';
-import { Database, run } from '../../src/store/database.ts';
+import { type Database, run } from '../../src/store/database.ts';
 import { PgSecretStore } from '../../src/store/secret-store.ts';
 import { awaitThat } from '../support/await-that.ts';
-import { patientSessions, useTestDatabase } from '../support/postgres.ts';
+import { openDatabase } from '../support/open-database.ts';
+import { useTestDatabase } from '../support/postgres.ts';
 
 const testDatabase = useTestDatabase();
 const secrets = new PgSecretStore();
 let database: Database;
 
 beforeAll(() => {
-  database = new Database({
-    url: testDatabase.url,
-    poolSize: 4,
-    clock: systemClock,
-    logger: silentLogger,
-    ...patientSessions,
-  });
+  database = openDatabase(testDatabase.url, 4);
 });
 
 afterAll(() => database.close());

@@ -2,28 +2,21 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { LogEntry } from '../../src/domain/execution.ts';
 import { type JobDefinition, jobDefaults } from '../../src/domain/job.ts';
 import type { ScheduleProgress } from '../../src/domain/schedule/schedule.ts';
-import { systemClock } from '../../src/platform/clock.ts';
-import { silentLogger } from '../../src/platform/logger.ts';
 import type { AttemptEnd, ClaimedAttempt } from '../../src/store/attempt-store.ts';
-import { Database, run } from '../../src/store/database.ts';
+import { type Database, run } from '../../src/store/database.ts';
 import { createStore, type Store } from '../../src/store/store.ts';
 import type { Firing } from '../../src/store/timer-store.ts';
 import { awaitThat } from '../support/await-that.ts';
 import { triggerAudit } from '../support/caller.ts';
-import { patientSessions, useTestDatabase } from '../support/postgres.ts';
+import { openDatabase } from '../support/open-database.ts';
+import { useTestDatabase } from '../support/postgres.ts';
 
 const testDatabase = useTestDatabase();
 let database: Database;
 let store: Store;
 
 beforeAll(() => {
-  database = new Database({
-    url: testDatabase.url,
-    poolSize: 8,
-    clock: systemClock,
-    logger: silentLogger,
-    ...patientSessions,
-  });
+  database = openDatabase(testDatabase.url, 8);
   store = createStore(database);
 });
 

@@ -5,17 +5,6 @@ import { templateName } from './postgres-cluster.ts';
 
 export { type PostgresOptions, startPostgres, type TestPostgres } from './postgres-process.ts';
 
-/**
- * Limits of sessions in tests that hold locks and let others wait for them, or that ask for much at once: what hangs
- * meets them, and not a test whose process did not get the processor for two seconds.
- */
-export const patientSessions = {
-  connectTimeoutMs: 50_000,
-  idleInTransactionMs: 50_000,
-  lockTimeoutMs: 50_000,
-  statementTimeoutMs: 50_000,
-} as const;
-
 /** A database of one test file. */
 export type TestDatabase = {
   readonly url: string;

@@ -1,24 +1,17 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { createAdminToken } from '../../../src/engine/access/first-token.ts';
 import { hashOfToken } from '../../../src/engine/access/token-text.ts';
-import { systemClock } from '../../../src/platform/clock.ts';
-import { silentLogger } from '../../../src/platform/logger.ts';
-import { Database } from '../../../src/store/database.ts';
+import type { Database } from '../../../src/store/database.ts';
 import { createStore, type Store } from '../../../src/store/store.ts';
-import { patientSessions, useTestDatabase } from '../../support/postgres.ts';
+import { openDatabase } from '../../support/open-database.ts';
+import { useTestDatabase } from '../../support/postgres.ts';
 
 const testDatabase = useTestDatabase();
 let database: Database;
 let store: Store;
 
 beforeAll(() => {
-  database = new Database({
-    url: testDatabase.url,
-    poolSize: 8,
-    clock: systemClock,
-    logger: silentLogger,
-    ...patientSessions,
-  });
+  database = openDatabase(testDatabase.url, 8);
   store = createStore(database);
 });
 

@@ -2,11 +2,10 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { AuditDesk } from '../../../src/engine/audit/audit-desk.ts';
 import type { AuditFilter } from '../../../src/engine/audit/audit-operations.ts';
 import { auditRow } from '../../../src/engine/audit/audit-rows.ts';
-import { systemClock } from '../../../src/platform/clock.ts';
-import { silentLogger } from '../../../src/platform/logger.ts';
-import { Database } from '../../../src/store/database.ts';
+import type { Database } from '../../../src/store/database.ts';
 import { createStore } from '../../../src/store/store.ts';
 import { caller } from '../../support/caller.ts';
+import { openDatabase } from '../../support/open-database.ts';
 import { useTestDatabase } from '../../support/postgres.ts';
 import { refusalOf } from '../job-desk.ts';
 
@@ -17,7 +16,7 @@ let desk: AuditDesk;
 const count = 40;
 
 beforeAll(async () => {
-  database = new Database({ url: testDatabase.url, poolSize: 2, clock: systemClock, logger: silentLogger });
+  database = openDatabase(testDatabase.url, 2);
   const store = createStore(database);
   desk = new AuditDesk({ store, refusals: { flush: () => Promise.resolve() } });
   const large = { text: 'x'.repeat(32_000) };

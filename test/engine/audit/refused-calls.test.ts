@@ -4,23 +4,18 @@ import { RefusedCalls } from '../../../src/engine/audit/refused-calls.ts';
 import type { RefusedCall } from '../../../src/engine/operations.ts';
 import { systemClock } from '../../../src/platform/clock.ts';
 import { silentLogger } from '../../../src/platform/logger.ts';
-import { Database } from '../../../src/store/database.ts';
+import type { Database } from '../../../src/store/database.ts';
 import { createStore, type Store } from '../../../src/store/store.ts';
 import { caller } from '../../support/caller.ts';
-import { patientSessions, useTestDatabase } from '../../support/postgres.ts';
+import { openDatabase } from '../../support/open-database.ts';
+import { useTestDatabase } from '../../support/postgres.ts';
 
 const testDatabase = useTestDatabase();
 let database: Database;
 let store: Store;
 
 beforeAll(() => {
-  database = new Database({
-    url: testDatabase.url,
-    poolSize: 3,
-    clock: systemClock,
-    logger: silentLogger,
-    ...patientSessions,
-  });
+  database = openDatabase(testDatabase.url, 3);
   store = createStore(database);
 });
 afterAll(() => database.close());
